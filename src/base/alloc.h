@@ -1,0 +1,36 @@
+/* base/alloc.h
+ *
+ * The one way to memory. Small allocations do not fail: when memory is gone the node stops with a
+ * message, because a cache that cannot allocate has nothing left to say. A size that came from
+ * outside is checked by its reader before it gets here.
+ *
+ * jemalloc serves it in release builds. Under the sanitizers the C library's malloc does, and only
+ * the counts below are kept. */
+#pragma once
+
+#include <stddef.h>
+
+void *alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *alloc_zeroed(size_t bytes) __attribute__((malloc, returns_nonnull));
+void *alloc_resize(void *memory, size_t bytes) __attribute__((returns_nonnull));
+char *alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
+
+/* Gives memory back; NULL is allowed. */
+void alloc_free(void *memory);
+
+/* What an allocation really takes: its size class. */
+size_t alloc_size(const void *memory);
+
+struct alloc_stats {
+    size_t allocated_bytes; /* in live allocations, size classes counted */
+    size_t active_bytes;    /* in pages that hold them */
+    size_t resident_bytes;  /* mapped and present */
+    size_t mapped_bytes;
+};
+struct alloc_stats alloc_stats(void);
+
+/* "jemalloc-5.3.0" or "libc". */
+const char *alloc_name(void);
+
+/* Gives unused pages back to the system where the allocator can. */
+void alloc_purge(void);
