@@ -1,0 +1,152 @@
+/* cluster/cluster.h
+ *
+ * What a node believes of its cluster and what it does about it, as a pure state machine: an event goes in (a packet, a tick, a
+ * link that opened, an operator's command), effects come out (send bytes, open or close a link, set a slot's owner, persist, log).
+ * No sockets, no clock, no random source and no files of its own, so that the simulator runs the very code that ships.
+ *
+ *     events                                 effects
+ *     cluster_tick          every 100 ms     EFFECT_CONNECT  open the outbound link of a node
+ *     cluster_link_opened   outbound is up   EFFECT_CLOSE    close a link
+ *     cluster_link_accepted inbound came     EFFECT_SEND     bytes for a link
+ *     cluster_link_closed   either is gone   EFFECT_OWNER    a slot's new owner word
+ *     cluster_packet        one message      EFFECT_PERSIST  write the state file, then say cluster_persisted
+ *     cluster_persisted     file is safe     EFFECT_VIEW     state ok/fail, node addresses or flags changed
+ *     cluster_<command>     CLUSTER ...      EFFECT_LOG      a line
+ *                                            EFFECT_DROP_KEYS keys of a slot we lost
+ *
+ * The caller owns a `struct effects` queue, passes it with each event, carries the effects out in order, and empties it. Not
+ * thread-safe: the caller guards it (bus/bus.h). All times are internal-clock milliseconds (base/clock.h) and come in with
+ * the event. Formats: the Redis Cluster bus, version 1. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/keyslot.h"
+#include "cluster/owner.h"
+
+#define NODE_ID_BYTES 40
+#define CLUSTER_PACKET_BYTES_MAX (64u << 20)
+#define CLUSTER_HEADER_BYTES 2256u
+
+struct cluster;
+
+/* A link is named by the caller: never 0, never used twice. */
+typedef uint64_t cluster_link;
+
+enum effect_kind {
+    EFFECT_CONNECT, EFFECT_CLOSE, EFFECT_SEND, EFFECT_OWNER, EFFECT_PERSIST, EFFECT_VIEW, EFFECT_LOG, EFFECT_DROP_KEYS
+};
+
+struct effect {
+    enum effect_kind kind;
+    uint16_t node;        /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
+    uint16_t slot;        /* OWNER, DROP_KEYS */
+    uint64_t owner;       /* OWNER */
+    cluster_link link;    /* CLOSE, SEND */
+    struct bytes data;    /* SEND: the message; PERSIST: the file's whole content; LOG: the line. Owned by the queue. */
+    char ip[46];          /* CONNECT */
+    uint16_t port;        /* CONNECT: bus port */
+    int log_level;        /* LOG: enum log_level of base/log.h */
+    uint64_t sequence;    /* PERSIST: what cluster_persisted() gives back */
+    bool sync;            /* PERSIST: must be on disk before what follows in the queue is carried out */
+};
+
+struct effects {
+    struct effect *items;
+    size_t count, cap;
+};
+void effects_clear(struct effects *effects); /* frees what the effects own; keeps the array */
+void effects_free(struct effects *effects);
+
+/* Options the core reads; may be changed at any time through cluster_configure(). Texts are copied. */
+struct cluster_options {
+    int64_t node_timeout_ms;
+    bool require_full_coverage;
+    bool allow_replica_migration;
+    uint16_t port, cport;            /* what we listen on */
+    char announce_ip[46];            /* "" = find out */
+    uint16_t announce_port, announce_cport; /* 0 = port, cport */
+    char announce_hostname[256];
+    enum endpoint_type { ENDPOINT_IP, ENDPOINT_HOSTNAME, ENDPOINT_UNKNOWN } preferred_endpoint;
+};
+
+/* A new identity; solo until it meets others or is given slots. The seed feeds its random choices. */
+struct cluster *cluster_new(const struct cluster_options *options, uint64_t seed, int64_t now_ms);
+/* From a state file's content. NULL, with a reason in error, where it is damaged: never guessed at. */
+struct cluster *cluster_load(struct bytes state, const struct cluster_options *options, uint64_t seed, int64_t now_ms,
+                             char error[256]);
+void cluster_free(struct cluster **cluster);
+void cluster_configure(struct cluster *cluster, const struct cluster_options *options, struct effects *effects);
+/* The state file's content as it should be now (versioned, checksummed). */
+void cluster_save(const struct cluster *cluster, struct buf *out);
+/* Emits an EFFECT_OWNER for every slot and an EFFECT_VIEW: once after new/load. */
+void cluster_announce_all(struct cluster *cluster, struct effects *effects);
+
+/* --- Events --- */
+void cluster_tick(struct cluster *cluster, int64_t now_ms, struct effects *effects);
+void cluster_link_opened(struct cluster *cluster, uint16_t node, cluster_link link, int64_t now_ms, struct effects *effects);
+void cluster_link_failed(struct cluster *cluster, uint16_t node, int64_t now_ms, struct effects *effects);
+/* local_ip, peer_ip: of the accepted socket, as text. */
+void cluster_link_accepted(struct cluster *cluster, cluster_link link, const char *local_ip, const char *peer_ip, int64_t now_ms);
+void cluster_link_closed(struct cluster *cluster, cluster_link link, int64_t now_ms, struct effects *effects);
+/* One whole message, framed by the caller: signature and totlen are checked already (cluster_frame). */
+void cluster_packet(struct cluster *cluster, cluster_link link, struct bytes packet, int64_t now_ms, struct effects *effects);
+void cluster_persisted(struct cluster *cluster, uint64_t sequence, bool ok, struct effects *effects);
+
+/* How long the message that starts here is: 0 more bytes are needed, -1 not a message (close the link). */
+int64_t cluster_frame(struct bytes data);
+
+/* --- Commands. Each writes "" into error and does it, or writes the reply's error text ("ERR Unknown node x") and does nothing. --- */
+#define CLUSTER_ERROR_BYTES 256
+typedef char cluster_error[CLUSTER_ERROR_BYTES];
+void cluster_meet(struct cluster *c, struct bytes ip, int64_t port, int64_t cport, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_del_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e, cluster_error error);
+/* keys: whether this node holds keys at all. */
+void cluster_flush_slots(struct cluster *c, bool keys, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_set_config_epoch(struct cluster *c, int64_t epoch, int64_t now_ms, struct effects *e, cluster_error error);
+/* True where it was changed; *epoch is ours afterwards either way. */
+bool cluster_bump_epoch(struct cluster *c, uint64_t *epoch, int64_t now_ms, struct effects *e);
+void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, struct effects *e, cluster_error error);
+/* keys: how many keys of the slot are here, counted under its lock, which the caller still holds. */
+void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes node, uint64_t keys, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_forget(struct cluster *c, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_reset(struct cluster *c, bool hard, bool keys, int64_t now_ms, struct effects *e, cluster_error error);
+
+/* --- Questions --- */
+/* False while solo: every slot is served here and no other node is known. */
+bool cluster_is_solo(const struct cluster *c);
+bool cluster_state_ok(const struct cluster *c);
+const char *cluster_my_id(const struct cluster *c);
+const char *cluster_my_shard_id(const struct cluster *c);
+/* A range of slots that have keys although nobody asked: keys loaded before the cluster was (solo ends with keys). */
+void cluster_note_keys(struct cluster *c, const uint8_t *bitmap_2048, int64_t now_ms, struct effects *e);
+
+struct cluster_node_info {
+    uint16_t index;
+    char id[NODE_ID_BYTES + 1];
+    char ip[46], hostname[256], shard_id[NODE_ID_BYTES + 1];
+    uint16_t port, cport;
+    uint16_t flags;               /* as on the wire */
+    char primary_id[NODE_ID_BYTES + 1]; /* "" for a primary */
+    int64_t ping_sent_ms, pong_received_ms;
+    uint64_t config_epoch, offset;
+    bool connected;
+    uint32_t slot_count;
+    cluster_link outbound, inbound;
+    size_t failure_reports;
+};
+size_t cluster_node_count(const struct cluster *c);
+/* The n-th known node (handshakes included), myself first; false past the end. */
+bool cluster_node_at(const struct cluster *c, size_t n, struct cluster_node_info *out);
+bool cluster_node_by_index(const struct cluster *c, uint16_t index, struct cluster_node_info *out);
+bool cluster_node_by_id(const struct cluster *c, struct bytes id, struct cluster_node_info *out);
+/* Index of the owner of a slot, or -1. */
+int cluster_slot_owner(const struct cluster *c, uint16_t slot);
+/* One CLUSTER NODES line, without the line end; and all of them, each with one. */
+void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out);
+void cluster_nodes_text(const struct cluster *c, struct buf *out);
+/* The text of CLUSTER INFO. */
+void cluster_info_text(const struct cluster *c, struct buf *out);
+const struct cluster_options *cluster_current_options(const struct cluster *c);

@@ -1,0 +1,53 @@
+/* proto/request.h
+ *
+ * Reads requests: arrays of bulk strings, and inline lines. Nothing is copied: arguments point into the bytes that were
+ * given. A request may be cut anywhere; the reader remembers how far it got, so that bytes are looked at once however
+ * small the pieces they come in.
+ *
+ *     struct request request = { 0 };
+ *     while (data is left)
+ *         switch (request_read(&request, data, &limits)) {
+ *         case REQUEST_READY:   request.argv, request.argc; then drop request.consumed bytes of data
+ *         case REQUEST_PARTIAL: keep data from its first byte, append more, call again
+ *         case REQUEST_BROKEN:  reply request.error, close
+ *         }
+ *
+ * An empty request (`*0`, `*-1`, a blank inline line) is READY with argc 0 and consumed > 0. */
+#pragma once
+
+#include "base/buf.h"
+
+struct request_limits {
+    int64_t args_max;     /* 1024*1024; 10 before authentication */
+    int64_t bulk_max;     /* proto-max-bulk-len; 16384 before authentication */
+    size_t inline_max;    /* 64 KiB */
+    bool unauthenticated; /* words the errors: "unauthenticated multibulk length" */
+};
+
+enum request_status { REQUEST_READY, REQUEST_PARTIAL, REQUEST_BROKEN };
+
+struct request {
+    /* what READY gives */
+    int argc;
+    struct bytes *argv; /* owned by the reader, reused by the next request; points into the data given */
+    size_t consumed;
+    const char *error;  /* BROKEN: the reply's text without '-', e.g. "ERR Protocol error: invalid bulk length" */
+
+    /* how far a cut request was read; offsets from its first byte */
+    size_t position;
+    int64_t args_left;  /* 0 when none is begun */
+    int64_t bulk_len;   /* of the argument at position, -1 before its head was read */
+    struct request_span { uint64_t offset, len; } *spans;
+    int spans_cap;
+    char error_text[96];
+    struct buf inline_words;  /* where quoted inline words are unescaped */
+    /* For a partial request: how many bytes in all, from its first, are known to be needed (0 = unknown): lets a caller
+     * reserve once for a big value. */
+    size_t needed;
+};
+
+enum request_status request_read(struct request *request, struct bytes data, const struct request_limits *limits);
+
+/* Forgets a half-read request and gives back the memory. */
+void request_reset(struct request *request);
+void request_free(struct request *request);

@@ -1,0 +1,37 @@
+/* store/entry.h
+ *
+ * A key, its value, their expiry: one allocation. Only strings so far.
+ *
+ *     | header | expiry, when it has one | key | value |
+ *
+ * An entry is changed under its slot's lock only; built before, without one. */
+#pragma once
+
+#include "base/bytes.h"
+
+struct entry;
+
+#define ENTRY_KEEPS_FOREVER (-1) /* an expiry that never comes */
+
+/* How OBJECT ENCODING names a value. A value is INT when its text is a canonical int64; RAW when it is longer than 44
+ * bytes or has been changed in place (APPEND, SETRANGE), as Redis has it; EMBSTR otherwise. */
+enum entry_encoding { ENTRY_INT, ENTRY_EMBSTR, ENTRY_RAW };
+
+struct entry *entry_new(struct bytes key, struct bytes value, int64_t expires_at_ms);
+/* Room for a value that the caller then writes through entry_value_mutable(). */
+struct entry *entry_new_sized(struct bytes key, size_t value_bytes, int64_t expires_at_ms);
+void entry_free(struct entry **entry);
+
+struct bytes entry_key(const struct entry *entry);
+struct bytes entry_value(const struct entry *entry);
+char *entry_value_mutable(struct entry *entry);
+
+/* Unix ms on the internal clock, or ENTRY_KEEPS_FOREVER. */
+int64_t entry_expires_at_ms(const struct entry *entry);
+bool entry_is_expired(const struct entry *entry, int64_t now_ms);
+
+enum entry_encoding entry_encoding(const struct entry *entry);
+void entry_mark_raw(struct entry *entry);
+
+/* What it takes of memory, size class included. */
+size_t entry_bytes(const struct entry *entry);

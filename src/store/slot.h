@@ -1,0 +1,105 @@
+/* store/slot.h
+ *
+ * A slot is one 16384th of the keyspace and a small store of its own. It is the unit of all we do to
+ * keys: we lock it, count it, copy it to a replica and move it to another node.
+ *
+ *     slot -> lock
+ *             owner     an opaque word: whoever decides redirects writes and reads it (cluster/owner.h)
+ *             table     key -> entry
+ *             counters  keys, expiring, bytes
+ *             feeds     who is told of each change
+ *
+ * The owner word is read under the same lock as the entries, so a command finds a slot it may serve,
+ * or a redirect; it never finds a slot that leaves halfway through. */
+#pragma once
+
+#include "base/keyslot.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "store/entry.h"
+
+struct slot;
+struct random;
+
+/* Hung on a slot by whoever follows it; told of each change, under the slot's lock. NULL hooks are not called. */
+struct slot_feed {
+    struct list link;
+    void (*changed)(struct slot_feed *feed, struct bytes key); /* created, overwritten, or its expiry set */
+    void (*removed)(struct slot_feed *feed, struct bytes key); /* deleted, expired or evicted */
+    void (*flushed)(struct slot_feed *feed);
+};
+
+/* Read without the lock too, hence atomic; written under it. */
+struct slot_counts {
+    uint64_t keys;
+    uint64_t expiring;
+    uint64_t bytes; /* of entries and table, size classes included */
+    uint64_t expired;     /* ever */
+    uint64_t evicted;
+};
+
+uint16_t slot_id(const struct slot *slot);
+void slot_lock(struct slot *slot);
+void slot_unlock(struct slot *slot);
+void slot_assert_locked(const struct slot *slot);
+
+/* The owner word; the keyspace starts with 0 in all of them. */
+uint64_t slot_owner(const struct slot *slot);
+void slot_set_owner(struct slot *slot, uint64_t owner);
+
+/* May be called without the lock: each number is right by itself. */
+struct slot_counts slot_counts(const struct slot *slot);
+
+/* Starts the loads a later slot_find() will need; without the lock, and only while the tables it may touch
+ * cannot be freed (see keyspace.h). */
+void slot_prefetch(const struct slot *slot, struct bytes key);
+
+/* --- With the slot locked --- */
+
+/* The live entry of a key, or NULL; an expired one is removed on the way (feeds are told). Borrowed: good until
+ * slot_unlock() or the next change of the slot. */
+struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms);
+
+/* The same without side effects. */
+const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms);
+
+/* Keeps the entry in place of any other of its key. Takes it: *entry is NULL afterwards. */
+void slot_put(struct slot *slot, struct entry **entry);
+
+/* True if there was one. */
+bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms);
+
+/* Takes an entry out without freeing it, or NULL. */
+struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms);
+
+/* Sets or clears (ENTRY_KEEPS_FOREVER) the expiry of an entry that slot_find() lent. The entry may move: use what is
+ * returned from then on. */
+struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms);
+
+/* Gives the entry's value a new length, keeping what fits and zeroing what is new; may move it. Marks nothing changed:
+ * the caller writes and then calls slot_changed(). */
+struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes);
+
+/* Tells the feeds that a lent entry was changed in place. */
+void slot_changed(struct slot *slot, const struct entry *entry);
+
+/* Frees all entries. */
+void slot_flush(struct slot *slot);
+/* Takes the whole table out in O(1) for a later slot_graveyard_free() by someone who may take long; NULL if empty. */
+struct slot_graveyard *slot_detach_all(struct slot *slot);
+void slot_graveyard_free(struct slot_graveyard **graveyard);
+
+/* Visits the entries of a few buckets and returns the next cursor, 0 at the end. As SCAN promises: an entry that is
+ * there from the first call to the last is seen at least once, also when the table grows or shrinks in between. The visitor must not
+ * change the slot. */
+uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry), void *context);
+
+/* Some entry, live at now_ms, or NULL; near uniform. */
+struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_ms);
+
+/* Removes at most `budget` expired entries, looking on from where the last call stopped; returns how many were looked at
+ * and adds the removed to *removed. */
+size_t slot_expire_some(struct slot *slot, int64_t now_ms, size_t budget, size_t *removed);
+
+void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
+void slot_feed_detach(struct slot *slot, struct slot_feed *feed);
