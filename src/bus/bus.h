@@ -1,0 +1,57 @@
+/* bus/bus.h
+ *
+ * The cluster core on real sockets and a real clock. Everything of the core is behind one lock: the control loop takes it for each
+ * packet and tick, a worker for each CLUSTER command; both are short and neither waits for anything under it. Effects are carried
+ * out by whoever caused them as far as they are memory (owner words, the state), and handed to the control loop where they are
+ * sockets or files.
+ *
+ *     control loop (main thread)    listener, links, the 100 ms tick
+ *     a mover thread                writes the state file
+ *     any worker                    bus_lock(), cluster_<command>(), bus_unlock()
+ *
+ * Lock order: slot -> bus. The control loop takes no slot lock. */
+#pragma once
+
+#include "cluster/cluster.h"
+#include "store/keyspace.h"
+
+struct bus;
+struct ev_loop;
+
+struct bus_options {
+    const char *const *bind; /* addresses as in the bind directive; a leading '-' means optional */
+    int bind_count;
+    uint16_t port;           /* bus port */
+    const char *state_file;  /* nodes.conf */
+    struct cluster_options cluster;
+};
+
+/* Reads or makes the state file, takes its file lock, listens. On failure returns NULL with a line for the user in error. */
+struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struct bus_options *options, char error[512]);
+/* Saves the state and closes everything. */
+void bus_free(struct bus **bus);
+
+/* The core for one CLUSTER command, with the effects queue to pass along. bus_unlock() carries the effects out: owner words are
+ * in place when it returns; the rest is posted to the control loop. The saved state is asked for but not awaited. */
+struct cluster *bus_lock(struct bus *bus, struct effects **effects);
+void bus_unlock(struct bus *bus);
+
+/* Without the lock: */
+bool bus_state_ok(const struct bus *bus);
+bool bus_is_solo(const struct bus *bus);
+/* Copies where a node is reached, as redirects name it, into endpoint ("" for unknown) and port. */
+void bus_endpoint(struct bus *bus, uint16_t node, char endpoint[256], uint16_t *port);
+void bus_configure(struct bus *bus, const struct cluster_options *options);
+/* Writes the state file now, waiting: CLUSTER SAVECONFIG. False with errno set. */
+bool bus_save_now(struct bus *bus);
+
+/* For CLUSTER LINKS. */
+struct bus_link_info {
+    bool outbound;
+    char node[NODE_ID_BYTES + 1];
+    int64_t created_ms;
+    bool reads, writes;
+    size_t send_allocated, send_used;
+};
+size_t bus_links(struct bus *bus, struct bus_link_info *out, size_t max);
+uint64_t bus_save_failures(const struct bus *bus);

@@ -1,0 +1,62 @@
+/* server/call.h
+ *
+ * One command while it runs: its arguments, its reply, the slots locked for it, and what time it is. This is all a command handler
+ * knows of the server. Handlers run on the client's worker with the slots of their keys locked, so they must not wait, log at notice or
+ * write sockets. */
+#pragma once
+
+#include "proto/reply.h"
+#include "server/command.h"
+#include "store/keyspace.h"
+
+struct client;
+struct node;
+struct worker;
+
+struct call {
+    const struct command *command;
+    struct node *node;
+    struct worker *worker;
+    struct client *client;
+    struct reply *reply;
+    int argc;
+    const struct bytes *argv;
+    int64_t now_ms;
+    struct slot *slot;      /* the locked slot when all keys are in one; else NULL */
+    bool all_slots_locked;  /* EXEC with a COMMAND_ALL_SLOTS command */
+    bool in_exec;
+    bool no_touch;          /* CLIENT NO-TOUCH: reads leave recency alone */
+};
+
+static inline struct bytes call_arg(const struct call *call, int arg)
+{
+    return call->argv[arg];
+}
+
+/* A yes-no: is argument `arg` this word, in any case? */
+bool call_arg_is(const struct call *call, int arg, const char *word);
+
+/* An int64 argument; on failure has already replied "ERR value is not an integer or out of range". */
+bool call_arg_i64(struct call *call, int arg, int64_t *out);
+/* The same within a range; outside it has replied ERROR_NOT_INTEGER too. */
+bool call_arg_i64_in(struct call *call, int arg, int64_t min, int64_t max, int64_t *out);
+
+/* The locked slot of the key at an argument. */
+struct slot *call_slot(struct call *call, int arg);
+struct slot *call_slot_of_key(struct call *call, struct bytes key);
+
+/* The live entry of the key at an argument, or NULL. _read counts a hit or a miss; _write does not. */
+struct entry *call_find_read(struct call *call, int arg);
+struct entry *call_find_write(struct call *call, int arg);
+
+/* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
+ * already holds all of them. */
+struct slot *call_slot_enter(struct call *call, uint16_t id);
+void call_slot_leave(struct call *call, struct slot *slot);
+
+/* Replies that the subcommand or its number of arguments is wrong:
+ * "ERR unknown subcommand or wrong number of arguments for 'X'. Try OBJECT HELP." */
+void call_reply_subcommand_error(struct call *call);
+
+/* Replies a HELP text: "CONTAINER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", the lines (NULL-terminated), then HELP's own two. */
+void call_reply_help(struct call *call, const char *const *lines);

@@ -1,0 +1,94 @@
+/* server/client.h
+ *
+ * A user's connection. It belongs to one worker for its whole life; only that worker's thread touches it, apart from the fields marked
+ * *shared*, which CLIENT LIST and CLIENT KILL of other workers read (worker_each_client() in server/worker.h). */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "proto/reply.h"
+#include "proto/request.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct worker;
+struct command;
+struct transaction;
+
+enum client_flag {
+    CLIENT_AUTHENTICATED = 1u << 0,
+    CLIENT_MULTI = 1u << 1,         /* MULTI was said */
+    CLIENT_DIRTY_EXEC = 1u << 2,    /* a queued command was refused */
+    CLIENT_ASKING = 1u << 3,
+    CLIENT_READONLY = 1u << 4,
+    CLIENT_MONITOR = 1u << 5,
+    CLIENT_CLOSE_AFTER_REPLY = 1u << 6,
+    CLIENT_REPLY_OFF = 1u << 7,
+    CLIENT_REPLY_SKIP = 1u << 8,      /* the reply of the command that runs now */
+    CLIENT_REPLY_SKIP_NEXT = 1u << 9, /* of the next one */
+    CLIENT_NO_EVICT = 1u << 10,
+    CLIENT_NO_TOUCH = 1u << 11,
+    CLIENT_UNIX_SOCKET = 1u << 12,
+    CLIENT_PAUSED = 1u << 13,       /* a command waits for the end of CLIENT PAUSE */
+};
+
+struct client {
+    struct list link;               /* in its worker's clients; guarded by the worker's registry lock */
+    struct worker *worker;          /* never changes */
+    uint64_t id;                    /* never changes */
+    char peer[64], local[64];       /* "127.0.0.1:6379", or "/path:0"; never change */
+    int64_t created_ms;             /* never changes */
+
+    /* shared: written by the owner under its worker's registry lock, read by others under it */
+    char *name, *lib_name, *lib_version; /* NULL or allocated */
+
+    /* shared: relaxed atomics */
+    _Atomic uint32_t flags;         /* enum client_flag; written by the owner only */
+    _Atomic int64_t last_active_ms;
+    _Atomic(const struct command *) last_command;
+    _Atomic uint32_t resp;
+    _Atomic uint32_t query_bytes, output_bytes, multi_count, watch_count, multi_bytes;
+    _Atomic int fd;
+    _Atomic bool kill;              /* set by anyone; the owner closes it at its next turn */
+
+    /* the owner's alone */
+    struct request request;
+    struct buf query;               /* holds bytes only while a request is incomplete */
+    struct buf output;              /* holds bytes only while the socket is full */
+    struct reply reply;
+    struct transaction *transaction; /* NULL unless MULTI or WATCH */
+    struct conn *conn;
+    int64_t parked_since_ms;
+};
+
+static inline uint32_t client_flags(const struct client *client)
+{
+    return atomic_load_explicit(&client->flags, memory_order_relaxed);
+}
+/* Owner only. */
+static inline void client_set(struct client *client, uint32_t flags)
+{
+    atomic_store_explicit(&client->flags, client_flags(client) | flags, memory_order_relaxed);
+}
+static inline void client_clear(struct client *client, uint32_t flags)
+{
+    atomic_store_explicit(&client->flags, client_flags(client) & ~flags, memory_order_relaxed);
+}
+
+/* Sets one of the three texts (&client->name, ...); an empty text clears it. Owner only; takes the registry lock. */
+void client_set_text(struct client *client, char **text, struct bytes value);
+
+/* Speaks RESP `version` (2 or 3) from now on. */
+void client_set_resp(struct client *client, int version);
+
+/* Marks a client of any worker for closing and wakes its worker. The caller holds that worker's registry lock. The owner may kill
+ * the client it is answering: the reply is still sent. */
+void client_kill(struct client *client);
+
+/* Ends MULTI and WATCH, as DISCARD and RESET do. */
+void client_discard_transaction(struct client *client);
+/* Back to a fresh connection, as RESET does. */
+void client_reset_session(struct client *client);
+/* Starts to MONITOR / stops. */
+void client_monitor(struct client *client, bool on);

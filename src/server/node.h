@@ -1,0 +1,53 @@
+/* server/node.h
+ *
+ * The process: built by main.c, shared by all threads. Every field says what guards it. */
+#pragma once
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/random.h"
+#include "server/command.h"
+#include "server/config.h"
+#include "store/keyspace.h"
+
+#include <stdatomic.h>
+
+#define REDIS_COMPATIBLE_VERSION "7.2.4"
+
+struct bus;
+struct worker;
+struct slowlog;
+
+struct node {
+    /* Set before the first worker starts, never changed. */
+    struct config *config;            /* guards itself */
+    struct keyspace *keyspace;        /* each slot has its lock */
+    struct command_table *commands;
+    struct bus *bus;                  /* NULL with cluster-enabled no; guards itself */
+    struct worker **workers;
+    int worker_count;
+    struct slowlog *slowlog;          /* guards itself */
+    char run_id[41];
+    int64_t started_ms;               /* internal clock */
+    const char *executable;
+    const char *config_file;          /* absolute, or NULL */
+
+    _Atomic uint64_t next_client_id;
+    _Atomic int64_t connected_clients;
+    _Atomic uint64_t connections_received, connections_rejected;
+
+    /* CLIENT PAUSE: until when (0 = not), and whether writes only. */
+    _Atomic int64_t pause_until_ms;
+    _Atomic bool pause_all;
+
+    _Atomic int monitors;             /* how many clients MONITOR; guarded for changes by monitor_lock */
+    _Atomic bool shutdown_asked;      /* SHUTDOWN or a signal; main's loop is woken by node_shutdown() */
+
+    /* What INFO subtracts after CONFIG RESETSTAT. */
+    _Atomic int64_t stats_reset_ms;
+};
+
+/* Asks the main thread to end the process cleanly; any thread. */
+void node_shutdown(struct node *node);
+
+/* Redirect and state questions of commands go to bus/bus.h. */

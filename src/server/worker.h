@@ -1,0 +1,52 @@
+/* server/worker.h
+ *
+ * One thread: its loop, its clients, its counters. Others read its counters (relaxed atomics) and walk its clients under its registry
+ * lock; everything else is the worker's own. */
+#pragma once
+
+#include "server/client.h"
+#include "server/node.h"
+
+struct command_counters {
+    _Atomic uint64_t calls, us, rejected, failed;
+    _Atomic(struct hdr_like *) histogram; /* NULL until first used */
+};
+#define LATENCY_BUCKETS 32 /* bucket b: calls that took below 2^b us and not below 2^(b-1); bucket 0: below 1 us */
+
+struct worker_counters {
+    _Atomic uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes;
+};
+
+struct worker; /* fields in server/worker_internal.h */
+
+struct worker *worker_new(struct node *node, int index);
+void worker_start(struct worker *worker);
+/* Asks it to end and waits until its thread has. */
+void worker_stop(struct worker *worker);
+void worker_free(struct worker **worker);
+int worker_index(const struct worker *worker);
+struct node *worker_node(const struct worker *worker);
+struct worker_counters *worker_counters(struct worker *worker);
+/* CPU time of the thread. */
+void worker_cpu_us(const struct worker *worker, int64_t *user_us, int64_t *system_us);
+
+/* Per command number (command_number()): what commandstats and latencystats are summed from. */
+struct command_stats {
+    uint64_t calls, us, rejected, failed;
+    uint64_t latency[LATENCY_BUCKETS];
+};
+/* Adds this worker's numbers to *into. */
+void worker_add_command_stats(const struct worker *worker, size_t number, struct command_stats *into);
+/* Error code counts: visits (code, count) of this worker. */
+void worker_each_error(struct worker *worker, void (*visit)(void *context, const char *code, uint64_t count), void *context);
+void worker_reset_stats(struct worker *worker);
+
+/* Visits the clients of a worker under its registry lock: the visitor must be short and must not reply to sockets; it may call client_kill(). */
+void worker_each_client(struct worker *worker, void (*visit)(void *context, struct client *client), void *context);
+
+/* Takes a connected socket over: any thread. Returns false where the mailbox is closed (the caller then closes the socket). */
+bool worker_adopt(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);
+/* Wakes paused clients, reapplies options; any thread. */
+void worker_poke(struct worker *worker);
+/* Sends text to all of this worker's MONITOR clients: any thread; copies. */
+void worker_monitor_line(struct worker *worker, struct bytes line);
