@@ -6,6 +6,16 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
+
+/* For the time each command takes: inline, as it is read twice a command. */
+static inline uint64_t clock_monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 int64_t clock_monotonic_us(void);
 int64_t clock_monotonic_ms(void);

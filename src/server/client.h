@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "net/conn.h"
 #include "proto/reply.h"
 #include "proto/request.h"
 
@@ -55,10 +56,9 @@ struct client {
     /* the owner's alone */
     struct request request;
     struct buf query;               /* holds bytes only while a request is incomplete */
-    struct buf output;              /* holds bytes only while the socket is full */
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
-    struct conn *conn;
+    struct conn conn;
     int64_t parked_since_ms;
 };
 
