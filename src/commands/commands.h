@@ -1,0 +1,14 @@
+/* commands/commands.h
+ *
+ * The families of commands, each in a file of its own; main.c hands them to the server. Every array ends with NULL. */
+#pragma once
+
+#include "server/command.h"
+
+extern const struct command *const commands_connection[];
+extern const struct command *const commands_server[];
+extern const struct command *const commands_keys[];
+extern const struct command *const commands_strings[];
+extern const struct command *const commands_transactions[];
+extern const struct command *const commands_cluster[];
+extern const struct command *const commands_config[];
