@@ -16,8 +16,15 @@ struct buf {
     size_t cap;
 };
 
-/* Makes room for more bytes and returns where they go; buf_added() then counts those written. */
-char *buf_reserve(struct buf *buf, size_t more);
+void buf_grow(struct buf *buf, size_t more);
+
+/* Makes room for more bytes and returns where they go; buf_added() then counts those written. One byte beyond them is
+ * there too, for a NUL. */
+static inline char *buf_reserve(struct buf *buf, size_t more)
+{
+    if (__builtin_expect(buf->cap - buf->len <= more, 0)) buf_grow(buf, more);
+    return buf->data + buf->len;
+}
 
 static inline void buf_added(struct buf *buf, size_t len)
 {
