@@ -54,7 +54,8 @@ struct client {
     _Atomic bool kill;              /* set by anyone; the owner closes it at its next turn */
 
     /* the owner's alone */
-    struct request request;
+    struct request request;         /* of an incomplete request */
+    bool mid_request;               /* request holds one */
     struct buf query;               /* holds bytes only while a request is incomplete */
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */

@@ -96,6 +96,8 @@ void command_table_free(struct command_table **table);
 struct bytes;
 /* By name, in any case; NULL if there is none. Does not look at subcommands. */
 const struct command *command_find(const struct command_table *table, struct bytes name);
+/* The same, with its number: what the dispatcher asks for each request. */
+const struct command *command_find_numbered(const struct command_table *table, struct bytes name, size_t *number);
 const struct command *command_find_sub(const struct command *container, struct bytes name);
 size_t command_count(const struct command_table *table);
 const struct command *command_at(const struct command_table *table, size_t n);

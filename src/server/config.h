@@ -37,7 +37,7 @@ enum config_text {
     CONFIG_AOF_REWRITE_CPULIST, CONFIG_BGSAVE_CPULIST, CONFIG_TLS_CERT_FILE, CONFIG_TLS_KEY_FILE, CONFIG_TLS_KEY_FILE_PASS,
     CONFIG_TLS_CLIENT_CERT_FILE, CONFIG_TLS_CLIENT_KEY_FILE, CONFIG_TLS_CLIENT_KEY_FILE_PASS, CONFIG_TLS_DH_PARAMS_FILE,
     CONFIG_TLS_CA_CERT_FILE, CONFIG_TLS_CA_CERT_DIR, CONFIG_TLS_PROTOCOLS, CONFIG_TLS_CIPHERS, CONFIG_TLS_CIPHERSUITES, CONFIG_USER,
-    CONFIG_LOADMODULE, CONFIG_RENAME_COMMAND, CONFIG_INCLUDE, CONFIG_AVAILABILITY_ZONE,
+    CONFIG_LOADMODULE, CONFIG_RENAME_COMMAND, CONFIG_AVAILABILITY_ZONE, CONFIG_SHUTDOWN_ON_SIGTERM, CONFIG_SHUTDOWN_ON_SIGINT,
     CONFIG_TEXT_COUNT
 };
 
@@ -54,7 +54,7 @@ struct config {
 
     /* The process */
     _Atomic int64_t daemonize, supervised, loglevel, syslog_enabled, crash_log_enabled, crash_memcheck_enabled, set_proc_title, always_show_logo,
-        disable_thp, oom_score_adj, shutdown_timeout, shutdown_on_sigterm, shutdown_on_sigint, enable_protected_configs, enable_debug_command,
+        disable_thp, oom_score_adj, shutdown_timeout, enable_protected_configs, enable_debug_command,
         enable_module_command, hz, dynamic_hz, databases;
 
     /* Memory, expiry, eviction */

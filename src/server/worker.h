@@ -7,10 +7,6 @@
 #include "server/client.h"
 #include "server/node.h"
 
-struct command_counters {
-    _Atomic uint64_t calls, us, rejected, failed;
-    _Atomic(struct hdr_like *) histogram; /* NULL until first used */
-};
 #define LATENCY_BUCKETS 32 /* bucket b: calls that took below 2^b us and not below 2^(b-1); bucket 0: below 1 us */
 
 struct worker_counters {
@@ -24,6 +20,8 @@ void worker_start(struct worker *worker);
 /* Asks it to end and waits until its thread has. */
 void worker_stop(struct worker *worker);
 void worker_free(struct worker **worker);
+/* How many connections it has or is about to get. */
+int worker_client_count(const struct worker *worker);
 int worker_index(const struct worker *worker);
 struct node *worker_node(const struct worker *worker);
 struct worker_counters *worker_counters(struct worker *worker);

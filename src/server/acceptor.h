@@ -1,0 +1,16 @@
+/* server/acceptor.h
+ *
+ * Listens for clients on the main loop and deals their connections to the workers, each to the one that has the fewest. */
+#pragma once
+
+#include <stdbool.h>
+
+struct acceptor;
+struct ev_loop;
+struct node;
+
+/* Listens on every `bind` address and on `unixsocket`. An address with a leading '-' may be missing on this machine. NULL, with a
+ * line for the user in error, where a port or the socket cannot be had. */
+struct acceptor *acceptor_start(struct node *node, struct ev_loop *loop, char error[512]);
+/* Stops listening and removes the unix socket. */
+void acceptor_stop(struct acceptor **acceptor);

@@ -1,0 +1,110 @@
+#include "server/call.h"
+
+#include "base/buf.h"
+#include "server/client.h"
+#include "server/slot_set.h"
+#include "server/worker_internal.h"
+
+#include <ctype.h>
+
+bool call_arg_is(const struct call *call, int arg, const char *word)
+{
+    return bytes_is_word(call->argv[arg], word);
+}
+
+bool call_arg_i64(struct call *call, int arg, int64_t *out)
+{
+    if (bytes_to_i64(call->argv[arg], out)) return true;
+    reply_error(call->reply, ERROR_NOT_INTEGER);
+    return false;
+}
+
+bool call_arg_i64_in(struct call *call, int arg, int64_t min, int64_t max, int64_t *out)
+{
+    int64_t number;
+
+    if (!call_arg_i64(call, arg, &number)) return false;
+    if (number < min || number > max) {
+        reply_error(call->reply, ERROR_NOT_INTEGER);
+        return false;
+    }
+    *out = number;
+    return true;
+}
+
+struct slot *call_slot_of_key(struct call *call, struct bytes key)
+{
+    struct slot *slot = call->slot;
+
+    if (slot == NULL) slot = keyspace_slot(call->node->keyspace, key_slot(key));
+    slot_assert_locked(slot);
+    return slot;
+}
+
+struct slot *call_slot(struct call *call, int arg)
+{
+    return call_slot_of_key(call, call->argv[arg]);
+}
+
+struct entry *call_find_read(struct call *call, int arg)
+{
+    struct entry *entry = slot_find(call_slot(call, arg), call->argv[arg], call->now_ms);
+
+    count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
+    return entry;
+}
+
+struct entry *call_find_write(struct call *call, int arg)
+{
+    return slot_find(call_slot(call, arg), call->argv[arg], call->now_ms);
+}
+
+struct slot *call_slot_enter(struct call *call, uint16_t id)
+{
+    struct slot *slot = keyspace_slot(call->node->keyspace, id);
+
+    if (call->held != NULL && slot_set_has(call->held, id)) return slot;
+    slot_lock(slot);
+    return slot;
+}
+
+void call_slot_leave(struct call *call, struct slot *slot)
+{
+    if (call->held != NULL && slot_set_has(call->held, slot_id(slot))) return;
+    slot_unlock(slot);
+}
+
+static void append_upper(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++) buf_append_byte(out, (char)toupper((unsigned char)*text));
+}
+
+void call_reply_subcommand_error(struct call *call)
+{
+    struct buf container = { 0 };
+    struct bytes typed = call->argc > 1 ? call->argv[1] : call->argv[0];
+    int shown = typed.len > 128 ? 128 : (int)typed.len;
+
+    append_upper(&container, call->command->parent != NULL ? call->command->parent : call->command->name);
+    buf_append_byte(&container, '\0');
+    reply_errorf(call->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.", shown,
+                 typed.data, container.data);
+    buf_free(&container);
+}
+
+void call_reply_help(struct call *call, const char *const *lines)
+{
+    struct buf head = { 0 };
+    size_t count = 0;
+
+    while (lines[count] != NULL) count++;
+    append_upper(&head, call->command->parent != NULL ? call->command->parent : call->command->name);
+    buf_append_text(&head, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    buf_append_byte(&head, '\0');
+    reply_array(call->reply, count + 3);
+    reply_simple(call->reply, head.data);
+    for (size_t i = 0; i < count; i++) reply_simple(call->reply, lines[i]);
+    reply_simple(call->reply, "HELP");
+    reply_simple(call->reply, "    Prints this help.");
+    buf_free(&head);
+}

@@ -1,0 +1,690 @@
+/* server/dispatch.c
+ *
+ * From bytes to replies: a batch of requests is read, what they will touch is prefetched, then each is checked, redirected or run under its
+ * slots' locks. The order of the checks is the wire contract's: unknown, arity, authentication, transaction, redirect, pause, queue or run. */
+#include "server/dispatch.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "cluster/redirect.h"
+#include "server/monitor.h"
+#include "server/slot_set.h"
+#include "server/slowlog.h"
+#include "server/transaction.h"
+#include "server/worker_internal.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <string.h>
+#include <sys/time.h>
+
+#define UNAUTHENTICATED_ARGS_MAX 10
+#define UNAUTHENTICATED_BULK_MAX 16384
+#define ARGS_MAX (1024 * 1024)
+#define INLINE_MAX (64u << 10)
+
+/* --- Redirects --- */
+
+static bool is_clustered(const struct node *node)
+{
+    return node->bus != NULL && !bus_is_solo(node->bus);
+}
+
+static void reply_redirect(struct call *call, enum redirect redirect, struct owner owner, uint16_t slot)
+{
+    char endpoint[256];
+    uint16_t port;
+
+    switch (redirect) {
+    case REDIRECT_NONE: return;
+    case REDIRECT_UNOWNED: reply_error(call->reply, "CLUSTERDOWN Hash slot not served"); return;
+    case REDIRECT_DOWN: reply_error(call->reply, "CLUSTERDOWN The cluster is down"); return;
+    case REDIRECT_DOWN_READONLY:
+        reply_error(call->reply, "CLUSTERDOWN The cluster is down and only accepts read commands");
+        return;
+    case REDIRECT_TRYAGAIN:
+        reply_error(call->reply, "TRYAGAIN Multiple keys request during rehashing of slot");
+        return;
+    case REDIRECT_ASK:
+        bus_endpoint(call->node->bus, owner.other, endpoint, &port);
+        reply_errorf(call->reply, "ASK %u %s:%u", slot, endpoint, port);
+        return;
+    case REDIRECT_MOVED:
+        bus_endpoint(call->node->bus, owner.node, endpoint, &port);
+        reply_errorf(call->reply, "MOVED %u %s:%u", slot, endpoint, port);
+        return;
+    }
+}
+
+/* What the keys of a command, or of a whole transaction, need. */
+struct plan {
+    struct slot_set slots;
+    int first_slot;         /* of the first key; -1 without keys */
+    bool cross_slot;
+    bool several_keys;
+    bool writes, migrates, asking;
+    struct bytes first_key;
+    const struct call *call; /* whose keys are being added */
+};
+
+static void plan_init(struct plan *plan)
+{
+    slot_set_init(&plan->slots);
+    plan->first_slot = -1;
+    plan->cross_slot = plan->several_keys = plan->writes = plan->migrates = plan->asking = false;
+    plan->first_key = BYTES_NONE;
+    plan->call = NULL;
+}
+
+static void plan_key(void *context, int arg, const struct key_spec *spec)
+{
+    struct plan *plan = context;
+    struct bytes key = plan->call->argv[arg];
+    uint16_t slot = key_slot(key);
+
+    (void)spec;
+    slot_set_add(&plan->slots, slot);
+    if (plan->first_slot < 0) {
+        plan->first_slot = slot;
+        plan->first_key = key;
+        return;
+    }
+    if (bytes_equal(plan->first_key, key)) return;
+    plan->several_keys = true;
+    if (slot != plan->first_slot) plan->cross_slot = true;
+}
+
+static void plan_command(struct plan *plan, const struct call *call)
+{
+    const struct command *command = call->command;
+
+    plan->call = call;
+    command_keys(command, call->argc, plan_key, plan);
+    if (command->flags & COMMAND_WRITE) plan->writes = true;
+    if (command->flags & COMMAND_MIGRATES) plan->migrates = true;
+    if (command->flags & COMMAND_ASKING) plan->asking = true;
+}
+
+struct presence {
+    const struct call *call;
+    const struct slot *slot;
+    size_t present, missing;
+};
+
+static void count_presence(void *context, int arg, const struct key_spec *spec)
+{
+    struct presence *presence = context;
+    bool is_there = slot_peek(presence->slot, presence->call->argv[arg], presence->call->now_ms) != NULL;
+
+    (void)spec;
+    if (is_there)
+        presence->present++;
+    else
+        presence->missing++;
+}
+
+/* The commands a redirect decision is about: one, or a transaction's queue. */
+static void count_keys(struct call *call, const struct slot *slot, struct presence *presence)
+{
+    *presence = (struct presence){ .call = call, .slot = slot };
+    if (strcmp(call->command->name, "exec") != 0) {
+        command_keys(call->command, call->argc, count_presence, presence);
+        return;
+    }
+    for (size_t i = 0; i < call->client->transaction->count; i++) {
+        const struct queued_command *queued = &call->client->transaction->queue[i];
+        struct call inner = *call;
+
+        inner.argc = queued->argc;
+        inner.argv = queued->argv;
+        presence->call = &inner;
+        command_keys(queued->command, queued->argc, count_presence, presence);
+    }
+}
+
+/* With the slot of the first key locked: may the command run here? On no, has replied. */
+static bool slot_admits(struct call *call, const struct plan *plan, struct slot *slot)
+{
+    struct node *node = call->node;
+    struct owner owner = owner_unpack(slot_owner(slot));
+    struct redirect_facts facts;
+    struct presence presence = { 0 };
+    enum redirect redirect;
+
+    if (node->bus == NULL) return true;
+    if (owner.state == OWNER_HERE && owner.flags == 0 && !plan->cross_slot && bus_state_ok(node->bus)) return true;
+    if (owner.state == OWNER_NOBODY) {
+        reply_redirect(call, REDIRECT_UNOWNED, owner, slot_id(slot));
+        return false;
+    }
+    if (plan->cross_slot) {
+        reply_error(call->reply, "CROSSSLOT Keys in request don't hash to the same slot");
+        return false;
+    }
+    if (owner.flags != 0) count_keys(call, slot, &presence);
+    facts = (struct redirect_facts){
+        .owner = owner,
+        .cluster_ok = bus_state_ok(node->bus),
+        .reads_when_down = config_int(node->config, cluster_allow_reads_when_down) != 0,
+        .writes = plan->writes,
+        .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
+        .migrates = plan->migrates,
+        .several_keys = plan->several_keys,
+        .keys_present = presence.present,
+        .keys_missing = presence.missing,
+    };
+    redirect = redirect_for(&facts);
+    reply_redirect(call, redirect, owner, slot_id(slot));
+    return redirect == REDIRECT_NONE;
+}
+
+/* Across slots, which only a node that serves all of them may do. */
+static bool slots_are_all_here(const struct plan *plan, struct keyspace *keyspace)
+{
+    for (size_t i = 0; i < plan->slots.count; i++) {
+        struct owner owner = owner_unpack(slot_owner(keyspace_slot(keyspace, plan->slots.ids[i])));
+
+        if (owner.state != OWNER_HERE || owner.flags != 0) return false;
+    }
+    return true;
+}
+
+/* Takes the locks the plan needs and decides. True: the locks are held and the caller runs and unlocks. False: has replied and holds nothing. */
+static bool lock_and_admit(struct call *call, struct plan *plan)
+{
+    struct keyspace *keyspace = call->node->keyspace;
+    struct slot *first;
+
+    if (plan->first_slot >= 0 && plan->cross_slot && is_clustered(call->node)) {
+        /* Ends in a refusal; the owner of the first key's slot says in which. */
+        first = keyspace_slot(keyspace, (uint16_t)plan->first_slot);
+        slot_lock(first);
+        bool admitted = slot_admits(call, plan, first);
+        slot_unlock(first);
+        assert(!admitted);
+        return false;
+    }
+    slot_set_lock(&plan->slots, keyspace);
+    if (plan->first_slot < 0) return true;
+    first = keyspace_slot(keyspace, (uint16_t)plan->first_slot);
+    if (plan->cross_slot ? call->node->bus == NULL || slots_are_all_here(plan, keyspace)
+                         : slot_admits(call, plan, first))
+        return true;
+    /* The node stopped being solo between the plan and the locks. */
+    if (plan->cross_slot) slot_admits(call, plan, first);
+    slot_set_unlock(&plan->slots, keyspace);
+    return false;
+}
+
+/* --- Running --- */
+
+static void run_command(struct call *call, size_t number, uint64_t *clock_ns)
+{
+    uint64_t errors = call->reply->errors, now_ns;
+
+    if ((call->command->flags & COMMAND_CLUSTER_ONLY) && call->node->bus == NULL)
+        reply_error(call->reply, "ERR This instance has cluster support disabled");
+    else
+        call->command->run(call);
+    now_ns = clock_monotonic_ns();
+    worker_count_command(call->worker, number, now_ns - *clock_ns, call->reply->errors != errors);
+    *clock_ns = now_ns;
+}
+
+static void log_if_slow(struct call *call, const struct command *command, int argc, const struct bytes *argv,
+                        uint64_t ns)
+{
+    struct config *config = call->node->config;
+    int64_t slower_than_us = config_int(config, slowlog_log_slower_than);
+    struct bytes *shown;
+
+    if (slower_than_us < 0 || (int64_t)(ns / 1000) < slower_than_us) return;
+    if (command->flags & COMMAND_SKIP_SLOWLOG) return;
+    shown = alloc((size_t)argc * sizeof(*shown));
+    for (int i = 0; i < argc; i++)
+        shown[i] = argument_is_secret(command, argc, argv, i) ? BYTES("(redacted)") : argv[i];
+    slowlog_add(call->node->slowlog, clock_wall_us() / 1000000, (int64_t)(ns / 1000), argc, shown, call->client->peer,
+                call->client->name, config_int(config, slowlog_max_len));
+    alloc_free(shown);
+}
+
+static void tell_monitors(struct call *call)
+{
+    if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) == 0) return;
+    if (call->command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) return;
+    monitor_send(call);
+}
+
+/* Checks the keys and runs, everything under the slots' locks; what may wait comes after them. */
+static void run_on_slots(struct call *call, size_t number, uint64_t *clock_ns)
+{
+    struct plan plan;
+    uint64_t began_ns = *clock_ns;
+
+    plan_init(&plan);
+    plan_command(&plan, call);
+    if (lock_and_admit(call, &plan)) {
+        call->held = &plan.slots;
+        if (plan.slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan.slots.ids[0]);
+        run_command(call, number, clock_ns);
+        slot_set_unlock(&plan.slots, call->node->keyspace);
+        call->held = NULL;
+        call->slot = NULL;
+        log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
+        tell_monitors(call);
+    } else if (client_flags(call->client) & CLIENT_MULTI) {
+        client_set(call->client, CLIENT_DIRTY_EXEC);
+    }
+    slot_set_free(&plan.slots);
+}
+
+/* The usual command, with one key: no plan is made. */
+static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
+{
+    struct node *node = call->node;
+    struct slot *slot = keyspace_slot(node->keyspace, key_slot(call->argv[call->command->keys[0].first]));
+    struct slot_set held;
+    struct owner owner;
+    uint64_t began_ns = *clock_ns;
+
+    slot_lock(slot);
+    owner = owner_unpack(slot_owner(slot));
+    if (owner.state != OWNER_HERE || owner.flags != 0 || (node->bus != NULL && !bus_state_ok(node->bus))) {
+        slot_unlock(slot);
+        run_on_slots(call, number, clock_ns);
+        return;
+    }
+    slot_set_init(&held);
+    slot_set_add(&held, slot_id(slot));
+    call->held = &held;
+    call->slot = slot;
+    run_command(call, number, clock_ns);
+    slot_unlock(slot);
+    call->held = NULL;
+    call->slot = NULL;
+    log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
+    tell_monitors(call);
+}
+
+/* --- Transactions --- */
+
+static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
+{
+    struct transaction *transaction = call->client->transaction;
+    uint64_t clock_ns = clock_monotonic_ns();
+
+    reply_array(call->reply, transaction->count);
+    for (size_t i = 0; i < transaction->count; i++) {
+        const struct queued_command *queued = &transaction->queue[i];
+        struct call inner = *call;
+        uint64_t began_ns = clock_ns;
+
+        inner.command = queued->command;
+        inner.argc = queued->argc;
+        inner.argv = queued->argv;
+        inner.in_exec = true;
+        inner.held = &plan->slots;
+        inner.all_slots_locked = plan->slots.count == SLOT_COUNT;
+        inner.slot = plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
+                         ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
+                         : NULL;
+        run_command(&inner, queued->number, &clock_ns);
+        took_ns[i] = clock_ns - began_ns;
+    }
+}
+
+static bool visits_other_slots(const struct command *command)
+{
+    return (command->flags & COMMAND_ALL_SLOTS) != 0 ||
+           (command->parent != NULL && strcmp(command->parent, "cluster") == 0);
+}
+
+void transaction_exec(struct call *call)
+{
+    struct client *client = call->client;
+    struct transaction *transaction = transaction_of(client);
+    struct plan plan;
+    bool all_slots = false, ran = false;
+    uint64_t *took_ns = alloc_zeroed((transaction->count + 1) * sizeof(*took_ns));
+
+    plan_init(&plan);
+    for (size_t i = 0; i < transaction->count; i++) {
+        const struct queued_command *queued = &transaction->queue[i];
+        struct call inner = *call;
+
+        inner.command = queued->command;
+        inner.argc = queued->argc;
+        inner.argv = queued->argv;
+        plan_command(&plan, &inner);
+        if (visits_other_slots(queued->command)) all_slots = true;
+    }
+    plan.call = NULL;
+    for (size_t i = 0; i < transaction->watch_count; i++) slot_set_add(&plan.slots, slot_id(transaction->watches[i]->slot));
+    if (all_slots) slot_set_add_all(&plan.slots);
+
+    if (lock_and_admit(call, &plan)) {
+        if (client_flags(client) & CLIENT_DIRTY_EXEC) {
+            reply_error(call->reply, "EXECABORT Transaction discarded because of previous errors.");
+        } else if (transaction_is_stale(transaction, call->now_ms)) {
+            reply_null_array(call->reply);
+        } else {
+            run_queue(call, &plan, took_ns);
+            ran = true;
+        }
+        slot_set_unlock(&plan.slots, call->node->keyspace);
+    }
+    for (size_t i = 0; ran && i < transaction->count; i++) {
+        const struct queued_command *queued = &transaction->queue[i];
+        struct call inner = *call;
+
+        inner.command = queued->command;
+        inner.argc = queued->argc;
+        inner.argv = queued->argv;
+        log_if_slow(call, queued->command, queued->argc, queued->argv, took_ns[i]);
+        tell_monitors(&inner);
+    }
+    if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) > 0 && ran) monitor_send(call);
+    slot_set_free(&plan.slots);
+    alloc_free(took_ns);
+    client_discard_transaction(client);
+}
+
+/* --- Checks --- */
+
+static void refuse(struct call *call, size_t number, const char *text)
+{
+    if (text != NULL) reply_error(call->reply, text);
+    if (client_flags(call->client) & CLIENT_MULTI) client_set(call->client, CLIENT_DIRTY_EXEC);
+    if (call->command != NULL) count_up(&call->worker->commands[number].rejected, 1);
+}
+
+static int shown_len(struct bytes text, size_t max)
+{
+    return (int)strnlen(text.data == NULL ? "" : text.data, text.len < max ? text.len : max);
+}
+
+static void refuse_unknown(struct call *call)
+{
+    struct buf args = { 0 };
+
+    for (int i = 1; i < call->argc && args.len < 128; i++)
+        buf_printf(&args, "'%.*s' ", shown_len(call->argv[i], 128 - args.len), call->argv[i].data);
+    buf_append_byte(&args, '\0');
+    reply_errorf(call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                 shown_len(call->argv[0], 128), call->argv[0].data, args.data);
+    buf_free(&args);
+    refuse(call, 0, NULL);
+}
+
+static void refuse_unknown_sub(struct call *call, size_t number)
+{
+    char container[32];
+    size_t len = 0;
+
+    for (const char *c = call->command->name; *c != '\0' && len + 1 < sizeof(container); c++)
+        container[len++] = (char)toupper((unsigned char)*c);
+    container[len] = '\0';
+    reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", shown_len(call->argv[1], 128),
+                 call->argv[1].data, container);
+    refuse(call, number, NULL);
+}
+
+static void refuse_arity(struct call *call, size_t number)
+{
+    const struct command *command = call->command;
+
+    reply_errorf(call->reply, "ERR wrong number of arguments for '%s%s%s' command",
+                 command->parent != NULL ? command->parent : "", command->parent != NULL ? "|" : "", command->name);
+    refuse(call, number, NULL);
+}
+
+/* Finds the command or its subcommand. False: has replied. */
+static bool resolve(struct call *call, size_t *number)
+{
+    const struct command *command = command_find_numbered(call->node->commands, call->argv[0], number);
+
+    call->command = command;
+    if (command == NULL) {
+        refuse_unknown(call);
+        return false;
+    }
+    if (command->subcommands != NULL && call->argc > 1) {
+        const struct command *sub = command_find_sub(command, call->argv[1]);
+
+        if (sub == NULL) {
+            refuse_unknown_sub(call, *number);
+            return false;
+        }
+        for (size_t i = 0; command->subcommands[i] != sub; i++) ++*number;
+        ++*number;
+        call->command = sub;
+    }
+    if (!command_arity_ok(call->command, call->argc) || call->command->run == NULL) {
+        refuse_arity(call, *number);
+        return false;
+    }
+    return true;
+}
+
+static bool is_paused(struct call *call)
+{
+    struct node *node = call->node;
+    int64_t until_ms = atomic_load_explicit(&node->pause_until_ms, memory_order_relaxed);
+    bool writes = (call->command->flags & COMMAND_WRITE) != 0;
+
+    if (until_ms == 0 || clock_monotonic_ms() >= until_ms) return false;
+    if (atomic_load_explicit(&node->pause_all, memory_order_relaxed)) return true;
+    if (strcmp(call->command->name, "exec") == 0 && call->client->transaction != NULL)
+        for (size_t i = 0; i < call->client->transaction->count; i++)
+            writes |= (call->client->transaction->queue[i].command->flags & COMMAND_WRITE) != 0;
+    return writes;
+}
+
+/* A redirect is told when a command is queued, not only at EXEC. */
+static bool may_queue(struct call *call)
+{
+    struct plan plan;
+    bool admitted;
+
+    plan_init(&plan);
+    plan_command(&plan, call);
+    admitted = plan.first_slot < 0 || lock_and_admit(call, &plan);
+    if (admitted && plan.first_slot >= 0) slot_set_unlock(&plan.slots, call->node->keyspace);
+    slot_set_free(&plan.slots);
+    return admitted;
+}
+
+enum outcome { DONE, PAUSED };
+
+static enum outcome run_request(struct call *call, uint64_t *clock_ns)
+{
+    struct client *client = call->client;
+    size_t number = 0;
+
+    if (!resolve(call, &number)) return DONE;
+    if (!(client_flags(client) & CLIENT_AUTHENTICATED) && !(call->command->flags & COMMAND_NO_AUTH) &&
+        config_int(call->node->config, requires_password)) {
+        refuse(call, number, "NOAUTH Authentication required.");
+        return DONE;
+    }
+    if ((client_flags(client) & CLIENT_MULTI) && (call->command->flags & COMMAND_NO_MULTI)) {
+        refuse(call, number, "ERR Command not allowed inside a transaction");
+        return DONE;
+    }
+    bool queues = (client_flags(client) & CLIENT_MULTI) && !(call->command->flags & COMMAND_IN_MULTI);
+    if (queues && !may_queue(call)) {
+        refuse(call, number, NULL);
+        return DONE;
+    }
+    if (is_paused(call)) return PAUSED;
+
+    atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
+    count_up(&call->worker->counters.commands, 1);
+    if (queues) {
+        transaction_queue(client, call->command, number, call->argc, call->argv);
+        reply_simple(call->reply, "QUEUED");
+    } else if (call->command->keys[0].first != 0 && call->command->keys[0].last == 0 &&
+               call->command->keys[1].first == 0 && call->argc > call->command->keys[0].first) {
+        run_on_slot(call, number, clock_ns);
+    } else {
+        run_on_slots(call, number, clock_ns);
+    }
+    return DONE;
+}
+
+/* --- Batches --- */
+
+static struct request_limits limits_for(const struct client *client)
+{
+    const struct config *config = client->worker->node->config;
+
+    if (!(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(config, requires_password))
+        return (struct request_limits){ .args_max = UNAUTHENTICATED_ARGS_MAX, .bulk_max = UNAUTHENTICATED_BULK_MAX,
+                                        .inline_max = INLINE_MAX, .unauthenticated = true };
+    return (struct request_limits){ .args_max = ARGS_MAX, .bulk_max = config_int(config, proto_max_bulk_len),
+                                    .inline_max = INLINE_MAX };
+}
+
+/* Other protocols that were sent here by mistake or malice: nothing of what they say may run, and a browser that was lured into
+ * posting to us must not get through with the lines of its body. */
+static bool is_other_protocol(const struct request *request)
+{
+    const struct bytes *argv = request->argv;
+
+    if (bytes_is_word(argv[0], "post") || bytes_is_word(argv[0], "host:")) return true;
+    return request->argc == 3 && argv[2].len >= 5 && memcmp(argv[2].data, "HTTP/", 5) == 0;
+}
+
+static bool is_tls_hello(struct bytes data)
+{
+    return data.len >= 2 && data.data[0] == 0x16 && data.data[1] == 0x03;
+}
+
+static void close_other_protocol(struct client *client)
+{
+    log_warning("client %llu: %s speaks another protocol (HTTP or TLS?); closed", (unsigned long long)client->id,
+                client->peer);
+    atomic_store_explicit(&client->kill, true, memory_order_relaxed);
+}
+
+static void swap_requests(struct request *a, struct request *b)
+{
+    struct request kept = *a;
+
+    *a = *b;
+    *b = kept;
+}
+
+static void prefetch(struct worker *worker, const struct request *request)
+{
+    /* The first argument of a data command is its key; for others a harmless guess. */
+    if (request->argc >= 2)
+        slot_prefetch(keyspace_slot(worker->node->keyspace, key_slot(request->argv[1])), request->argv[1]);
+}
+
+static void end_reply(struct client *client, struct call *call, size_t mark, uint64_t errors)
+{
+    struct worker *worker = client->worker;
+    uint32_t flags;
+
+    if (call->reply->errors != errors) {
+        count_up(&worker->counters.errors, call->reply->errors - errors);
+        worker_count_error(worker, call->reply->error_code);
+    }
+    /* ASKING holds for one command, or for the transaction it stands before. */
+    if (!(client_flags(client) & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
+        client_clear(client, CLIENT_ASKING);
+    flags = client_flags(client);
+    if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) worker->out.len = mark;
+    if (flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT)) {
+        client_clear(client, CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
+        if (flags & CLIENT_REPLY_SKIP_NEXT) client_set(client, CLIENT_REPLY_SKIP);
+    }
+}
+
+static bool is_over(const struct client *client)
+{
+    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED)) != 0 ||
+           atomic_load_explicit(&client->kill, memory_order_relaxed);
+}
+
+/* Reads up to LOOK_AHEAD requests; returns how many, and in *last what ended the reading. */
+static int read_batch(struct worker *worker, struct client *client, struct bytes data, enum request_status *last)
+{
+    struct request_limits limits = limits_for(client);
+    int most = limits.unauthenticated ? 1 : LOOK_AHEAD, count = 0;
+
+    *last = REQUEST_READY;
+    if (client->mid_request) {
+        swap_requests(&worker->batch[0], &client->request);
+        client->mid_request = false;
+    }
+    while (count < most && data.len > 0) {
+        struct request *request = &worker->batch[count];
+
+        *last = request_read(request, data, &limits);
+        if (*last != REQUEST_READY) break;
+        data.data += request->consumed;
+        data.len -= request->consumed;
+        if (count > 0 || data.len > 0) prefetch(worker, request);
+        count++;
+    }
+    return count;
+}
+
+size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes data)
+{
+    size_t used = 0;
+    uint64_t clock_ns = clock_monotonic_ns();
+    enum request_status last = REQUEST_READY;
+
+    if (is_tls_hello(data) && !client->mid_request) {
+        close_other_protocol(client);
+        return data.len;
+    }
+    while (used < data.len && last == REQUEST_READY && !is_over(client)) {
+        int count = read_batch(worker, client, (struct bytes){ data.data + used, data.len - used }, &last);
+
+        worker->now_ms = clock_now_ms();
+        atomic_store_explicit(&client->last_active_ms, worker->now_ms, memory_order_relaxed);
+        for (int i = 0; i < count && !is_over(client); i++) {
+            struct request *request = &worker->batch[i];
+            struct call call = { .node = worker->node, .worker = worker, .client = client, .reply = &client->reply,
+                                 .argc = request->argc, .argv = request->argv, .now_ms = worker->now_ms,
+                                 .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
+            size_t mark = worker->out.len;
+            uint64_t errors = client->reply.errors;
+
+            if (request->argc > 0) {
+                if (is_other_protocol(request)) {
+                    close_other_protocol(client);
+                    return data.len;
+                }
+                if (run_request(&call, &clock_ns) == PAUSED) {
+                    client_set(client, CLIENT_PAUSED);
+                    break;
+                }
+                end_reply(client, &call, mark, errors);
+            }
+            used += request->consumed;
+        }
+        if (is_over(client) || last == REQUEST_READY) {
+            if (last == REQUEST_PARTIAL) request_reset(&worker->batch[count]);
+            continue;
+        }
+        if (last == REQUEST_PARTIAL) {
+            swap_requests(&worker->batch[count], &client->request);
+            client->mid_request = true;
+            return used;
+        }
+        uint64_t errors = client->reply.errors;
+        reply_error(&client->reply, worker->batch[count].error);
+        if (client->reply.errors != errors) worker_count_error(worker, client->reply.error_code);
+        request_reset(&worker->batch[count]);
+        client_set(client, CLIENT_CLOSE_AFTER_REPLY);
+        return data.len;
+    }
+    return used;
+}

@@ -1,0 +1,47 @@
+/* server/transaction.h
+ *
+ * What a client has WATCHed and what it has queued since MULTI. A watch is a feed on the slot of its key, so that whatever changes the
+ * key, in whichever thread, is noticed under the slot's lock; EXEC takes the locks of all watched slots too, and so sees every change that
+ * came before it. */
+#pragma once
+
+#include "server/call.h"
+#include "server/slot_set.h"
+
+struct queued_command {
+    const struct command *command;
+    size_t number;
+    int argc;
+    struct bytes *argv; /* one allocation with the bytes behind it */
+};
+
+struct watch {
+    struct slot_feed feed;
+    struct slot *slot;
+    struct bytes key;     /* owned */
+    bool existed;         /* when it was watched */
+    bool changed;         /* under the slot's lock */
+};
+
+struct transaction {
+    struct queued_command *queue;
+    size_t count, cap;
+    size_t bytes; /* what the queue holds */
+    struct watch **watches;
+    size_t watch_count, watch_cap;
+};
+
+/* The client's, made on first use. */
+struct transaction *transaction_of(struct client *client);
+void transaction_queue(struct client *client, const struct command *command, size_t number, int argc, const struct bytes *argv);
+/* Watches a key whose slot is locked; watching it again does nothing. */
+void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms);
+/* Forgets all watches; takes the slots' locks one at a time, except those in `held`. */
+void transaction_unwatch(struct client *client, const struct slot_set *held);
+/* Drops the queue and the watches. */
+void transaction_free(struct client *client, const struct slot_set *held);
+/* With all watched slots locked: has one of the keys changed since? */
+bool transaction_is_stale(const struct transaction *transaction, int64_t now_ms);
+
+/* Runs the queue of a client that said EXEC, and replies (server/dispatch.c). */
+void transaction_exec(struct call *call);

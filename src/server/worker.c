@@ -1,0 +1,265 @@
+#include "server/worker.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/worker_internal.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define TICK_S 0.1
+#define TICKS_A_SECOND 10
+/* An unauthenticated client must be done with its handshake by then. */
+#define HANDSHAKE_MS_MAX 10000
+#define EXPIRY_ENTRIES_A_TICK 20000
+
+/* --- Messages to a worker --- */
+
+struct adopt_message {
+    struct message message;
+    int fd;
+    bool is_unix;
+    char peer[64], local[64];
+};
+
+static void deliver_adopt(struct message *message, void *receiver)
+{
+    struct adopt_message *adopt = container_of(message, struct adopt_message, message);
+
+    client_new(receiver, adopt->fd, adopt->peer, adopt->local, adopt->is_unix);
+    alloc_free(adopt);
+}
+
+bool worker_adopt(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix)
+{
+    struct adopt_message *adopt = alloc(sizeof(*adopt));
+
+    *adopt = (struct adopt_message){ .message.deliver = deliver_adopt, .fd = fd, .is_unix = is_unix };
+    snprintf(adopt->peer, sizeof(adopt->peer), "%s", peer);
+    snprintf(adopt->local, sizeof(adopt->local), "%s", local);
+    /* Counted here, so that the next connection of the same burst goes elsewhere. */
+    atomic_fetch_add_explicit(&worker->client_count, 1, memory_order_relaxed);
+    mailbox_post(&worker->mailbox, &adopt->message);
+    return true;
+}
+
+int worker_client_count(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->client_count, memory_order_relaxed);
+}
+
+/* Closes the killed and lets the paused go on. */
+static void look_after_clients(struct worker *worker)
+{
+    int64_t until_ms = atomic_load_explicit(&worker->node->pause_until_ms, memory_order_relaxed);
+    bool is_paused = until_ms != 0 && clock_monotonic_ms() < until_ms;
+
+    list_each_safe(link, &worker->clients) {
+        struct client *client = container_of(link, struct client, link);
+
+        if (atomic_load_explicit(&client->kill, memory_order_relaxed))
+            client_close(client);
+        else if ((client_flags(client) & CLIENT_PAUSED) && !is_paused)
+            client_resume(client);
+    }
+}
+
+static void deliver_poke(struct message *message, void *receiver)
+{
+    alloc_free(message);
+    look_after_clients(receiver);
+}
+
+void worker_poke(struct worker *worker)
+{
+    struct message *message = alloc(sizeof(*message));
+
+    message->deliver = deliver_poke;
+    mailbox_post(&worker->mailbox, message);
+}
+
+struct line_message {
+    struct message message;
+    struct bytes line; /* behind it */
+};
+
+static void deliver_line(struct message *message, void *receiver)
+{
+    struct line_message *line = container_of(message, struct line_message, message);
+    struct worker *worker = receiver;
+
+    list_each_safe(link, &worker->clients) {
+        struct client *client = container_of(link, struct client, link);
+
+        if (worker->monitors == 0) break;
+        if (client_flags(client) & CLIENT_MONITOR) client_send(client, line->line);
+    }
+    alloc_free(line);
+}
+
+void worker_monitor_line(struct worker *worker, struct bytes line)
+{
+    struct line_message *message = alloc(sizeof(*message) + line.len + 1);
+    char *text = (char *)(message + 1);
+
+    text[0] = '+';
+    memcpy(text + 1, line.data + 1, line.len - 1);
+    message->message.deliver = deliver_line;
+    message->line = (struct bytes){ text, line.len };
+    mailbox_post(&worker->mailbox, &message->message);
+}
+
+/* --- The tick --- */
+
+static void close_idle(struct worker *worker)
+{
+    const struct config *config = worker->node->config;
+    int64_t timeout_ms = config_int(config, timeout) * 1000, now_ms = clock_now_ms();
+    bool asks_password = config_int(config, requires_password);
+
+    list_each_safe(link, &worker->clients) {
+        struct client *client = container_of(link, struct client, link);
+        int64_t idle_ms = now_ms - atomic_load_explicit(&client->last_active_ms, memory_order_relaxed);
+        bool is_idle = timeout_ms > 0 && idle_ms > timeout_ms && !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED));
+
+        if (asks_password && !(client_flags(client) & CLIENT_AUTHENTICATED) && now_ms - client->created_ms > HANDSHAKE_MS_MAX)
+            is_idle = true;
+        if (!is_idle) continue;
+        log_verbose("client %llu: idle, closing", (unsigned long long)client->id);
+        client_close(client);
+    }
+}
+
+static void publish_cpu(struct worker *worker)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return;
+    atomic_store_explicit(&worker->cpu_user_us, usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
+                          memory_order_relaxed);
+    atomic_store_explicit(&worker->cpu_system_us, usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec,
+                          memory_order_relaxed);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    struct worker *worker = container_of(watcher, struct worker, tick);
+    size_t removed;
+
+    (void)loop;
+    (void)events;
+    removed = expiry_cycle(worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
+    count_up(&worker->counters.expired, removed);
+    look_after_clients(worker);
+    if (++worker->ticks % TICKS_A_SECOND != 0) return;
+    close_idle(worker);
+    publish_cpu(worker);
+}
+
+/* --- The thread --- */
+
+struct worker *worker_new(struct node *node, int index)
+{
+    struct worker *worker = alloc_zeroed(sizeof(*worker));
+
+    worker->node = node;
+    worker->index = index;
+    worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    list_init(&worker->clients);
+    worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
+    worker->expiry = expiry_new(index, node->worker_count);
+    worker->scratch = alloc(SCRATCH_BYTES);
+    uint64_t seed;
+    random_system(&seed, sizeof(seed));
+    random_seed(&worker->random, seed);
+    mailbox_open(&worker->mailbox, worker->loop, worker);
+    ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);
+    ev_timer_start(worker->loop, &worker->tick);
+    return worker;
+}
+
+static void *run(void *argument)
+{
+    struct worker *worker = argument;
+    char name[16];
+
+    snprintf(name, sizeof(name), "worker-%d", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    ev_run(worker->loop, 0);
+    return NULL;
+}
+
+void worker_start(struct worker *worker)
+{
+    sigset_t all, former;
+
+    /* Signals belong to the main thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        log_warning("worker %d: cannot start a thread", worker->index);
+        _exit(1);
+    }
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    worker->is_running = true;
+}
+
+static void deliver_stop(struct message *message, void *receiver)
+{
+    struct worker *worker = receiver;
+
+    alloc_free(message);
+    ev_break(worker->loop, EVBREAK_ALL);
+}
+
+void worker_stop(struct worker *worker)
+{
+    struct message *message;
+
+    if (!worker->is_running) return;
+    message = alloc(sizeof(*message));
+    message->deliver = deliver_stop;
+    mailbox_post(&worker->mailbox, message);
+    pthread_join(worker->thread, NULL);
+    worker->is_running = false;
+}
+
+void worker_free(struct worker **held)
+{
+    struct worker *worker = *held;
+
+    if (worker == NULL) return;
+    mailbox_close(&worker->mailbox);
+    list_each_safe(link, &worker->clients) client_close(container_of(link, struct client, link));
+    ev_timer_stop(worker->loop, &worker->tick);
+    ev_loop_destroy(worker->loop);
+    for (size_t i = 0; i < command_number_max(worker->node->commands); i++)
+        alloc_free((void *)atomic_load(&worker->commands[i].latency));
+    for (int i = 0; i < LOOK_AHEAD; i++) request_free(&worker->batch[i]);
+    alloc_free(worker->commands);
+    expiry_free(&worker->expiry);
+    alloc_free(worker->scratch);
+    buf_free(&worker->out);
+    alloc_free(worker);
+    *held = NULL;
+}
+
+int worker_index(const struct worker *worker)
+{
+    return worker->index;
+}
+
+struct node *worker_node(const struct worker *worker)
+{
+    return worker->node;
+}
+
+void worker_each_client(struct worker *worker, void (*visit)(void *context, struct client *client), void *context)
+{
+    lock_take(&worker->registry_lock);
+    list_each(link, &worker->clients) visit(context, container_of(link, struct client, link));
+    lock_release(&worker->registry_lock);
+}

@@ -1,0 +1,80 @@
+/* server/worker_internal.h: what the files of the server share about a worker. */
+#pragma once
+
+#include "base/random.h"
+#include "cache/expiry.h"
+#include "net/mailbox.h"
+#include "server/worker.h"
+
+#include <pthread.h>
+
+/* What one read asks the socket for, and how much of a pipeline is read before it is answered. */
+#define SCRATCH_BYTES (64u << 10)
+#define LOOK_AHEAD 16
+/* A reply buffer beyond this is given back after the turn that needed it. */
+#define OUT_KEPT_BYTES (1u << 20)
+#define ERROR_CODES_MAX 128
+
+struct command_counter {
+    _Atomic uint64_t calls, ns, rejected, failed;
+    _Atomic(_Atomic uint64_t *) latency; /* LATENCY_BUCKETS of them, NULL until first used */
+};
+
+struct error_counter {
+    char code[32];
+    _Atomic uint64_t count;
+};
+
+struct worker {
+    /* Set before the thread starts. */
+    struct node *node;
+    int index;
+    struct ev_loop *loop;
+    struct mailbox mailbox; /* any thread posts */
+    pthread_t thread;
+    bool is_running;
+    _Atomic int64_t cpu_user_us, cpu_system_us; /* published once a second */
+
+    /* Walked by other threads under the lock, changed by the owner under it. */
+    struct lock registry_lock;
+    struct list clients;          /* under registry_lock */
+    _Atomic int client_count;     /* acceptors read it to spread connections evenly */
+
+    /* Read by others as relaxed atomics, written by the owner alone. */
+    struct worker_counters counters;
+    struct command_counter *commands; /* by command number */
+    struct error_counter errors[ERROR_CODES_MAX]; /* under registry_lock where the set grows */
+    int error_codes;              /* under registry_lock */
+
+    /* The owner's alone. */
+    struct ev_timer tick;         /* every 100 ms: expiry, idle clients, paused clients */
+    int ticks;
+    struct expiry *expiry;
+    struct random random;
+    char *scratch;                /* SCRATCH_BYTES */
+    struct buf out;               /* replies of the client being answered */
+    struct request batch[LOOK_AHEAD];
+    int64_t now_ms;               /* of this turn */
+    struct client *answering;     /* whose requests run now, or NULL */
+    int monitors;                 /* of its clients */
+};
+
+/* For counters only the owner writes: no locked instruction. */
+static inline void count_up(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+/* Counts an error reply by its code. */
+void worker_count_error(struct worker *worker, const char *code);
+/* Counts a run of a command. */
+void worker_count_command(struct worker *worker, size_t number, uint64_t ns, bool failed);
+
+/* server/client.c */
+struct client *client_new(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);
+/* Closes and frees; not while it is being answered (client_kill() then does). */
+void client_close(struct client *client);
+/* Sends bytes that answer no request; may close a client that does not read them. */
+void client_send(struct client *client, struct bytes bytes);
+/* Goes on with what a paused client had sent. */
+void client_resume(struct client *client);
