@@ -1,0 +1,64 @@
+#!/bin/bash
+# deps/install.sh [build|test|lint|bench]...
+#
+# Installs the Debian packages that are missing, and only those: as root, or through sudo where it asks for no
+# password. With neither it prints the one command to run and exits 1. When everything is there it prints nothing and
+# never touches the network. Nothing is vendored; deps/README.md says what each library is for.
+set -u
+
+build="gcc make libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
+test="tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs"
+lint="clang-format clang-tidy cppcheck"
+bench="gcc redis-server redis-tools tcl"
+
+wanted=""
+for group in "${@:-build}"; do
+    case "$group" in
+    build) wanted="$wanted $build" ;;
+    test) wanted="$wanted $test"
+        # NodeSource's nodejs brings an npm of its own and refuses Debian's.
+        command -v npm >/dev/null 2>&1 || wanted="$wanted npm" ;;
+    lint) wanted="$wanted $lint" ;;
+    bench) wanted="$wanted $bench" ;;
+    *) echo "usage: deps/install.sh [build|test|lint|bench]..." >&2; exit 2 ;;
+    esac
+done
+
+missing=""
+for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)
+    [ "$status" = installed ] && continue
+    # A gcc or node that came another way serves as well.
+    case "$package" in
+    gcc | make | clang) command -v "$package" >/dev/null 2>&1 && continue ;;
+    nodejs) command -v node >/dev/null 2>&1 && continue ;;
+    esac
+    case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
+done
+[ -z "$missing" ] && exit 0
+
+command="apt-get install -y --no-install-recommends$missing"
+if [ "$(id -u)" = 0 ]; then
+    sudo=""
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    sudo="sudo -n"
+else
+    echo "Some packages are missing. As root, run:" >&2
+    echo "    apt-get update && $command" >&2
+    exit 1
+fi
+
+echo "deps: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+# policy-rc.d's answer 101 keeps the distribution's redis-server from being started by its installation; where
+# somebody has put such a file there already, theirs stays.
+guard=""
+if $sudo test -d /usr/sbin && ! $sudo test -e /usr/sbin/policy-rc.d; then
+    guard=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$guard" >/dev/null && $sudo chmod 755 "$guard"
+    trap '$sudo rm -f "$guard"' EXIT
+fi
+# The lists may be absent (a fresh container) or stale: try with what is there, update once if that fails.
+$sudo env DEBIAN_FRONTEND=noninteractive $command >/dev/null 2>&1 && exit 0
+$sudo apt-get update >/dev/null || { echo "deps: apt-get update failed" >&2; exit 1; }
+$sudo env DEBIAN_FRONTEND=noninteractive $command || { echo "deps: could not install$missing" >&2; exit 1; }

@@ -1,0 +1,162 @@
+# cluster.tcl: several nodes that know each other.
+
+# Options every node of a test cluster starts with.
+set ::cluster_options {cluster-enabled yes cluster-config-file nodes.conf cluster-node-timeout 3000}
+
+# Runs the body with a cluster. The first node starts with every slot; with {@split yes} in the options the slots are spread evenly, and
+# {@binaries {bob redis-server}} starts some of them with another server.
+#     with_cluster {ada bob} {body}      with_cluster {ada bob} {@split yes} {body}
+proc with_cluster {names args} {
+    set options [expr {[llength $args] > 1 ? [lindex $args 0] : {}}]
+    cluster_start $names $options
+    set code [catch {uplevel 1 [lindex $args end]} result return_options]
+    if {$code == 0} {
+        foreach name $names { node_stop $name }
+    }
+    return -options $return_options $result
+}
+
+proc cluster_start {names {options {}}} {
+    set split [dict_take options @split no]
+    set binaries [dict_take options @binaries {}]
+    foreach name $names {
+        set own [dict merge $::cluster_options $options]
+        if {[dict exists $binaries $name]} { dict set own @binary [dict get $binaries $name] }
+        node_start $name $own
+    }
+    set first [lindex $names 0]
+    set count [expr {$split ? [llength $names] : 1}]
+    for {set i 0} {$i < $count} {incr i} {
+        on [lindex $names $i] cluster addslotsrange [expr {16384 * $i / $count}] [expr {16384 * ($i + 1) / $count - 1}]
+    }
+    set epoch 0
+    foreach name $names { on $name cluster set-config-epoch [incr epoch] }
+    foreach name [lrange $names 1 end] { on $name cluster meet 127.0.0.1 [node_port $first] }
+    cluster_wait_agreed $names
+}
+
+# Every node knows every other, says "ok", and all agree about who owns which slot.
+proc cluster_wait_agreed {names {timeout_ms 20000}} {
+    eventually { [cluster_disagreement $names] eq "" } $timeout_ms
+}
+
+# What they do not agree about yet, or "".
+proc cluster_disagreement {names} {
+    set first ""
+    foreach name $names {
+        set info [on $name cluster info]
+        if {[field_of $info cluster_state] ne "ok"} { return "$name: cluster_state is not ok" }
+        if {[field_of $info cluster_known_nodes] != [llength $names]} {
+            return "$name knows [field_of $info cluster_known_nodes] nodes"
+        }
+        set signature [slots_signature $name]
+        if {$first eq ""} { set first $signature }
+        if {$signature ne $first} { return "$name sees other owners: $signature" }
+    }
+    return ""
+}
+
+# {start-end node-id} for every range that a node sees, in order.
+proc slots_signature {name} {
+    set out {}
+    foreach line [cluster_node_lines $name] {
+        foreach range [dict get $line slots] { lappend out [list $range [dict get $line id]] }
+    }
+    return [lsort $out]
+}
+
+# CLUSTER NODES as a list of dicts: id address flags primary link slots open epoch.
+proc cluster_node_lines {name} {
+    set out {}
+    foreach line [split [string trimright [on $name cluster nodes] \n] \n] {
+        set words [split $line " "]
+        set slots {}
+        set open {}
+        foreach range [lrange $words 8 end] {
+            if {[string index $range 0] eq "\["} { lappend open $range } else { lappend slots $range }
+        }
+        lappend out [dict create id [lindex $words 0] address [lindex $words 1] flags [split [lindex $words 2] ,] \
+            primary [lindex $words 3] epoch [lindex $words 6] link [lindex $words 7] slots $slots open $open]
+    }
+    return $out
+}
+
+# How one node sees another: its CLUSTER NODES line as a dict, or {}.
+proc seen_by {observer name} {
+    set id [node_id $name]
+    foreach line [cluster_node_lines $observer] {
+        if {[dict get $line id] eq $id} { return $line }
+    }
+    return {}
+}
+
+proc node_id {name} {
+    if {![info exists ::node($name,id,$::node($name,pid))]} {
+        set ::node($name,id,$::node($name,pid)) [on $name cluster myid]
+    }
+    return $::node($name,id,$::node($name,pid))
+}
+
+proc name_of_id {id} {
+    foreach name $::node_names {
+        if {[node_is_alive $name] && [node_id $name] eq $id} { return $name }
+    }
+    return "nobody"
+}
+
+# The slot of a key, by the tests' own CRC-16/XMODEM: the server is not asked about what it is to be tested for.
+set ::crc16_table {}
+for {set i 0} {$i < 256} {incr i} {
+    set crc [expr {$i << 8}]
+    for {set bit 0} {$bit < 8} {incr bit} {
+        set crc [expr {($crc & 0x8000) ? (($crc << 1) ^ 0x1021) & 0xffff : ($crc << 1) & 0xffff}]
+    }
+    lappend ::crc16_table $crc
+}
+
+proc slot_of {key} {
+    set from [string first "\{" $key]
+    if {$from >= 0} {
+        set to [string first "\}" $key [expr {$from + 1}]]
+        if {$to > $from + 1} { set key [string range $key [expr {$from + 1}] [expr {$to - 1}]] }
+    }
+    set crc 0
+    foreach char [split $key ""] {
+        scan $char %c byte
+        set crc [expr {(($crc << 8) & 0xffff) ^ [lindex $::crc16_table [expr {($crc >> 8) ^ $byte}]]}]
+    }
+    return [expr {$crc % 16384}]
+}
+
+# The node that owns a slot as the first running node sees it.
+proc owner_of_slot {slot {observer ""}} {
+    if {$observer eq ""} { set observer [lindex $::node_names 0] }
+    foreach line [cluster_node_lines $observer] {
+        foreach range [dict get $line slots] {
+            lassign [split $range -] from to
+            if {$to eq ""} { set to $from }
+            if {$slot >= $from && $slot <= $to} { return [name_of_id [dict get $line id]] }
+        }
+    }
+    return "nobody"
+}
+
+proc owner_of {key {observer ""}} {
+    return [owner_of_slot [slot_of $key] $observer]
+}
+
+# A key of a slot: the same one each time for the same prefix.
+proc key_in_slot {slot {prefix k}} {
+    for {set i 0} {$i < 1000000} {incr i} {
+        if {[slot_of "$prefix:$i"] == $slot} { return "$prefix:$i" }
+    }
+    fail "no key for slot $slot"
+}
+
+# Gives an empty slot from one node to another as redis-cli does.
+proc give_slot {slot from to} {
+    on $to cluster setslot $slot importing [node_id $from]
+    on $from cluster setslot $slot migrating [node_id $to]
+    on $to cluster setslot $slot node [node_id $to]
+    on $from cluster setslot $slot node [node_id $to]
+}

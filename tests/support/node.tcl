@@ -1,0 +1,306 @@
+# node.tcl: servers with names, on free ports of 127.0.0.1, that die with the test.
+#
+# Each node is a child of this process with a parent-death signal, has a directory of its own, and its log is shown when
+# the test fails. A node that crashes, or that ends with a sanitizer's report, fails the test it ran in.
+
+set ::root [file normalize [file join [file dirname [info script]] .. ..]]
+array set ::node {}   ;# name,pid name,port name,dir name,chan name,binary name,expect
+set ::node_names {}
+set ::node_past {}    ;# {name log-text} of nodes that have ended in this test
+set ::test_dir ""
+set ::test_count 0   ;# each test has directories of its own
+
+# The server under test: SERVER_BINARY, or the one that make builds.
+proc server_binary {} {
+    if {[info exists ::env(SERVER_BINARY)] && $::env(SERVER_BINARY) ne ""} {
+        if {[string first / $::env(SERVER_BINARY)] < 0} { return $::env(SERVER_BINARY) }
+        return [file normalize $::env(SERVER_BINARY)]
+    }
+    return [file join $::root redis-shard]
+}
+
+# True when redis-server itself runs in our place, which is how the tests are tested.
+proc server_is_redis {} {
+    return [string match *redis-server* [server_binary]]
+}
+
+# A directory for this run's nodes, removed at its end.
+proc test_dir {} {
+    if {$::test_dir eq ""} {
+        set base [expr {[info exists ::env(TMPDIR)] ? $::env(TMPDIR) : "/tmp"}]
+        set ::test_dir [file join $base redis-shard-test-[pid]]
+        file delete -force $::test_dir
+        file mkdir $::test_dir
+    }
+    return $::test_dir
+}
+
+# A port that is free and whose bus port (10000 above) is free too, below the ephemeral range. A process that looks for ports at
+# the same time starts elsewhere in the range.
+set ::next_port [expr {11000 + ([pid] * 97) % 10000}]
+proc free_port {} {
+    for {set tries 0} {$tries < 2000} {incr tries} {
+        incr ::next_port
+        if {$::next_port > 21999} { set ::next_port 11000 }
+        set port $::next_port
+        if {[port_is_free $port] && [port_is_free [expr {$port + 10000}]]} { return $port }
+    }
+    fail "no free port"
+}
+
+proc port_is_free {port} {
+    if {[catch {socket -server {} -myaddr 127.0.0.1 $port} s]} { return 0 }
+    close $s
+    return 1
+}
+
+proc write_file {path text} {
+    set f [open $path w]
+    fconfigure $f -translation binary
+    puts -nonewline $f $text
+    close $f
+}
+
+proc read_file {path} {
+    set f [open $path r]
+    fconfigure $f -translation binary
+    set text [read $f]
+    close $f
+    return $text
+}
+
+# Starts a node. The options are names and values of redis.conf, and these of the harness:
+#     @binary path    another server        @args {a b}   more arguments      @prefix {cmd}   what to start it with
+#     @port n         a given port          @dir path     a given directory   @ready no       do not wait for it
+proc node_start {name {options {}}} {
+    set binary [dict_take options @binary [server_binary]]
+    set args [dict_take options @args {}]
+    set prefix [dict_take options @prefix {}]
+    set ready [dict_take options @ready yes]
+    set port [dict_take options @port 0]
+    set dir [dict_take options @dir [file join [test_dir] $::test_count $name]]
+    if {$port == 0} { set port [free_port] }
+    file mkdir $dir
+
+    set conf "port $port\ndir $dir\n"
+    if {![dict exists $options bind]} { append conf "bind 127.0.0.1\n" }
+    if {[string match *redis-server* $binary]} { append conf "save \"\"\nappendonly no\nenable-debug-command yes\n" }
+    foreach {option value} $options {
+        append conf "$option [expr {$value eq "" ? "\"\"" : $value}]\n"
+    }
+    set conf_file [file join $dir redis.conf]
+    if {![dict exists $options @keep_config]} { write_file $conf_file $conf }
+
+    set log [file join $dir log]
+    set command [list setpriv --pdeathsig KILL {*}$prefix $binary $conf_file {*}$args >>$log 2>@1]
+    set chan [open |$command w]
+    set ::node($name,pid) [pid $chan]
+    set ::node($name,chan) $chan
+    set ::node($name,port) $port
+    set ::node($name,dir) $dir
+    set ::node($name,binary) $binary
+    set ::node($name,options) $options
+    set ::node($name,expect) alive
+    if {$name ni $::node_names} { lappend ::node_names $name }
+    if {$ready} { node_wait_ready $name }
+    return $name
+}
+
+proc dict_take {dict_name key default} {
+    upvar 1 $dict_name options
+    if {[dict exists $options $key]} {
+        set default [dict get $options $key]
+        dict unset options $key
+    }
+    return $default
+}
+
+# Waits until it takes connections; a node that dies first fails the test.
+proc node_wait_ready {name {timeout_ms 20000}} {
+    set deadline [expr {[clock milliseconds] + $timeout_ms}]
+    while 1 {
+        if {![node_is_alive $name]} { fail "$name ended while it started:\n[node_log $name]" }
+        if {![catch {socket 127.0.0.1 $::node($name,port)} s]} {
+            close $s
+            return
+        }
+        if {[clock milliseconds] > $deadline} { fail "$name takes no connections:\n[node_log $name]" }
+        wait_ms 10
+    }
+}
+
+# Running, not a zombie.
+proc node_is_alive {name} {
+    return [pid_is_alive $::node($name,pid)]
+}
+
+proc pid_is_alive {pid} {
+    if {[catch {read_file /proc/$pid/stat} stat]} { return 0 }
+    regexp {\) (\S)} $stat -> state
+    return [expr {$state ni {Z X}}]
+}
+
+proc node_port {name} { return $::node($name,port) }
+proc node_pid {name} { return $::node($name,pid) }
+proc node_dir {name} { return $::node($name,dir) }
+
+proc node_log {name} {
+    set path [file join $::node($name,dir) log]
+    return [expr {[file exists $path] ? [read_file $path] : ""}]
+}
+
+# Sends a signal and says that the end it may bring is meant.
+proc node_signal {name signal} {
+    if {$signal in {TERM INT KILL QUIT}} { set ::node($name,expect) ended }
+    exec kill -s $signal $::node($name,pid)
+}
+
+# Waits for the process to end; gives "exit N" or "signal NAME".
+proc node_wait_end {name {timeout_ms 15000}} {
+    set deadline [expr {[clock milliseconds] + $timeout_ms}]
+    while {[node_is_alive $name] && [clock milliseconds] < $deadline} { wait_ms 5 }
+    set hung [node_is_alive $name]
+    if {$hung} {
+        # Its stacks are worth more than its corpse; ABRT gets them where the server prints them.
+        catch { exec kill -s ABRT $::node($name,pid) }
+        wait_ms 300
+        catch { exec kill -s KILL $::node($name,pid) }
+    }
+    set how "exit 0"
+    if {[catch {close $::node($name,chan)} message options]} {
+        set code [dict get $options -errorcode]
+        switch -exact -- [lindex $code 0] {
+            CHILDSTATUS { set how "exit [lindex $code 2]" }
+            CHILDKILLED { set how "signal [lindex $code 2]" }
+            default { set how "exit 0" }
+        }
+    }
+    resp::close $name
+    if {$hung} { set how "hung, killed" }
+    lappend ::node_past [list $name [node_log $name]]
+    set ::node_names [lsearch -all -inline -not -exact $::node_names $name]
+    set ::node($name,ended) $how
+    return $how
+}
+
+# Ends a node politely; anything but a clean end fails the test.
+proc node_stop {name} {
+    if {$name ni $::node_names} return
+    if {![node_is_alive $name]} {
+        set how [node_wait_end $name]
+        if {$::node($name,expect) eq "alive"} { fail "$name ended by itself: $how" }
+        return
+    }
+    set ::node($name,expect) ended
+    catch { exec kill -s CONT $::node($name,pid) }
+    catch { exec kill -s TERM $::node($name,pid) }
+    set how [node_wait_end $name]
+    if {$how ni {"exit 0"}} { fail "$name did not end cleanly: $how" }
+}
+
+# Ends a node with SIGKILL.
+proc node_kill {name} {
+    node_signal $name KILL
+    node_wait_end $name
+}
+
+# Starts it again on its port and directory, with what its configuration file says.
+proc node_restart {name {options {}}} {
+    set all [dict merge $::node($name,options) $options]
+    node_start $name [dict merge $all [list @port $::node($name,port) @dir $::node($name,dir) @binary $::node($name,binary)]]
+}
+
+# The end of every test: all nodes stop cleanly, or the test fails.
+proc nodes_end {} {
+    set problems {}
+    foreach name $::node_names {
+        if {[catch {node_stop $name} message]} { lappend problems $message }
+    }
+    connections_end
+    if {$problems ne {}} { fail [join $problems "; "] }
+    set ::node_past {}
+}
+
+proc connections_end {} {
+    foreach name [array names ::resp::chan] { resp::close $name }
+}
+
+# After a failure: nothing may be left over.
+proc nodes_end_hard {} {
+    foreach name $::node_names {
+        catch { exec kill -s KILL $::node($name,pid) }
+        catch { close $::node($name,chan) }
+    }
+    set ::node_names {}
+    set ::node_past {}
+    connections_end
+}
+
+# The last lines of each log.
+proc nodes_show_logs {{lines 40}} {
+    set logs $::node_past
+    foreach name $::node_names { lappend logs [list $name [node_log $name]] }
+    foreach log $logs {
+        lassign $log name text
+        set tail [lrange [split [string trimright $text] \n] end-[expr {$lines - 1}] end]
+        puts "          --- log of $name"
+        foreach line $tail { puts "          | [string range $line 0 300]" }
+    }
+}
+
+# Runs the body with one node: with_node ada {options} {body}.
+proc with_node {name args} {
+    if {[llength $args] == 1} { set options {} } else { set options [lindex $args 0] }
+    node_start $name $options
+    set code [catch {uplevel 1 [lindex $args end]} result return_options]
+    if {$code == 0} { node_stop $name }
+    return -options $return_options $result
+}
+
+# Sends a command to a node over its own connection; gives the plain reply, throws error replies.
+proc on {name args} {
+    if {![resp::is_open $name]} { resp::open $name 127.0.0.1 $::node($name,port) }
+    return [resp::do $name {*}$args]
+}
+
+# The same, as {type value}.
+proc typed_on {name args} {
+    if {![resp::is_open $name]} { resp::open $name 127.0.0.1 $::node($name,port) }
+    return [resp::ask $name {*}$args]
+}
+
+# The reply's bytes.
+proc raw_on {name args} {
+    typed_on $name {*}$args
+    return [resp::raw $name]
+}
+
+# Another connection to a node.
+proc connect {connection name} {
+    resp::close $connection
+    resp::open $connection 127.0.0.1 $::node($name,port)
+}
+
+# One field of INFO, or "" where there is none.
+proc info_field {name field} {
+    return [field_of [on $name info everything] $field]
+}
+
+proc field_of {text field} {
+    foreach line [split $text \n] {
+        set line [string trimright $line "\r"]
+        if {[string first "$field:" $line] == 0} { return [string range $line [string length $field]+1 end] }
+    }
+    return ""
+}
+
+# redis-cli against a node; gives its output, throws where it fails.
+proc cli {name args} {
+    return [exec redis-cli -h 127.0.0.1 -p $::node($name,port) {*}$args 2>@1 << ""]
+}
+
+# Removes this run's files.
+proc harness_end {} {
+    nodes_end_hard
+    if {$::test_dir ne ""} { catch { file delete -force $::test_dir } }
+}
