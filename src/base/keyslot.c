@@ -3,7 +3,7 @@
  * Eight bytes at a time. The CRC is linear: that of a block is the exclusive or of what each of its bytes gives with the
  * bytes behind it taken as zeros, so eight table lookups that do not wait for one another stand for eight that do. And as
  * it begins with zero, zeros before the key change nothing: the bytes that do not fill a block are put at the end of a
- * first block, and no key needs a loop over single bytes.
+ * first one, and no key needs a loop over single bytes.
  *
  * The tables are computed by the compiler: a byte's entry is the exclusive or of its bits' entries, and those are the
  * powers of x, X(n) = x^n modulo the polynomial x^16 + x^12 + x^5 + 1. */
@@ -71,18 +71,35 @@ static inline uint64_t load_block(const char *data)
     return block;
 }
 
-/* The first len % 8 bytes, behind zeros. */
-static inline uint64_t load_first(struct bytes bytes)
+static inline uint64_t load_half(const char *data)
 {
-    size_t count = bytes.len % 8;
-    uint64_t block = 0;
+    uint32_t half;
 
-    if (count == 0) return 0;
+    memcpy(&half, data, 4);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    half = __builtin_bswap32(half);
+#endif
+    return half;
+}
+
+/* How many bytes the first block takes, so that whole blocks remain: 1 to 8, or none of an empty key. */
+static inline size_t first_bytes(size_t len)
+{
+    return len == 0 ? 0 : (len - 1) % 8 + 1;
+}
+
+/* The first `count` bytes, behind zeros. */
+static inline uint64_t load_first(struct bytes bytes, size_t count)
+{
+    const unsigned char *data = (const unsigned char *)bytes.data;
+
     /* Of a longer key a whole block can be read, and what is too much shifted out. */
     if (bytes.len >= 8) return load_block(bytes.data) >> (64 - 8 * count);
-    for (size_t i = 0; i < count; i++)
-        block = block << 8 | (unsigned char)bytes.data[i];
-    return block;
+    /* Loads that overlap agree on the bytes they share. */
+    if (count >= 4) return load_half(bytes.data) << (8 * (count - 4)) | load_half(bytes.data + count - 4);
+    if (count == 0) return 0;
+    return (uint64_t)data[0] << (8 * (count - 1)) | (uint64_t)data[count / 2] << (8 * (count - 1 - count / 2)) |
+           data[count - 1];
 }
 
 static inline uint16_t add_block(uint16_t crc, uint64_t block)
@@ -95,11 +112,11 @@ static inline uint16_t add_block(uint16_t crc, uint64_t block)
 
 uint16_t crc16(struct bytes bytes)
 {
-    const char *at = bytes.data + bytes.len % 8, *end = bytes.data + bytes.len;
-    uint16_t crc = add_block(0, load_first(bytes));
+    size_t at = first_bytes(bytes.len);
+    uint16_t crc = add_block(0, load_first(bytes, at));
 
-    for (; at < end; at += 8)
-        crc = add_block(crc, load_block(at));
+    for (; at < bytes.len; at += 8)
+        crc = add_block(crc, load_block(bytes.data + at));
     return crc;
 }
 
@@ -125,12 +142,12 @@ static inline uint64_t find_brace(uint64_t block)
 /* Looks for a tag in the same pass that computes the CRC; only the few keys with a brace are looked at again. */
 uint16_t key_slot(struct bytes key)
 {
-    const char *at = key.data + key.len % 8, *end = key.data + key.len;
-    uint64_t block = load_first(key), brace = find_brace(block);
+    size_t at = first_bytes(key.len);
+    uint64_t block = load_first(key, at), brace = find_brace(block);
     uint16_t crc = add_block(0, block);
 
-    for (; at < end; at += 8) {
-        block = load_block(at);
+    for (; at < key.len; at += 8) {
+        block = load_block(key.data + at);
         brace |= find_brace(block);
         crc = add_block(crc, block);
     }

@@ -38,6 +38,7 @@ static inline void list_remove(struct list *link)
     link->next->prev = link->prev;
     list_init(link);
 }
-#define list_each(at, list) for (struct list *at = (list)->next; at != (list); at = at->next)
-#define list_each_safe(at, list)                                                                             \
-    for (struct list *at = (list)->next, *at##_next = at->next; at != (list); at = at##_next, at##_next = at->next)
+/* (The parameter is not called "list": it would be replaced inside "struct list" too.) */
+#define list_each(at, ring) for (struct list *at = (ring)->next; at != (ring); at = at->next)
+#define list_each_safe(at, ring)                                                                             \
+    for (struct list *at = (ring)->next, *at##_next = at->next; at != (ring); at = at##_next, at##_next = at->next)

@@ -55,7 +55,8 @@ struct option {
     /* What is not here, as "an append-only file": only the default and the values named in `allowed` are then taken. */
     const char *lacks;
     const char *const *allowed; /* texts as formatted; ends with NULL; may be NULL */
-    /* A further check of a parsed number or text, which may rewrite the text into its one form; false with a reason. `words` are those given. */
+    /* A further check of the words of a text, list or special, which may put the text into its one form; false with a reason. On entry a
+     * special's text is the present value (so that one class of several can be changed), another's the words joined. */
     bool (*check)(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 };
 
@@ -64,7 +65,7 @@ struct option_value {
     struct buf text; /* the others; the holder frees it */
 };
 
-/* Reads a value from its words; the reason it is refused is in error. Does not look at flags FIXED and PROTECTED. */
+/* Reads a value from its words; of a special, out->text holds the present value on entry. The reason it is refused is in error. Does not look at flags FIXED and PROTECTED. */
 bool option_parse(const struct option *option, const struct bytes *words, size_t count, struct option_value *out, char error[OPTION_ERROR_BYTES]);
 /* The default. */
 void option_default(const struct option *option, struct option_value *out);

@@ -12,6 +12,10 @@
  *         case REQUEST_BROKEN:  reply request.error, close
  *         }
  *
+ * Errors are worded as redis-server words them. Two things that it lets pass are refused here, because they mean that the
+ * peer and we disagree about where a request ends: a head whose CR is not followed by LF, and an argument that is not
+ * followed by CRLF.
+ *
  * An empty request (`*0`, `*-1`, a blank inline line) is READY with argc 0 and consumed > 0. */
 #pragma once
 
@@ -34,10 +38,14 @@ struct request {
     const char *error;  /* BROKEN: the reply's text without '-', e.g. "ERR Protocol error: invalid bulk length" */
 
     /* how far a cut request was read; offsets from its first byte */
-    size_t position;
-    int64_t args_left;  /* 0 when none is begun */
+    size_t position;    /* of the argument that comes next, or of its head */
+    size_t scanned;     /* the line at position does not end before here */
+    int64_t args_left;  /* 0 before the head of the request was read */
     int64_t bulk_len;   /* of the argument at position, -1 before its head was read */
+    int argv_cap;
+    /* The arguments that earlier calls read, for the caller may have moved the data since; argv has the later ones. */
     struct request_span { uint64_t offset, len; } *spans;
+    int spans_count;
     int spans_cap;
     char error_text[96];
     struct buf inline_words;  /* where quoted inline words are unescaped */
