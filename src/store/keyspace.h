@@ -1,6 +1,9 @@
 /* store/keyspace.h
  *
- * The 16384 slots of a node. */
+ * The 16384 slots of a node.
+ *
+ * They live as long as the keyspace, so a slot's address is always good. slot_prefetch() reads nothing but the slot
+ * itself: it needs no lock, and nobody has to wait for it before a table is freed. */
 #pragma once
 
 #include "store/slot.h"

@@ -50,8 +50,8 @@ void slot_set_owner(struct slot *slot, uint64_t owner);
 /* May be called without the lock: each number is right by itself. */
 struct slot_counts slot_counts(const struct slot *slot);
 
-/* Starts the loads a later slot_find() will need; without the lock, and only while the tables it may touch
- * cannot be freed (see keyspace.h). */
+/* Starts the loads a later slot_find() will need; without the lock. A hint only: it follows no pointer that another
+ * thread might free. */
 void slot_prefetch(const struct slot *slot, struct bytes key);
 
 /* --- With the slot locked --- */

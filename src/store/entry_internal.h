@@ -1,0 +1,12 @@
+/* store/entry_internal.h
+ *
+ * What a slot does to an entry it holds. Each may move the entry, so only who can mend the table may call them. */
+#pragma once
+
+#include "store/entry.h"
+
+/* Gives the entry another deadline, or none. */
+struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms);
+
+/* Keeps what fits of the value and zeroes what is new. */
+struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);

@@ -1,0 +1,378 @@
+/* store/slot.c
+ *
+ * The table finds and keeps; this file adds what a cache entry means: its deadline, the counters and the feeds. Each
+ * change goes through one of added(), gone() and the like, so that nobody forgets one of the three. */
+#include "store/slot_internal.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "store/entry_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+void slot_init(struct slot *slot, uint16_t id)
+{
+    memset(slot, 0, sizeof *slot);
+    slot->id = id;
+    list_init(&slot->feeds);
+}
+
+uint16_t slot_id(const struct slot *slot)
+{
+    return slot->id;
+}
+
+void slot_lock(struct slot *slot)
+{
+    lock_take(&slot->lock);
+}
+
+void slot_unlock(struct slot *slot)
+{
+    lock_release(&slot->lock);
+}
+
+void slot_assert_locked(const struct slot *slot)
+{
+    assert(lock_is_held(&slot->lock));
+}
+
+uint64_t slot_owner(const struct slot *slot)
+{
+    return atomic_load_explicit(&slot->owner, memory_order_acquire);
+}
+
+void slot_set_owner(struct slot *slot, uint64_t owner)
+{
+    atomic_store_explicit(&slot->owner, owner, memory_order_release);
+}
+
+/* --- Counters: written under the lock, so a plain load and store make no lost update --- */
+
+static uint64_t counter(const _Atomic uint64_t *at)
+{
+    return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *at, int64_t more)
+{
+    atomic_store_explicit(at, counter(at) + (uint64_t)more, memory_order_relaxed);
+}
+
+/* sign is 1 for an entry that comes, -1 for one that goes. */
+static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
+{
+    count(&slot->keys, sign);
+    count(&slot->entry_bytes, sign * (int64_t)entry_bytes(entry));
+    if (entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER) count(&slot->expiring, sign);
+}
+
+struct slot_counts slot_counts(const struct slot *slot)
+{
+    return (struct slot_counts){
+        .keys = counter(&slot->keys),
+        .expiring = counter(&slot->expiring),
+        .bytes = counter(&slot->entry_bytes) + counter(&slot->table.bytes),
+        .expired = counter(&slot->expired),
+        .evicted = counter(&slot->evicted),
+    };
+}
+
+/* --- Feeds --- */
+
+void slot_feed_attach(struct slot *slot, struct slot_feed *feed)
+{
+    slot_assert_locked(slot);
+    list_append(&slot->feeds, &feed->link);
+}
+
+void slot_feed_detach(struct slot *slot, struct slot_feed *feed)
+{
+    slot_assert_locked(slot);
+    list_remove(&feed->link);
+}
+
+static void tell_changed(struct slot *slot, struct bytes key)
+{
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->changed != NULL) feed->changed(feed, key);
+    }
+}
+
+static void tell_removed(struct slot *slot, struct bytes key)
+{
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->removed != NULL) feed->removed(feed, key);
+    }
+}
+
+static void tell_flushed(struct slot *slot)
+{
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->flushed != NULL) feed->flushed(feed);
+    }
+}
+
+void slot_changed(struct slot *slot, const struct entry *entry)
+{
+    slot_assert_locked(slot);
+    tell_changed(slot, entry_key(entry));
+}
+
+/* --- Finding --- */
+
+void slot_prefetch(const struct slot *slot, struct bytes key)
+{
+    table_prefetch(&slot->table, hash_bytes(key));
+}
+
+/* Takes out what a word leads to, and tells so. */
+static struct entry *take_word(struct slot *slot, uint64_t hash, uint64_t *word)
+{
+    struct entry *entry = table_remove(&slot->table, hash, word);
+
+    count_entry(slot, entry, -1);
+    tell_removed(slot, entry_key(entry));
+    return entry;
+}
+
+static void expire_word(struct slot *slot, uint64_t hash, uint64_t *word)
+{
+    struct entry *entry = take_word(slot, hash, word);
+
+    count(&slot->expired, 1);
+    entry_free(&entry);
+}
+
+/* The word of a live entry; an expired one is removed on the way. */
+static uint64_t *find_live(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
+{
+    uint64_t *word = table_find(&slot->table, hash, key);
+
+    if (word == NULL) return NULL;
+    if (!entry_is_expired(table_entry(*word), now_ms)) return word;
+    expire_word(slot, hash, word);
+    return NULL;
+}
+
+struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms)
+{
+    uint64_t *word;
+
+    slot_assert_locked(slot);
+    word = find_live(slot, hash_bytes(key), key, now_ms);
+    return word == NULL ? NULL : table_entry(*word);
+}
+
+const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms)
+{
+    const uint64_t *word;
+
+    slot_assert_locked(slot);
+    word = table_find(&slot->table, hash_bytes(key), key);
+    if (word == NULL || entry_is_expired(table_entry(*word), now_ms)) return NULL;
+    return table_entry(*word);
+}
+
+/* --- Changing --- */
+
+void slot_put(struct slot *slot, struct entry **entry)
+{
+    struct entry *own = *entry, *former;
+    struct bytes key = entry_key(own);
+    uint64_t hash = hash_bytes(key);
+    uint64_t *word;
+
+    slot_assert_locked(slot);
+    *entry = NULL;
+    word = table_find(&slot->table, hash, key);
+    if (word != NULL) {
+        former = table_entry(*word);
+        count_entry(slot, former, -1);
+        table_replace(word, own);
+        entry_free(&former);
+    } else {
+        table_insert(&slot->table, hash, own);
+    }
+    count_entry(slot, own, 1);
+    tell_changed(slot, key);
+}
+
+struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms)
+{
+    uint64_t hash = hash_bytes(key);
+    uint64_t *word;
+
+    slot_assert_locked(slot);
+    word = find_live(slot, hash, key, now_ms);
+    return word == NULL ? NULL : take_word(slot, hash, word);
+}
+
+bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms)
+{
+    struct entry *entry = slot_take(slot, key, now_ms);
+
+    if (entry == NULL) return false;
+    entry_free(&entry);
+    return true;
+}
+
+struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
+{
+    uint64_t hash = hash_bytes(entry_key(entry));
+    uint64_t *word;
+
+    slot_assert_locked(slot);
+    word = table_find_entry(&slot->table, hash, entry);
+    assert(word != NULL);
+    count_entry(slot, entry, -1);
+    entry = entry_set_expiry(entry, expires_at_ms);
+    table_replace(word, entry);
+    count_entry(slot, entry, 1);
+    tell_changed(slot, entry_key(entry));
+    return entry;
+}
+
+struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes)
+{
+    uint64_t hash = hash_bytes(entry_key(entry));
+    uint64_t *word;
+
+    slot_assert_locked(slot);
+    word = table_find_entry(&slot->table, hash, entry);
+    assert(word != NULL);
+    count_entry(slot, entry, -1);
+    entry = entry_resize_value(entry, value_bytes);
+    table_replace(word, entry);
+    count_entry(slot, entry, 1);
+    return entry;
+}
+
+/* --- All of it --- */
+
+struct slot_graveyard {
+    struct table table;
+};
+
+struct slot_graveyard *slot_detach_all(struct slot *slot)
+{
+    struct slot_graveyard *graveyard;
+
+    slot_assert_locked(slot);
+    if (counter(&slot->keys) == 0) return NULL;
+    graveyard = alloc_zeroed(sizeof *graveyard);
+    atomic_store_explicit(&graveyard->table.root, counter(&slot->table.root), memory_order_relaxed);
+    atomic_store_explicit(&graveyard->table.bytes, counter(&slot->table.bytes), memory_order_relaxed);
+    atomic_store_explicit(&slot->table.root, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->table.bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->keys, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->expiring, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->entry_bytes, 0, memory_order_relaxed);
+    slot->expiry_cursor = 0;
+    tell_flushed(slot);
+    return graveyard;
+}
+
+void slot_graveyard_free(struct slot_graveyard **graveyard)
+{
+    if (*graveyard == NULL) return;
+    table_clear(&(*graveyard)->table);
+    alloc_free(*graveyard);
+    *graveyard = NULL;
+}
+
+void slot_flush(struct slot *slot)
+{
+    struct slot_graveyard *graveyard = slot_detach_all(slot);
+
+    slot_graveyard_free(&graveyard);
+}
+
+/* --- Visiting --- */
+
+uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry), void *context)
+{
+    slot_assert_locked(slot);
+    return table_scan(&slot->table, cursor, visit, context);
+}
+
+struct search_live {
+    int64_t now_ms;
+    struct entry *found;
+};
+
+static void keep_live(void *context, struct entry *entry)
+{
+    struct search_live *search = context;
+
+    if (!entry_is_expired(entry, search->now_ms)) search->found = entry;
+}
+
+struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_ms)
+{
+    struct search_live search = { .now_ms = now_ms };
+    uint32_t cursor;
+
+    slot_assert_locked(slot);
+    for (int tries = 0; tries < 16; tries++) {
+        struct entry *entry = table_random(&slot->table, random);
+
+        if (entry == NULL || !entry_is_expired(entry, now_ms)) return entry;
+    }
+    /* Nearly all are expired. Whatever is live is then found by looking at everything, from somewhere on. */
+    cursor = (uint32_t)random_u64(random);
+    for (int turns = 0; turns < 2 && search.found == NULL; turns++)
+        do
+            cursor = table_scan(&slot->table, cursor, keep_live, &search);
+        while (cursor != 0 && search.found == NULL);
+    return search.found;
+}
+
+/* What one bucket shows to the expiry cycle. */
+#define DUE_MAX 128u
+
+struct search_due {
+    int64_t now_ms;
+    size_t looked_at;
+    size_t due_count;
+    struct entry *due[DUE_MAX];
+};
+
+static void collect_due(void *context, struct entry *entry)
+{
+    struct search_due *search = context;
+
+    search->looked_at++;
+    if (entry_is_expired(entry, search->now_ms) && search->due_count < DUE_MAX) search->due[search->due_count++] = entry;
+}
+
+size_t slot_expire_some(struct slot *slot, int64_t now_ms, size_t budget, size_t *removed)
+{
+    size_t looked_at = 0;
+    uint32_t start;
+    bool wrapped = false;
+
+    slot_assert_locked(slot);
+    start = slot->expiry_cursor;
+    /* Ends when the budget is spent, nothing can expire any more, or all has been looked at once. */
+    while (looked_at < budget && counter(&slot->expiring) != 0 && !(wrapped && slot->expiry_cursor >= start)) {
+        struct search_due search;
+
+        search.now_ms = now_ms;
+        search.looked_at = search.due_count = 0;
+        slot->expiry_cursor = table_scan(&slot->table, slot->expiry_cursor, collect_due, &search);
+        if (slot->expiry_cursor == 0) wrapped = true;
+        for (size_t i = 0; i < search.due_count; i++) {
+            uint64_t hash = hash_bytes(entry_key(search.due[i]));
+            expire_word(slot, hash, table_find_entry(&slot->table, hash, search.due[i]));
+        }
+        *removed += search.due_count;
+        looked_at += search.looked_at == 0 ? 1 : search.looked_at; /* an empty bucket takes time as well */
+    }
+    return looked_at;
+}

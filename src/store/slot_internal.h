@@ -1,0 +1,25 @@
+/* store/slot_internal.h
+ *
+ * What a slot is made of. The first cache line is what every command needs. */
+#pragma once
+
+#include "store/slot.h"
+#include "store/table.h"
+
+struct slot {
+    struct lock lock;
+    uint32_t expiry_cursor; /* where slot_expire_some() goes on; under lock */
+    struct table table;     /* under lock, but for its atomics */
+    _Atomic uint64_t owner;
+    _Atomic uint64_t keys;
+    _Atomic uint64_t expiring;
+    _Atomic uint64_t entry_bytes;
+
+    struct list feeds; /* under lock */
+    _Atomic uint64_t expired;
+    _Atomic uint64_t evicted;
+    uint16_t id;
+};
+_Static_assert(sizeof(struct slot) <= 128, "16384 of them are what an empty node pays");
+
+void slot_init(struct slot *slot, uint16_t id);

@@ -1,0 +1,78 @@
+/* store/table.h
+ *
+ * The entries of one slot, found by the 64-bit hash of their keys. Made for 16384 tables of some sixty entries as much
+ * as for one of a hundred million: it takes 10-11 bytes an entry at any size, and no operation ever moves more than
+ * about a hundred entries.
+ *
+ *     root --> leaf                                  up to 108 entries: nothing but the leaf
+ *     root --> directory [ | | | | | ] --> leaves    beyond: top bits of the hash choose the leaf
+ *                         +-> directory --> leaves   a directory of 512 is full: its leaves become directories
+ *
+ * A *leaf* is an array of 1 to 16 buckets, each one cache line: seven entries, their seven fingerprints and a count.
+ * It covers all hashes that begin with its prefix, and the twelve bits after the prefix (the *tag*) place an entry
+ * among its buckets, in order: bucket = tag * buckets / 4096. A leaf grows and shrinks by a bucket or two, to sizes
+ * the allocator has a class for, so it is never half empty; and needs no look at the entries for it, because the
+ * whole tag is kept: eight bits as the fingerprint, four in the low bits of the pointer, which alignment leaves free.
+ * At sixteen buckets it splits into two (the entries are then hashed again for the next bit of their tags); two small
+ * siblings merge. An entry that finds its bucket full goes to the next one of its leaf, and each bucket
+ * counts the entries that passed it by, so a search ends at the first bucket that nobody has passed: it never leaves the leaf.
+ *
+ *     bucket:  | 7 fingerprints, count of passers-by | 7 words |
+ *     word:    | 16 bits for eviction | 44 bits of pointer | 4 high bits of the tag |
+ *
+ * Doubling everything at once was not wanted (a slot may hold millions), linear hashing leaves buckets of two densities
+ * and could not be filled to 90 %.
+ *
+ * As all is kept in the order of hashes, a scan's cursor is simply a hash: what lies below has been seen, however the
+ * table grew or shrank meanwhile. */
+#pragma once
+
+#include "store/entry.h"
+
+#include <stdatomic.h>
+
+struct random;
+
+/* All zero is an empty table, which owns no memory. */
+struct table {
+    _Atomic uint64_t root;  /* read without the lock for prefetching; see table_prefetch() */
+    _Atomic uint64_t bytes; /* of leaves and directories; read without the lock */
+    uint32_t moved;         /* entries moved by growth and shrinking, ever: the measure of what an operation costs */
+};
+
+#define TABLE_POINTER_MASK ((uint64_t)0x0000fffffffffff0)
+#define TABLE_EVICTION_SHIFT 48 /* the upper 16 bits of a word belong to eviction; the table only carries them */
+
+static inline struct entry *table_entry(uint64_t word)
+{
+    return (struct entry *)(uintptr_t)(word & TABLE_POINTER_MASK);
+}
+
+/* The word of a key, or NULL. Good until the next insertion or removal. */
+uint64_t *table_find(const struct table *table, uint64_t hash, struct bytes key);
+
+/* The word of this very entry, which is in the table, by its old address: to be called also after it moved. */
+uint64_t *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry);
+
+/* Lets a found word lead to another entry of the same key; eviction's bits stay. */
+void table_replace(uint64_t *word, struct entry *entry);
+
+/* The key must not be in the table. */
+void table_insert(struct table *table, uint64_t hash, struct entry *entry);
+
+/* Takes out what a found word leads to; the entry is then the caller's. */
+struct entry *table_remove(struct table *table, uint64_t hash, uint64_t *word);
+
+/* Takes out and frees everything. */
+void table_clear(struct table *table);
+
+/* Visits the entries of one bucket and returns the next cursor, 0 at the end. The visitor must not change the table. */
+uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
+                    void *context);
+
+/* Near uniform; NULL in an empty table. */
+struct entry *table_random(const struct table *table, struct random *random);
+
+/* Starts loading where the key's bucket, or the directory that leads to it, would be. Needs no lock: it reads the
+ * root only and follows no pointer, so whatever another thread frees meanwhile is never touched. */
+void table_prefetch(const struct table *table, uint64_t hash);
