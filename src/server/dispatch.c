@@ -385,7 +385,6 @@ void transaction_exec(struct call *call)
         log_if_slow(call, queued->command, queued->argc, queued->argv, took_ns[i]);
         tell_monitors(&inner);
     }
-    if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) > 0 && ran) monitor_send(call);
     slot_set_free(&plan.slots);
     alloc_free(took_ns);
     client_discard_transaction(client);
