@@ -8,6 +8,7 @@
 #include "server/transaction.h"
 #include "server/worker_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* An unauthenticated client may cost this much and no more. */

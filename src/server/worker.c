@@ -6,6 +6,7 @@
 #include "server/worker_internal.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -151,7 +152,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
 
     (void)loop;
     (void)events;
-    removed = expiry_cycle(worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
+    removed = expiry_cycle(&worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
     count_up(&worker->counters.expired, removed);
     look_after_clients(worker);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
@@ -170,7 +171,7 @@ struct worker *worker_new(struct node *node, int index)
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     list_init(&worker->clients);
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
-    worker->expiry = expiry_new(index, node->worker_count);
+    expiry_init(&worker->expiry, (unsigned)index, (unsigned)node->worker_count);
     worker->scratch = alloc(SCRATCH_BYTES);
     uint64_t seed;
     random_system(&seed, sizeof(seed));
@@ -240,7 +241,6 @@ void worker_free(struct worker **held)
         alloc_free((void *)atomic_load(&worker->commands[i].latency));
     for (int i = 0; i < LOOK_AHEAD; i++) request_free(&worker->batch[i]);
     alloc_free(worker->commands);
-    expiry_free(&worker->expiry);
     alloc_free(worker->scratch);
     buf_free(&worker->out);
     alloc_free(worker);

@@ -49,7 +49,7 @@ struct worker {
     /* The owner's alone. */
     struct ev_timer tick;         /* every 100 ms: expiry, idle clients, paused clients */
     int ticks;
-    struct expiry *expiry;
+    struct expiry expiry;
     struct random random;
     char *scratch;                /* SCRATCH_BYTES */
     struct buf out;               /* replies of the client being answered */

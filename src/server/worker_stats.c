@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "server/worker_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct worker_counters *worker_counters(struct worker *worker)
