@@ -9,6 +9,11 @@
  *     a mover thread                writes the state file
  *     any worker                    bus_lock(), cluster_<command>(), bus_unlock()
  *
+ * What an event caused leaves in the order it was caused, whoever's thread it was on: it is queued under the lock and sent by the
+ * control loop. A message that follows a state to be saved first (EFFECT_PERSIST with sync) waits for the disk; later events' messages
+ * pass it, so that a slow disk makes no node look dead. Where the save fails, the messages that waited for it are dropped: a vote that
+ * is not on disk is not given.
+ *
  * Lock order: slot -> bus. The control loop takes no slot lock. */
 #pragma once
 
@@ -24,6 +29,7 @@ struct bus_options {
     uint16_t port;           /* bus port */
     const char *state_file;  /* nodes.conf */
     struct cluster_options cluster;
+    uint64_t link_sendbuf_limit; /* cluster-link-sendbuf-limit; 0: none */
 };
 
 /* Reads or makes the state file, takes its file lock, listens. On failure returns NULL with a line for the user in error. */
@@ -42,6 +48,7 @@ bool bus_is_solo(const struct bus *bus);
 /* Copies where a node is reached, as redirects name it, into endpoint ("" for unknown) and port. */
 void bus_endpoint(struct bus *bus, uint16_t node, char endpoint[256], uint16_t *port);
 void bus_configure(struct bus *bus, const struct cluster_options *options);
+void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit);
 /* Writes the state file now, waiting: CLUSTER SAVECONFIG. False with errno set. */
 bool bus_save_now(struct bus *bus);
 
@@ -53,5 +60,8 @@ struct bus_link_info {
     bool reads, writes;
     size_t send_allocated, send_used;
 };
+/* Fills at most max of them, returns how many there are. */
 size_t bus_links(struct bus *bus, struct bus_link_info *out, size_t max);
-uint64_t bus_save_failures(const struct bus *bus);
+uint64_t bus_save_failures(struct bus *bus);
+/* Links closed because too much waited to be sent on them. */
+uint64_t bus_links_over_limit(const struct bus *bus);
