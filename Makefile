@@ -5,6 +5,7 @@
 
 CC ?= gcc
 PREFIX ?= /usr/local
+DESTDIR ?=
 SAN ?=
 BUILD := build/$(if $(SAN),$(SAN),release)
 LAYERS := base net proto types store cache cluster bus transfer server commands
@@ -46,10 +47,21 @@ ALL_OBJECTS := $(foreach layer,$(LAYERS),$(call objects,$(layer))) $(BUILD)/src/
 .PHONY: all
 all: redis-shard
 
+# The libraries' headers, or the packages that bring them. Where they are there this costs four file checks.
+HEADERS := $(foreach header,ev.h hiredis/hiredis.h jemalloc/jemalloc.h xxhash.h,$(firstword $(wildcard \
+	$(foreach folder,/usr/include /usr/local/include /usr/include/x86_64-linux-gnu /usr/include/aarch64-linux-gnu,$(folder)/$(header))) missing))
+ifneq ($(filter missing,$(HEADERS)),)
+$(ALL_OBJECTS): | deps
+endif
+.PHONY: deps
+deps:
+	@deps/install.sh build
+
 ifeq ($(SAN),)
 redis-shard: $(BUILD)/redis-shard
 	@cp -f $< $@.tmp && mv -f $@.tmp $@
 else
+.PHONY: redis-shard
 redis-shard: $(BUILD)/redis-shard
 endif
 
@@ -72,11 +84,116 @@ endef
 $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 UNIT_TESTS := $(foreach layer,$(LAYERS),$(UNIT_$(layer)))
 
-.PHONY: unit-tests
+# --- tests ---
+.PHONY: test unit-tests integration cluster-tests client-tests fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
+test: test-deps
+	@tests/run all
 unit-tests: $(UNIT_TESTS)
+run-unit-tests: test-deps
+	@tests/run unit $(NAME)
+integration: test-deps
+	@tests/run integration $(NAME)
+cluster-tests: test-deps
+	@tests/run cluster $(NAME)
+client-tests: test-deps
+	@tests/run clients $(NAME)
+fuzz-smoke: test-deps
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) tests/run fuzz $(NAME)
+fuzz: test-deps
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run fuzz $(NAME)
+sim: test-deps
+	@tests/run sim
+.PHONY: test-deps
+test-deps:
+	@deps/install.sh build test
+
+# The fuzz targets are built by clang, the layers they need with them.
+FUZZ_CC ?= clang
+FUZZ_LAYERS := base proto types store cluster
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthread -Wall -Wextra -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -DSANITIZED=1
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(foreach layer,$(FUZZ_LAYERS),$(wildcard src/$(layer)/*.c)))
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz-build: $(FUZZ_TARGETS)
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+build/fuzz/libfuzzed.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libfuzzed.a
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< build/fuzz/libfuzzed.a -lhiredis -lxxhash -lm
+
+# The simulator is one program: the cluster core on a simulated network.
+sim-build: $(BUILD)/sim/sim
+$(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call libs,cluster)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# --- measuring, trying ---
+.PHONY: bench demo demo-stop
+bench: redis-shard build/bench/load
+	@deps/install.sh bench
+	@utils/bench/run
+build/bench/load: utils/bench/load.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $< -lm
+demo:
+	@deps/install.sh build test
+	@$(MAKE) --no-print-directory redis-shard
+	@utils/demo start
+demo-stop:
+	@utils/demo stop
+
+# --- the look of it ---
+.PHONY: format lint docs
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] utils/bench/*.c)
+format:
+	@deps/install.sh lint
+	clang-format -i $(C_FILES)
+lint:
+	@deps/install.sh build lint
+	@utils/lint
+docs: redis-shard
+	@utils/docs
+
+# --- installing ---
+.PHONY: install uninstall
+install: redis-shard
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/doc/redis-shard $(DESTDIR)$(PREFIX)/etc/redis-shard
+	install -m 755 redis-shard $(DESTDIR)$(PREFIX)/bin/redis-shard
+	sed 's|@PREFIX@|$(PREFIX)|g' utils/redis-shard.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
+	install -m 644 docs/redis-shard.1 $(DESTDIR)$(PREFIX)/share/man/man1/redis-shard.1
+	install -m 644 README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/redis-shard/
+	@# A configuration that somebody has edited stays.
+	test -e $(DESTDIR)$(PREFIX)/etc/redis-shard/redis-shard.conf || \
+		install -m 640 redis-shard.conf $(DESTDIR)$(PREFIX)/etc/redis-shard/redis-shard.conf
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/redis-shard $(DESTDIR)$(PREFIX)/share/man/man1/redis-shard.1 \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/redis-shard
+	@echo "kept: $(DESTDIR)$(PREFIX)/etc/redis-shard"
 
 .PHONY: clean
 clean:
-	rm -rf build redis-shard
+	@utils/demo stop >/dev/null 2>&1 || true
+	rm -rf build redis-shard tests/clients/node_modules
+
+.PHONY: help
+help:
+	@echo "make                 build ./redis-shard (installs missing packages first)"
+	@echo "make demo            a three-node cluster to play with; make demo-stop ends it"
+	@echo "make test            every test: unit, integration, cluster, clients, sim, fuzz"
+	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
+	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
+	@echo "make bench           this node against redis-server (SHORT=1: a quick look)"
+	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread"
+	@echo "make install         to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
+	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"
+	@echo "make docs            docs/commands.md and redis-shard.conf from the server's own tables"
+	@echo "make clean"
 
 -include $(shell find build -name '*.d' 2>/dev/null)
