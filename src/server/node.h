@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "server/command.h"
 #include "server/config.h"
+#include "server/stats.h"
 #include "store/keyspace.h"
 
 #include <stdatomic.h>
@@ -42,6 +43,9 @@ struct node {
 
     _Atomic int monitors;             /* how many clients MONITOR; guarded for changes by monitor_lock */
     _Atomic bool shutdown_asked;      /* SHUTDOWN or a signal; main's loop is woken by node_shutdown() */
+
+    struct stats stats;               /* guards itself; main samples it: stats_sample() */
+    _Atomic bool active_expire_off;   /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 
     /* What INFO subtracts after CONFIG RESETSTAT. */
     _Atomic int64_t stats_reset_ms;
