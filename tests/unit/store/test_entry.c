@@ -1,0 +1,145 @@
+/* An entry gives back what was put in, whatever the lengths, and takes little more. */
+#include "base/alloc.h"
+#include "store/entry_internal.h"
+#include "unit/unit.h"
+
+#include <string.h>
+
+static const size_t lengths[] = { 0, 1, 2, 16, 44, 45, 127, 128, 255, 256, 257, 65535, 65536, 70000 };
+#define LENGTHS (sizeof lengths / sizeof *lengths)
+
+static const int64_t deadlines[] = {
+    ENTRY_KEEPS_FOREVER, 0, 1, 1754000000000, ((int64_t)1 << 48) - 1, (int64_t)1 << 48, INT64_MAX, -5, INT64_MIN,
+};
+#define DEADLINES (sizeof deadlines / sizeof *deadlines)
+
+static char key_text[70000], value_text[70000];
+
+static void fill(void)
+{
+    for (size_t i = 0; i < sizeof key_text; i++) {
+        key_text[i] = (char)(i * 7);
+        value_text[i] = (char)(i * 13 + 1);
+    }
+}
+
+static void check(const struct entry *entry, size_t key_bytes, size_t value_bytes, int64_t deadline)
+{
+    CHECK(bytes_equal(entry_key(entry), (struct bytes){ key_text, key_bytes }));
+    CHECK(bytes_equal(entry_value(entry), (struct bytes){ value_text, value_bytes }));
+    CHECK(entry_expires_at_ms(entry) == deadline);
+}
+
+TEST(an_entry_gives_back_key_value_and_deadline)
+{
+    fill();
+    for (size_t k = 0; k < LENGTHS; k++)
+        for (size_t v = 0; v < LENGTHS; v++)
+            for (size_t d = 0; d < DEADLINES; d++) {
+                struct entry *entry = entry_new((struct bytes){ key_text, lengths[k] },
+                                                (struct bytes){ value_text, lengths[v] }, deadlines[d]);
+                check(entry, lengths[k], lengths[v], deadlines[d]);
+                CHECK(((uintptr_t)entry & 15) == 0);
+                entry_free(&entry);
+                CHECK(entry == NULL);
+            }
+}
+
+TEST(a_deadline_may_be_set_moved_and_cleared)
+{
+    fill();
+    for (size_t v = 0; v < LENGTHS; v++) {
+        struct entry *entry = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, lengths[v] },
+                                        ENTRY_KEEPS_FOREVER);
+
+        for (size_t from = 0; from < DEADLINES; from++)
+            for (size_t to = 0; to < DEADLINES; to++) {
+                entry = entry_set_expiry(entry, deadlines[from]);
+                check(entry, 16, lengths[v], deadlines[from]);
+                entry = entry_set_expiry(entry, deadlines[to]);
+                check(entry, 16, lengths[v], deadlines[to]);
+            }
+        entry_free(&entry);
+    }
+}
+
+TEST(a_value_resized_keeps_what_fits_and_is_zero_beyond)
+{
+    fill();
+    for (size_t d = 0; d < DEADLINES; d++)
+        for (size_t from = 0; from < LENGTHS; from++)
+            for (size_t to = 0; to < LENGTHS; to++) {
+                struct entry *entry = entry_new((struct bytes){ key_text, 16 },
+                                                (struct bytes){ value_text, lengths[from] }, deadlines[d]);
+                size_t kept = lengths[from] < lengths[to] ? lengths[from] : lengths[to];
+                struct bytes value;
+
+                entry_mark_raw(entry);
+                entry = entry_resize_value(entry, lengths[to]);
+                value = entry_value(entry);
+                CHECK(value.len == lengths[to]);
+                CHECK(kept == 0 || memcmp(value.data, value_text, kept) == 0);
+                for (size_t i = kept; i < value.len; i++) CHECK(value.data[i] == 0);
+                CHECK(bytes_equal(entry_key(entry), (struct bytes){ key_text, 16 }));
+                CHECK(entry_expires_at_ms(entry) == deadlines[d]);
+                CHECK(entry_encoding(entry) == ENTRY_RAW);
+                entry_free(&entry);
+            }
+}
+
+static enum entry_encoding encoding_of(const char *text)
+{
+    struct entry *entry = entry_new(BYTES("k"), bytes_of(text), ENTRY_KEEPS_FOREVER);
+    enum entry_encoding encoding = entry_encoding(entry);
+
+    entry_free(&entry);
+    return encoding;
+}
+
+TEST(the_encoding_follows_from_the_text_and_the_raw_mark)
+{
+    struct entry *entry = entry_new(BYTES("k"), BYTES("12"), ENTRY_KEEPS_FOREVER);
+
+    CHECK(encoding_of("0") == ENTRY_INT);
+    CHECK(encoding_of("-1") == ENTRY_INT);
+    CHECK(encoding_of("9223372036854775807") == ENTRY_INT);
+    CHECK(encoding_of("-9223372036854775808") == ENTRY_INT);
+    CHECK(encoding_of("9223372036854775808") == ENTRY_EMBSTR);
+    CHECK(encoding_of("007") == ENTRY_EMBSTR);
+    CHECK(encoding_of("") == ENTRY_EMBSTR);
+    CHECK(encoding_of("12345678901234567890123456789012345678901234") == ENTRY_EMBSTR);
+    CHECK(encoding_of("123456789012345678901234567890123456789012345") == ENTRY_RAW);
+    entry_mark_raw(entry);
+    CHECK(entry_encoding(entry) == ENTRY_RAW);
+    CHECK(bytes_equal(entry_value(entry), BYTES("12")));
+    entry_free(&entry);
+}
+
+TEST(a_deadline_is_the_first_moment_without_the_entry)
+{
+    struct entry *entry = entry_new(BYTES("k"), BYTES("v"), 1000);
+    struct entry *forever = entry_new(BYTES("k"), BYTES("v"), ENTRY_KEEPS_FOREVER);
+
+    CHECK(!entry_is_expired(entry, 999));
+    CHECK(entry_is_expired(entry, 1000));
+    CHECK(!entry_is_expired(forever, INT64_MAX));
+    entry_free(&entry);
+    entry_free(&forever);
+}
+
+TEST(a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
+{
+    struct entry *entry = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, ENTRY_KEEPS_FOREVER);
+    struct entry *expiring = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, 1754000000000);
+
+    CHECK(entry_key(entry).data - (const char *)entry == 3);
+    CHECK(entry_key(expiring).data - (const char *)expiring == 9);
+    CHECK(entry_bytes(entry) >= 219 && entry_bytes(entry) <= 256);
+    entry_free(&entry);
+    entry_free(&expiring);
+}
+
+TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
+      a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
+      a_deadline_is_the_first_moment_without_the_entry,
+      a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
