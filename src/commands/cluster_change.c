@@ -1,0 +1,369 @@
+/* CLUSTER subcommands that change the cluster. Arguments are read here, in the order in which the field's servers refuse them; what is
+ * allowed is decided by the core, under the bus's lock. */
+#include "commands/cluster_internal.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void reply_outcome(struct call *call, const char *error)
+{
+    if (error[0] == '\0')
+        reply_ok(call->reply);
+    else
+        reply_error(call->reply, error);
+}
+
+static bool holds_keys(struct call *call)
+{
+    return keyspace_counts(call->node->keyspace).keys > 0;
+}
+
+bool cluster_arg_slot(struct call *call, int arg, uint16_t *slot)
+{
+    int64_t number;
+
+    if (!bytes_to_i64(call->argv[arg], &number) || number < 0 || number >= (int64_t)SLOT_COUNT) {
+        reply_error(call->reply, "ERR Invalid or out of range slot");
+        return false;
+    }
+    *slot = (uint16_t)number;
+    return true;
+}
+
+/* --- Slots given and taken --- */
+
+/* Slots in the order they were named. One more than there are is kept at most: by then one was named twice, and the core says so. */
+struct slot_list {
+    size_t count;
+    uint16_t slots[SLOT_COUNT + 1];
+};
+
+static void list_add(struct slot_list *list, uint16_t slot)
+{
+    if (list->count <= SLOT_COUNT) list->slots[list->count++] = slot;
+}
+
+static void change_slots(struct call *call, const struct slot_list *list, bool add)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    if (add)
+        cluster_add_slots(cluster, list->slots, list->count, call->now_ms, effects, error);
+    else
+        cluster_del_slots(cluster, list->slots, list->count, call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+static void change_named_slots(struct call *call, bool add)
+{
+    struct slot_list *list = alloc(sizeof *list);
+    uint16_t slot = 0;
+    int arg;
+
+    list->count = 0;
+    for (arg = 2; arg < call->argc && cluster_arg_slot(call, arg, &slot); arg++) list_add(list, slot);
+    if (arg == call->argc) change_slots(call, list, add);
+    alloc_free(list);
+}
+
+/* Ranges are judged one after the other, so a slot that is busy in the first comes before a second that cannot be read. True where it
+ * has replied. */
+static bool refuse_ranges_so_far(struct call *call, const struct slot_list *list, bool add)
+{
+    uint8_t seen[SLOT_COUNT] = { 0 };
+    struct effects *effects;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+    bool solo = cluster_is_solo(cluster);
+    const char *problem = NULL;
+    unsigned slot = 0;
+
+    for (size_t i = 0; i < list->count && problem == NULL; i++) {
+        bool owned;
+
+        slot = list->slots[i];
+        owned = !solo && cluster_slot_owner(cluster, list->slots[i]) >= 0;
+        if (add && owned)
+            problem = "ERR Slot %u is already busy";
+        else if (!add && !owned)
+            problem = "ERR Slot %u is already unassigned";
+        else if (seen[slot]++)
+            problem = "ERR Slot %u specified multiple times";
+    }
+    bus_unlock(call->node->bus);
+    if (problem == NULL) return false;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    reply_errorf(call->reply, problem, slot);
+#pragma GCC diagnostic pop
+    return true;
+}
+
+static bool read_range(struct call *call, int arg, const struct slot_list *before, bool add, uint16_t *first, uint16_t *last)
+{
+    int64_t a, b;
+    bool readable = bytes_to_i64(call->argv[arg], &a) && a >= 0 && a < (int64_t)SLOT_COUNT &&
+                    bytes_to_i64(call->argv[arg + 1], &b) && b >= 0 && b < (int64_t)SLOT_COUNT;
+
+    if (readable && a <= b) {
+        *first = (uint16_t)a;
+        *last = (uint16_t)b;
+        return true;
+    }
+    if (before->count > 0 && refuse_ranges_so_far(call, before, add)) return false;
+    if (!readable)
+        reply_error(call->reply, "ERR Invalid or out of range slot");
+    else
+        reply_errorf(call->reply, "ERR start slot number %d is greater than end slot number %d", (int)a, (int)b);
+    return false;
+}
+
+static void change_slot_ranges(struct call *call, bool add)
+{
+    struct slot_list *list;
+    uint16_t first = 0, last = 0;
+    int arg;
+
+    if (call->argc % 2 != 0) {
+        reply_errorf(call->reply, "ERR wrong number of arguments for 'cluster|%s' command", call->command->name);
+        return;
+    }
+    list = alloc(sizeof *list);
+    list->count = 0;
+    for (arg = 2; arg < call->argc && read_range(call, arg, list, add, &first, &last); arg += 2)
+        for (unsigned slot = first; slot <= last; slot++) list_add(list, (uint16_t)slot);
+    if (arg == call->argc) change_slots(call, list, add);
+    alloc_free(list);
+}
+
+void cluster_cmd_addslots(struct call *call)
+{
+    change_named_slots(call, true);
+}
+
+void cluster_cmd_delslots(struct call *call)
+{
+    change_named_slots(call, false);
+}
+
+void cluster_cmd_addslotsrange(struct call *call)
+{
+    change_slot_ranges(call, true);
+}
+
+void cluster_cmd_delslotsrange(struct call *call)
+{
+    change_slot_ranges(call, false);
+}
+
+void cluster_cmd_flushslots(struct call *call)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_flush_slots(cluster, holds_keys(call), call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+/* --- SETSLOT --- */
+
+/* The one form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
+static void setslot_node(struct call *call, uint16_t id)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct slot *slot = call_slot_enter(call, id);
+    uint64_t keys = slot_counts(slot).keys;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_setslot_node(cluster, id, call->argv[4], keys, call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    call_slot_leave(call, slot);
+    reply_outcome(call, error);
+}
+
+static bool is_replica(struct call *call)
+{
+    struct effects *effects;
+    struct cluster_node_info myself;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+    bool replica = cluster_node_at(cluster, 0, &myself) && (myself.flags & NODE_IS_REPLICA);
+
+    bus_unlock(call->node->bus);
+    return replica;
+}
+
+void cluster_cmd_setslot(struct call *call)
+{
+    struct effects *effects;
+    struct cluster *cluster;
+    cluster_error error;
+    uint16_t slot;
+
+    if (is_replica(call)) {
+        reply_error(call->reply, "ERR Please use SETSLOT only with masters.");
+        return;
+    }
+    if (!cluster_arg_slot(call, 2, &slot)) return;
+    if (call->argc == 5 && call_arg_is(call, 3, "node")) {
+        setslot_node(call, slot);
+        return;
+    }
+    cluster = bus_lock(call->node->bus, &effects);
+    if (call->argc == 5 && call_arg_is(call, 3, "migrating"))
+        cluster_setslot_migrating(cluster, slot, call->argv[4], call->now_ms, effects, error);
+    else if (call->argc == 5 && call_arg_is(call, 3, "importing"))
+        cluster_setslot_importing(cluster, slot, call->argv[4], call->now_ms, effects, error);
+    else if (call->argc == 4 && call_arg_is(call, 3, "stable"))
+        cluster_setslot_stable(cluster, slot, call->now_ms, effects, error);
+    else
+        strcpy(error, "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+/* --- Nodes --- */
+
+/* The text of an argument, cut for an error line. */
+#define SHOWN(bytes) (int)((bytes).len > 128 ? 128 : (bytes).len), (bytes).data
+
+void cluster_cmd_meet(struct call *call)
+{
+    struct effects *effects;
+    struct cluster *cluster;
+    cluster_error error;
+    int64_t port, cport;
+
+    if (call->argc > 5) {
+        call_reply_subcommand_error(call);
+        return;
+    }
+    if (!bytes_to_i64(call->argv[3], &port)) {
+        reply_errorf(call->reply, "ERR Invalid TCP base port specified: %.*s", SHOWN(call->argv[3]));
+        return;
+    }
+    if (call->argc == 5) {
+        if (!bytes_to_i64(call->argv[4], &cport)) {
+            reply_errorf(call->reply, "ERR Invalid TCP bus port specified: %.*s", SHOWN(call->argv[4]));
+            return;
+        }
+    } else if (__builtin_add_overflow(port, 10000, &cport)) {
+        cport = -1;
+    }
+    cluster = bus_lock(call->node->bus, &effects);
+    cluster_meet(cluster, call->argv[2], port, cport, call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+void cluster_cmd_forget(struct call *call)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_forget(cluster, call->argv[2], call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+/* Everything a real replica would check, and then the truth. */
+void cluster_cmd_replicate(struct call *call)
+{
+    struct effects *effects;
+    struct cluster_node_info node, myself;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+    bool known = cluster_node_by_id(cluster, call->argv[2], &node);
+    bool has_slots = cluster_node_at(cluster, 0, &myself) && myself.slot_count > 0 && !cluster_is_solo(cluster);
+
+    bus_unlock(call->node->bus);
+    if (!known)
+        reply_errorf(call->reply, "ERR Unknown node %.*s", SHOWN(call->argv[2]));
+    else if (node.index == myself.index)
+        reply_error(call->reply, "ERR Can't replicate myself");
+    else if (node.flags & NODE_IS_REPLICA)
+        reply_error(call->reply, "ERR I can only replicate a master, not a replica.");
+    else if (has_slots || holds_keys(call))
+        reply_error(call->reply, "ERR To set a master the node must be empty and without assigned slots.");
+    else
+        reply_error(call->reply, "ERR This node cannot become a replica: replication is not supported yet");
+}
+
+void cluster_cmd_failover(struct call *call)
+{
+    if (call->argc > 3)
+        call_reply_subcommand_error(call);
+    else if (call->argc == 3 && !call_arg_is(call, 2, "force") && !call_arg_is(call, 2, "takeover"))
+        reply_error(call->reply, ERROR_SYNTAX);
+    else
+        reply_error(call->reply, "ERR You should send CLUSTER FAILOVER to a replica");
+}
+
+void cluster_cmd_reset(struct call *call)
+{
+    struct effects *effects;
+    struct cluster *cluster;
+    cluster_error error;
+    bool hard = false;
+
+    if (call->argc > 3) {
+        call_reply_subcommand_error(call);
+        return;
+    }
+    if (call->argc == 3) {
+        hard = call_arg_is(call, 2, "hard");
+        if (!hard && !call_arg_is(call, 2, "soft")) {
+            reply_error(call->reply, ERROR_SYNTAX);
+            return;
+        }
+    }
+    cluster = bus_lock(call->node->bus, &effects);
+    cluster_reset(cluster, hard, holds_keys(call), call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+/* --- Epochs and the state file --- */
+
+void cluster_cmd_set_config_epoch(struct call *call)
+{
+    struct effects *effects;
+    struct cluster *cluster;
+    cluster_error error;
+    int64_t epoch;
+
+    if (!call_arg_i64(call, 2, &epoch)) return;
+    cluster = bus_lock(call->node->bus, &effects);
+    cluster_set_config_epoch(cluster, epoch, call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_outcome(call, error);
+}
+
+void cluster_cmd_bumpepoch(struct call *call)
+{
+    struct effects *effects;
+    uint64_t epoch;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+    bool bumped = cluster_bump_epoch(cluster, &epoch, call->now_ms, effects);
+    char text[16 + I64_TEXT_BYTES];
+
+    bus_unlock(call->node->bus);
+    strcpy(text, bumped ? "BUMPED " : "STILL ");
+    u64_to_text(text + strlen(text), epoch);
+    reply_simple(call->reply, text);
+}
+
+void cluster_cmd_saveconfig(struct call *call)
+{
+    if (bus_save_now(call->node->bus))
+        reply_ok(call->reply);
+    else
+        reply_errorf(call->reply, "ERR error saving the cluster node config: %s", strerror(errno));
+}
