@@ -1,0 +1,324 @@
+/* What a slot promises about deadlines, counters, feeds and scans; and that threads may share it. */
+#include "base/alloc.h"
+#include "base/random.h"
+#include "store/keyspace.h"
+#include "store/slot_internal.h"
+#include "unit/unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct slot *locked_slot(void)
+{
+    struct slot *slot = alloc(sizeof *slot);
+
+    slot_init(slot, 7);
+    slot_lock(slot);
+    return slot;
+}
+
+static void slot_end(struct slot **slot)
+{
+    slot_flush(*slot);
+    CHECK(slot_counts(*slot).keys == 0 && slot_counts(*slot).bytes == 0 && slot_counts(*slot).expiring == 0);
+    slot_unlock(*slot);
+    alloc_free(*slot);
+    *slot = NULL;
+}
+
+static void put(struct slot *slot, const char *key, const char *value, int64_t expires_at_ms)
+{
+    struct entry *entry = entry_new(bytes_of(key), bytes_of(value), expires_at_ms);
+
+    slot_put(slot, &entry);
+    CHECK(entry == NULL);
+}
+
+TEST(an_entry_is_gone_at_its_deadline)
+{
+    struct slot *slot = locked_slot();
+
+    put(slot, "k", "v", 1000);
+    CHECK(slot_counts(slot).expiring == 1);
+    CHECK(slot_find(slot, BYTES("k"), 999) != NULL);
+    CHECK(slot_peek(slot, BYTES("k"), 1000) == NULL);
+    CHECK(slot_counts(slot).keys == 1);
+    CHECK(slot_find(slot, BYTES("k"), 1000) == NULL);
+    CHECK(slot_counts(slot).keys == 0 && slot_counts(slot).expiring == 0 && slot_counts(slot).expired == 1);
+
+    put(slot, "k", "v", 1000);
+    CHECK(!slot_remove(slot, BYTES("k"), 1000));
+    CHECK(slot_counts(slot).expired == 2);
+    put(slot, "k", "v", 1000);
+    CHECK(slot_take(slot, BYTES("k"), 1000) == NULL);
+    slot_end(&slot);
+}
+
+TEST(an_expiry_may_be_set_and_cleared_and_a_value_resized)
+{
+    struct slot *slot = locked_slot();
+    struct entry *entry;
+
+    put(slot, "k", "0123456789", ENTRY_KEEPS_FOREVER);
+    entry = slot_find(slot, BYTES("k"), 0);
+    entry = slot_set_expiry(slot, entry, 500);
+    CHECK(slot_counts(slot).expiring == 1);
+    entry = slot_resize_value(slot, entry, 100000);
+    CHECK(slot_counts(slot).bytes >= 100000);
+    CHECK(slot_find(slot, BYTES("k"), 0) == entry);
+    entry = slot_resize_value(slot, entry, 4);
+    CHECK(bytes_equal(entry_value(entry), BYTES("0123")));
+    entry = slot_set_expiry(slot, entry, ENTRY_KEEPS_FOREVER);
+    CHECK(slot_counts(slot).expiring == 0);
+    CHECK(slot_find(slot, BYTES("k"), 500) == entry);
+    entry = slot_take(slot, BYTES("k"), 500);
+    CHECK(bytes_equal(entry_value(entry), BYTES("0123")));
+    CHECK(slot_counts(slot).keys == 0 && slot_counts(slot).bytes == 0);
+    entry_free(&entry);
+    slot_end(&slot);
+}
+
+struct log_feed {
+    struct slot_feed feed;
+    char text[256];
+};
+
+static void note(struct log_feed *log, char what, struct bytes key)
+{
+    size_t at = strlen(log->text);
+
+    snprintf(log->text + at, sizeof log->text - at, "%c%.*s ", what, (int)key.len, key.data);
+}
+
+static void note_changed(struct slot_feed *feed, struct bytes key)
+{
+    note(container_of(feed, struct log_feed, feed), '+', key);
+}
+
+static void note_removed(struct slot_feed *feed, struct bytes key)
+{
+    note(container_of(feed, struct log_feed, feed), '-', key);
+}
+
+static void note_flushed(struct slot_feed *feed)
+{
+    note(container_of(feed, struct log_feed, feed), '!', BYTES(""));
+}
+
+TEST(feeds_are_told_of_each_change)
+{
+    struct slot *slot = locked_slot();
+    struct log_feed log = { .feed = { .changed = note_changed, .removed = note_removed, .flushed = note_flushed } };
+    struct slot_feed deaf = { .changed = NULL };
+    struct slot_graveyard *graveyard;
+    size_t removed = 0;
+
+    slot_feed_attach(slot, &deaf);
+    slot_feed_attach(slot, &log.feed);
+    put(slot, "a", "1", ENTRY_KEEPS_FOREVER);
+    put(slot, "a", "2", ENTRY_KEEPS_FOREVER);
+    slot_set_expiry(slot, slot_find(slot, BYTES("a"), 0), 100);
+    slot_changed(slot, slot_find(slot, BYTES("a"), 0));
+    CHECK(slot_find(slot, BYTES("a"), 100) == NULL);
+    put(slot, "b", "1", ENTRY_KEEPS_FOREVER);
+    CHECK(slot_remove(slot, BYTES("b"), 0));
+    CHECK(!slot_remove(slot, BYTES("b"), 0));
+    put(slot, "c", "1", 10);
+    slot_expire_some(slot, 10, 100, &removed);
+    CHECK(removed == 1);
+    put(slot, "d", "1", ENTRY_KEEPS_FOREVER);
+    graveyard = slot_detach_all(slot);
+    CHECK(graveyard != NULL);
+    CHECK(slot_counts(slot).keys == 0 && slot_counts(slot).bytes == 0);
+    slot_graveyard_free(&graveyard);
+    CHECK(slot_detach_all(slot) == NULL);
+    slot_feed_detach(slot, &log.feed);
+    put(slot, "e", "1", ENTRY_KEEPS_FOREVER);
+    CHECK(strcmp(log.text, "+a +a +a +a -a +b -b +c -c +d ! ") == 0);
+    slot_feed_detach(slot, &deaf);
+    slot_end(&slot);
+}
+
+/* A key's state in the model: absent, or its value and deadline. */
+struct model {
+    bool here;
+    uint32_t value_bytes;
+    char fill;
+    int64_t expires_at_ms;
+};
+
+TEST(a_slot_holds_what_its_model_holds)
+{
+    enum { KEYS = 1500, STEPS = 150000 };
+    static struct model model[KEYS];
+    struct slot *slot = locked_slot();
+    struct random random;
+    int64_t now_ms = 1000;
+
+    random_seed(&random, 3);
+    for (int step = 0; step < STEPS; step++) {
+        unsigned number = (unsigned)random_below(&random, KEYS);
+        struct model *wanted = &model[number];
+        char text[16];
+        struct bytes key = { text, (size_t)snprintf(text, sizeof text, "%u", number) };
+        struct entry *entry;
+
+        now_ms += (int64_t)random_below(&random, 3);
+        if (wanted->here && wanted->expires_at_ms != ENTRY_KEEPS_FOREVER && wanted->expires_at_ms <= now_ms)
+            wanted->here = false;
+        switch (random_below(&random, 8)) {
+        case 0: case 1: case 2:
+            wanted->here = true;
+            wanted->value_bytes = (uint32_t)random_below(&random, 300);
+            wanted->fill = (char)('a' + step % 26);
+            wanted->expires_at_ms =
+                random_below(&random, 2) ? ENTRY_KEEPS_FOREVER : now_ms + (int64_t)random_below(&random, 5000) + 1;
+            entry = entry_new_sized(key, wanted->value_bytes, wanted->expires_at_ms);
+            memset(entry_value_mutable(entry), wanted->fill, wanted->value_bytes);
+            slot_put(slot, &entry);
+            break;
+        case 3: case 4:
+            CHECK(slot_remove(slot, key, now_ms) == wanted->here);
+            wanted->here = false;
+            break;
+        case 5:
+            entry = slot_find(slot, key, now_ms);
+            CHECK((entry != NULL) == wanted->here);
+            if (entry == NULL) break;
+            wanted->expires_at_ms = random_below(&random, 2) ? ENTRY_KEEPS_FOREVER : now_ms + 3000;
+            CHECK(slot_set_expiry(slot, entry, wanted->expires_at_ms) == slot_find(slot, key, now_ms));
+            break;
+        case 6: {
+            size_t removed = 0;
+            slot_expire_some(slot, now_ms, 20, &removed);
+            break;
+        }
+        default:
+            slot_prefetch(slot, key);
+            entry = slot_find(slot, key, now_ms);
+            CHECK((entry != NULL) == wanted->here);
+            if (entry == NULL) break;
+            CHECK(entry_value(entry).len == wanted->value_bytes);
+            for (uint32_t i = 0; i < wanted->value_bytes; i++) CHECK(entry_value(entry).data[i] == wanted->fill);
+            CHECK(entry_expires_at_ms(entry) == wanted->expires_at_ms);
+        }
+    }
+    {
+        size_t removed = 0, keys = 0, expiring = 0;
+
+        slot_expire_some(slot, now_ms, SIZE_MAX, &removed);
+        for (unsigned number = 0; number < KEYS; number++) {
+            bool forever = model[number].expires_at_ms == ENTRY_KEEPS_FOREVER;
+
+            if (!model[number].here || (!forever && model[number].expires_at_ms <= now_ms)) continue;
+            keys++;
+            if (!forever) expiring++;
+        }
+        CHECK(keys > 0 && slot_counts(slot).keys == keys);
+        CHECK(slot_counts(slot).expiring == expiring);
+    }
+    slot_end(&slot);
+}
+
+TEST(a_random_key_is_live_also_when_nearly_all_are_expired)
+{
+    struct slot *slot = locked_slot();
+    struct random random;
+    char key[16];
+
+    random_seed(&random, 5);
+    CHECK(slot_random(slot, &random, 0) == NULL);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(key, sizeof key, "dead:%d", i);
+        put(slot, key, "v", 100);
+    }
+    CHECK(slot_random(slot, &random, 99) != NULL);
+    CHECK(slot_random(slot, &random, 100) == NULL);
+    put(slot, "alive", "v", ENTRY_KEEPS_FOREVER);
+    for (int i = 0; i < 20; i++) CHECK(bytes_equal(entry_key(slot_random(slot, &random, 100)), BYTES("alive")));
+    slot_end(&slot);
+}
+
+TEST(expiring_a_few_looks_at_no_more_and_goes_on_where_it_stopped)
+{
+    struct slot *slot = locked_slot();
+    size_t removed = 0, looked_at = 0;
+    char key[16];
+
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof key, "k:%d", i);
+        put(slot, key, "v", i % 2 ? 100 : ENTRY_KEEPS_FOREVER);
+    }
+    CHECK(slot_expire_some(slot, 99, SIZE_MAX, &removed) >= 5000);
+    CHECK(removed == 0);
+    for (int calls = 0; removed < 2500; calls++) {
+        size_t looked = slot_expire_some(slot, 100, 50, &removed);
+
+        CHECK(looked <= 50 + 40); /* the last bucket is finished */
+        looked_at += looked;
+        CHECK(calls < 200);
+    }
+    CHECK(looked_at < 5000 * 2);
+    CHECK(slot_counts(slot).keys == 2500 && slot_counts(slot).expired == 2500);
+    CHECK(slot_expire_some(slot, 100, 50, &removed) == 0); /* nothing left that could expire */
+    slot_end(&slot);
+}
+
+/* --- Threads --- */
+
+struct hammer {
+    struct keyspace *keyspace;
+    uint64_t seed;
+    uint64_t balance; /* keys put for the first time less keys removed */
+};
+
+static void *hammer(void *argument)
+{
+    struct hammer *hammer = argument;
+    struct random random;
+
+    random_seed(&random, hammer->seed);
+    for (int step = 0; step < 60000; step++) {
+        struct slot *slot = keyspace_slot(hammer->keyspace, (uint16_t)random_below(&random, 3));
+        char text[16];
+        struct bytes key = { text, (size_t)snprintf(text, sizeof text, "%u", (unsigned)random_below(&random, 2000)) };
+        struct entry *entry;
+
+        slot_prefetch(slot, key);
+        if (step % 100 == 0) keyspace_counts(hammer->keyspace);
+        slot_lock(slot);
+        switch (random_below(&random, step / 10000 % 2 ? 6 : 3)) {
+        case 0: case 1:
+            entry = entry_new(key, BYTES("value"), ENTRY_KEEPS_FOREVER);
+            if (slot_find(slot, key, 0) == NULL) hammer->balance++;
+            slot_put(slot, &entry);
+            break;
+        case 2:
+            slot_find(slot, key, 0);
+            break;
+        default:
+            if (slot_remove(slot, key, 0)) hammer->balance--;
+        }
+        slot_unlock(slot);
+    }
+    return NULL;
+}
+
+TEST(threads_share_slots)
+{
+    struct keyspace *keyspace = keyspace_new();
+    struct hammer hammers[2] = { { keyspace, 1, 0 }, { keyspace, 2, 0 } };
+    pthread_t threads[2];
+
+    for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, hammer, &hammers[i]) == 0);
+    for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(keyspace_counts(keyspace).keys == hammers[0].balance + hammers[1].balance);
+    CHECK(keyspace_counts(keyspace).keys > 0);
+    keyspace_free(&keyspace);
+}
+
+TESTS(an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
+      feeds_are_told_of_each_change, a_slot_holds_what_its_model_holds,
+      a_random_key_is_live_also_when_nearly_all_are_expired,
+      expiring_a_few_looks_at_no_more_and_goes_on_where_it_stopped, threads_share_slots)
