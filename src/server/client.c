@@ -14,6 +14,8 @@
 /* An unauthenticated client may cost this much and no more. */
 #define UNAUTHENTICATED_QUERY_MAX (1u << 20)
 #define UNAUTHENTICATED_REPLY_MAX 1024u
+/* And all of them together this much, however many they are. */
+#define UNAUTHENTICATED_TOTAL_MAX (64 << 20)
 
 static void on_readable(struct conn *conn);
 static void on_drained(struct conn *conn);
@@ -49,6 +51,22 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
     return client;
 }
 
+static bool asks_for_password(const struct client *client)
+{
+    return !(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(client->worker->node->config, requires_password);
+}
+
+/* Keeps the node's sum of what unauthenticated clients hold; returns that sum. */
+static int64_t count_unauthenticated(struct client *client, size_t bytes)
+{
+    int64_t counted = asks_for_password(client) ? (int64_t)bytes : 0, by = counted - client->unauthenticated_bytes;
+    _Atomic int64_t *total = &client->worker->node->unauthenticated_bytes;
+
+    if (by == 0) return atomic_load_explicit(total, memory_order_relaxed);
+    client->unauthenticated_bytes = counted;
+    return atomic_fetch_add_explicit(total, by, memory_order_relaxed) + by;
+}
+
 void client_close(struct client *client)
 {
     struct worker *worker = client->worker;
@@ -58,6 +76,7 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
+    count_unauthenticated(client, 0);
     transaction_free(client, NULL);
     conn_close(&client->conn);
     request_free(&client->request);
@@ -71,11 +90,6 @@ void client_close(struct client *client)
 }
 
 /* --- Bytes in, replies out --- */
-
-static bool asks_for_password(const struct client *client)
-{
-    return !(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(client->worker->node->config, requires_password);
-}
 
 static bool output_is_over_limit(const struct client *client)
 {
@@ -130,11 +144,13 @@ static bool answer(struct client *client, struct bytes data, size_t *used)
     return send_replies(client);
 }
 
-static bool query_is_over_limit(const struct client *client)
+static bool query_is_over_limit(struct client *client)
 {
     int64_t limit = config_int(client->worker->node->config, client_query_buffer_limit);
+    int64_t total = count_unauthenticated(client, client->query.cap);
 
-    if (asks_for_password(client) && client->query.len > UNAUTHENTICATED_QUERY_MAX) return true;
+    if (asks_for_password(client) && (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
+        return true;
     return limit > 0 && client->query.len > (size_t)limit;
 }
 

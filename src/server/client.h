@@ -60,7 +60,7 @@ struct client {
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     struct conn conn;
-    int64_t parked_since_ms;
+    int64_t unauthenticated_bytes; /* its part of the node's */
 };
 
 static inline uint32_t client_flags(const struct client *client)

@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define REDIS_SHARD_VERSION "0.1.0"
+
 enum config_yes { CONFIG_NO = 0, CONFIG_YES = 1, CONFIG_LOCAL = 2 };           /* enable-debug-command and the like */
 enum config_supervised { SUPERVISED_NO, SUPERVISED_AUTO, SUPERVISED_SYSTEMD, SUPERVISED_UPSTART };
 enum config_policy {
@@ -86,6 +88,7 @@ struct config {
         tls_session_caching, tls_session_cache_size, tls_session_cache_timeout;
 
     _Atomic bool requires_password;  /* requirepass is not empty */
+    _Atomic bool io_threads_chosen;  /* io-threads was 0: the number of CPUs stands there now */
 
     struct lock lock;                /* guards the texts and the hooks */
     struct buf texts[CONFIG_TEXT_COUNT];
@@ -138,8 +141,8 @@ bool config_finish(struct config *config, struct config_problem *problem);
 struct config_pair {
     struct bytes name, value;
 };
-/* All or nothing. False with the reply's error text ("ERR CONFIG SET failed ..."). */
-bool config_set(struct config *config, const struct config_pair *pairs, size_t count, char error[512]);
+/* All or nothing. False with the reply's error text ("ERR CONFIG SET failed ..."). protected_ok: the caller may set protected directives. */
+bool config_set(struct config *config, const struct config_pair *pairs, size_t count, bool protected_ok, char error[512]);
 /* Visits (name, value) of every directive that one of the globs matches, each once. */
 void config_each(struct config *config, const struct bytes *globs, size_t count, void (*visit)(void *context, struct bytes name, struct bytes value),
                  void *context);

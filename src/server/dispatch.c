@@ -548,12 +548,12 @@ static struct request_limits limits_for(const struct client *client)
 
 /* Other protocols that were sent here by mistake or malice: nothing of what they say may run, and a browser that was lured into
  * posting to us must not get through with the lines of its body. */
-static bool is_other_protocol(const struct request *request)
+static bool is_other_protocol(const struct request *request, bool is_inline)
 {
     const struct bytes *argv = request->argv;
 
     if (bytes_is_word(argv[0], "post") || bytes_is_word(argv[0], "host:")) return true;
-    return request->argc == 3 && argv[2].len >= 5 && memcmp(argv[2].data, "HTTP/", 5) == 0;
+    return is_inline && request->argc == 3 && argv[2].len >= 5 && memcmp(argv[2].data, "HTTP/", 5) == 0;
 }
 
 static bool is_tls_hello(struct bytes data)
@@ -657,7 +657,7 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
             uint64_t errors = client->reply.errors;
 
             if (request->argc > 0) {
-                if (is_other_protocol(request)) {
+                if (is_other_protocol(request, data.data[used] != '*')) {
                     close_other_protocol(client);
                     return data.len;
                 }
