@@ -92,13 +92,11 @@ static bool parse_number(const struct option *option, struct bytes word, int64_t
         return refuse(error, "argument couldn't be parsed into an integer");
     }
     if (value < min || value > option->max) {
-        const char *format = option->flags & OPTION_OCTAL ? "argument must be between %llo and %llo inclusive"
-                                                          : "argument must be between %lld and %lld inclusive";
-        /* Two literal formats; the compiler cannot see that both take two long longs. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(error, OPTION_ERROR_BYTES, format, (long long)min, (long long)option->max);
-#pragma GCC diagnostic pop
+        if (option->flags & OPTION_OCTAL)
+            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %llo and %llo inclusive", (unsigned long long)min,
+                     (unsigned long long)option->max);
+        else
+            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %lld and %lld inclusive", (long long)min, (long long)option->max);
         return false;
     }
     *out = value;
