@@ -19,7 +19,7 @@ struct slot {
     _Atomic uint64_t expired;
     _Atomic uint64_t evicted;
     uint16_t id;
-    uint8_t free_bytes[22]; /* up to two whole cache lines, so that neighbours under two threads share none */
+    uint8_t free_bytes[30]; /* up to two whole cache lines, so that neighbours under two threads share none */
 };
 _Static_assert(sizeof(struct slot) == 128, "16384 of them are what an empty node pays: 2 MiB");
 
