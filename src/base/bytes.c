@@ -89,7 +89,7 @@ bool bytes_to_i64(struct bytes text, int64_t *out)
 
 bool bytes_to_long_double(struct bytes text, long double *out)
 {
-    char copy[256]; /* longer numbers are refused, as users know it */
+    char copy[5 * 1024]; /* longer numbers are refused, as users know it */
     char *end;
     long double number;
 

@@ -150,7 +150,7 @@ static const char *read_word(struct request *request, const char *at, const char
 
 static enum request_status read_inline(struct request *request, struct bytes data, const struct request_limits *limits)
 {
-    size_t searched = data.len < limits->inline_max ? data.len : limits->inline_max;
+    size_t searched = data.len <= limits->inline_max ? data.len : limits->inline_max + 1;
     const char *at = data.data, *newline = NULL, *end;
     char *out = NULL;
 
@@ -173,35 +173,61 @@ static enum request_status read_inline(struct request *request, struct bytes dat
 
 /* --- Arrays of bulk strings --- */
 
-static inline bool is_crlf(const char *at)
+static inline uint16_t load_pair(const char *at)
 {
-    return at[0] == '\r' && at[1] == '\n';
+    uint16_t pair;
+
+    memcpy(&pair, at, sizeof(pair));
+    return pair;
 }
 
-/* The quick reader's heads: up to seven digits and CRLF, with enough data behind to look without counting. Returns what
- * follows, or NULL where the careful reader has to look. */
-static inline const char *quick_number(const char *at, const char *end, size_t *number)
+static inline bool is_crlf(const char *at)
 {
-    unsigned digit = (unsigned)(unsigned char)at[0] - '0';
-    const char *stop;
-    size_t value = digit;
+    return load_pair(at) == load_pair("\r\n");
+}
 
-    if (end - at < 10) {
-        /* A last argument of less than ten bytes is the only one that ends so soon. */
-        if (end - at < 3 || digit > 9 || !is_crlf(at + 1)) return NULL;
-        *number = value;
-        return at + 3;
-    }
-    if (digit > 9) return NULL;
-    stop = at + 7;
-    for (at++; (digit = (unsigned)(unsigned char)*at - '0') <= 9; at++) {
-        /* A zero in front is not canonical. */
-        if (at == stop || value == 0) return NULL;
+static inline unsigned digit_at(const char *at)
+{
+    return (unsigned)(unsigned char)*at - '0';
+}
+
+/* Three to seven digits, where ten bytes and more are left. */
+static __attribute__((noinline)) const char *quick_long_head(const char *at, size_t *number)
+{
+    size_t value = digit_at(++at);
+    unsigned digit;
+
+    if (value > 9 || value == 0) return NULL;
+    for (int digits = 1; (digit = digit_at(++at)) <= 9; digits++) {
+        if (digits == 7) return NULL;
         value = value * 10 + digit;
     }
     if (!is_crlf(at)) return NULL;
     *number = value;
     return at + 2;
+}
+
+/* The quick reader's head, at its type byte: up to seven digits and CRLF. Returns what follows, or NULL where the careful
+ * reader has to look; so it does where fewer than ten bytes are left and the number is not a single digit, for then the
+ * argument cannot be all there. */
+static inline const char *quick_head(const char *at, const char *end, char type, size_t *number)
+{
+    unsigned first, second;
+
+    if (unlikely(end - at < 4 || *at != type)) return NULL;
+    first = digit_at(at + 1);
+    if (is_crlf(at + 2)) {
+        *number = first;
+        return likely(first <= 9) ? at + 4 : NULL;
+    }
+    if (unlikely(end - at < 10)) return NULL;
+    if (is_crlf(at + 3)) {
+        second = digit_at(at + 2);
+        *number = first * 10 + second;
+        /* A zero in front is not canonical. */
+        return likely(first - 1 <= 8 && second <= 9) ? at + 5 : NULL;
+    }
+    return quick_long_head(at, number);
 }
 
 /* Finds the number between the type byte at position and CRLF; *text has no data where the line does not end in CRLF. */
@@ -210,7 +236,7 @@ static enum request_status careful_head(struct request *request, struct bytes da
 {
     size_t start = request->position;
     size_t left = data.len - start;
-    size_t searched = start + (left < limits->inline_max ? left : limits->inline_max);
+    size_t searched = start + (left <= limits->inline_max ? left : limits->inline_max + 1);
     size_t from = request->scanned > start ? request->scanned : start + 1;
     const char *cr = from < searched ? memchr(data.data + from, '\r', searched - from) : NULL;
 
@@ -278,6 +304,7 @@ static enum request_status read_args(struct request *request, struct bytes data,
     const char *end = data.data + data.len;
     int64_t args_left = request->args_left;
     size_t position = request->position;
+    size_t bulk_max = (size_t)limits->bulk_max;
 
     while (args_left > 0) {
         const char *at = data.data + position;
@@ -287,9 +314,9 @@ static enum request_status read_args(struct request *request, struct bytes data,
             /* Cut inside this argument: its head was read by an earlier call. */
             len = (size_t)request->bulk_len;
         } else {
-            const char *after = likely(end - at >= 4 && *at == '$') ? quick_number(at + 1, end, &len) : NULL;
+            const char *after = quick_head(at, end, '$', &len);
 
-            if (likely(after && len <= (size_t)limits->bulk_max)) {
+            if (likely(after && len <= bulk_max)) {
                 at = after;
             } else {
                 enum request_status status;
@@ -350,7 +377,7 @@ enum request_status request_read(struct request *request, struct bytes data, con
         if (data.len == 0) return REQUEST_PARTIAL;
         if (*data.data != '*') return read_inline(request, data, limits);
 
-        after = data.len >= 4 ? quick_number(data.data + 1, data.data + data.len, &count) : NULL;
+        after = quick_head(data.data, data.data + data.len, '*', &count);
         if (likely(after && count <= (size_t)limits->args_max)) {
             request->position = (size_t)(after - data.data);
             request->args_left = (int64_t)count;
