@@ -14,3 +14,169 @@ test "a key has the value it was given, whatever bytes are in it" {
         assert_equal "\$-1\r\n" [raw_on ada get missing]
     }
 }
+
+test "SET's conditions decide whether it is done, and GET gives what was there" {
+    with_node ada {
+        assert_equal {null {}} [typed_on ada set key one xx]
+        assert_equal OK [on ada set key one nx]
+        assert_equal {null {}} [typed_on ada set key two nx]
+        assert_equal OK [on ada set key two xx]
+        assert_equal two [on ada set key three get]
+        assert_equal three [on ada set key four nx get]
+        assert_equal three [on ada get key]
+        assert_equal {null {}} [typed_on ada set other new get]
+        assert_equal {null {}} [typed_on ada set another new nx get]
+        assert_equal new [on ada get another]
+        assert_error "ERR syntax error" { on ada set key x nx xx }
+        assert_error "ERR syntax error" { on ada set key x ex 10 px 10 }
+        assert_error "ERR syntax error" { on ada set key x keepttl ex 10 }
+        assert_error "ERR syntax error" { on ada set key x ex }
+        assert_equal three [on ada get key]
+    }
+}
+
+test "SET takes away a deadline unless it is told to keep it" {
+    with_node ada {
+        on ada set key v ex 100
+        assert {[on ada ttl key] in {99 100}}
+        on ada set key w keepttl
+        assert {[on ada ttl key] in {99 100}}
+        on ada set key x
+        assert_equal -1 [on ada ttl key]
+        on ada set key v px 100000
+        on ada incrby counter 1
+        on ada append key more
+        assert {[on ada ttl key] > 90} "APPEND keeps the deadline"
+    }
+}
+
+test "numbers count to the edge of 64 bits and not beyond" {
+    with_node ada {
+        assert_equal 1 [on ada incr n]
+        assert_equal -1 [on ada decrby n 2]
+        on ada set n 9223372036854775806
+        assert_equal 9223372036854775807 [on ada incr n]
+        assert_error "ERR increment or decrement would overflow" { on ada incr n }
+        on ada set n -9223372036854775807
+        assert_equal -9223372036854775808 [on ada decr n]
+        assert_error "ERR increment or decrement would overflow" { on ada decr n }
+        assert_error "ERR *overflow*" { on ada decrby n -9223372036854775808 }
+        foreach text {" 1" "1 " "01" "-0" "+1" "0x1" "1.0" "" "9223372036854775808" "a"} {
+            on ada set n $text
+            assert_error "ERR value is not an integer or out of range" { on ada incr n }
+        }
+    }
+}
+
+test "INCRBYFLOAT adds as people write numbers" {
+    with_node ada {
+        on ada set f 10.50
+        assert_equal 10.6 [on ada incrbyfloat f 0.1]
+        assert_equal 5.6 [on ada incrbyfloat f -5]
+        on ada set f 5.0e3
+        assert_equal 5200 [on ada incrbyfloat f 2.0e2]
+        on ada set f 3
+        assert_equal 3 [on ada incrbyfloat f 0]
+        foreach bad {abc nan "1 " " 1" ""} { assert_error "ERR value is not a valid float" { on ada incrbyfloat f $bad } }
+        assert_error "ERR increment would produce NaN or Infinity" { on ada incrbyfloat f inf }
+        assert_equal 3 [on ada get f]
+    }
+}
+
+test "parts of a value are read, written and added" {
+    with_node ada {
+        assert_equal 5 [on ada append key hello]
+        assert_equal 11 [on ada append key " world"]
+        assert_equal world [on ada getrange key 6 -1]
+        assert_equal world [on ada substr key 6 -1]
+        assert_equal hello [on ada getrange key -100 4]
+        assert_equal "" [on ada getrange key 5 2]
+        assert_equal "" [on ada getrange missing 0 -1]
+        assert_equal 11 [on ada setrange key 6 there]
+        assert_equal "hello there" [on ada get key]
+        assert_equal 8 [on ada setrange gap 5 abc]
+        assert_equal "\x00\x00\x00\x00\x00abc" [on ada get gap]
+        assert_equal 0 [on ada setrange missing 10 ""]
+        assert_equal 0 [on ada exists missing]
+        assert_error "ERR offset is out of range" { on ada setrange key -1 x }
+        assert_error "ERR string exceeds maximum allowed size*" { on ada setrange key 536870912 x }
+        assert_error "ERR string exceeds maximum allowed size*" { on ada setrange key 9223372036854775807 x }
+    }
+}
+
+test "many keys are read and written in one command" {
+    with_node ada {
+        assert_equal OK [on ada mset a 1 b 2 c 3]
+        assert_equal {1 2 3 {}} [on ada mget a b c d]
+        assert_equal 0 [on ada msetnx d 4 a 5]
+        assert_equal 0 [on ada exists d]
+        assert_equal 1 [on ada msetnx d 4 e 5]
+        assert_equal OK [on ada mset x 1 x 2]
+        assert_equal 2 [on ada get x]
+        assert_error "ERR wrong number of arguments for 'mset' command" { on ada mset a 1 b }
+        # A key that is named twice counts twice.
+        assert_equal 2 [on ada exists a a]
+        assert_equal {1 1} [on ada mget a a]
+        assert_equal 1 [on ada del a a]
+    }
+}
+
+test "GETDEL and GETEX read and change in one step" {
+    with_node ada {
+        on ada set key v
+        assert_equal v [on ada getex key ex 100]
+        assert {[on ada ttl key] > 90}
+        assert_equal v [on ada getex key persist]
+        assert_equal -1 [on ada ttl key]
+        assert_equal v [on ada getex key]
+        assert_equal v [on ada getdel key]
+        assert_equal {null {}} [typed_on ada getdel key]
+        on ada set key v
+        assert_equal v [on ada getex key exat 1]
+        assert_equal 0 [on ada exists key]
+    }
+}
+
+test "OBJECT ENCODING tells how a value is kept" {
+    with_node ada {
+        on ada set n 123
+        assert_equal int [on ada object encoding n]
+        on ada set s [string repeat x 44]
+        assert_equal embstr [on ada object encoding s]
+        on ada set s [string repeat x 45]
+        assert_equal raw [on ada object encoding s]
+        on ada set s short
+        on ada append s er
+        assert_equal raw [on ada object encoding s]
+        assert_equal {null {}} [typed_on ada object encoding missing]
+    }
+}
+
+test "LCS finds what two values have in common" {
+    with_node ada {
+        on ada mset {{t}1} ohmytext {{t}2} mynewtext
+        assert_equal mytext [on ada lcs {{t}1} {{t}2}]
+        assert_equal 6 [on ada lcs {{t}1} {{t}2} len]
+        assert_equal {matches {{{4 7} {5 8}} {{2 3} {0 1}}} len 6} [on ada lcs {{t}1} {{t}2} idx]
+        assert_equal {matches {{{4 7} {5 8} 4}} len 6} [on ada lcs {{t}1} {{t}2} idx minmatchlen 4 withmatchlen]
+        assert_equal "" [on ada lcs {{t}1} missing]
+    }
+}
+
+test "values of every size come back as they were" {
+    with_node ada {
+        set seed [expr {int(rand() * 1000000)}]
+        puts "          seed $seed"
+        expr {srand($seed)}
+        array set kept {}
+        for {set i 0} {$i < 3000} {incr i} {
+            set key k[expr {int(rand() * 500)}]
+            set size [expr {int(exp(rand() * 11))}]
+            set value [string repeat [format %c [expr {int(rand() * 256)}]] $size]
+            on ada set $key $value
+            set kept($key) $value
+        }
+        foreach key [array names kept] { assert {[on ada get $key] eq $kept($key)} "$key changed" }
+        assert_equal [array size kept] [on ada dbsize]
+    }
+}

@@ -296,7 +296,7 @@ proc field_of {text field} {
 
 # redis-cli against a node; gives its output, throws where it fails.
 proc cli {name args} {
-    return [exec redis-cli -h 127.0.0.1 -p $::node($name,port) {*}$args 2>@1 << ""]
+    return [exec redis-cli -h 127.0.0.1 -p $::node($name,port) {*}$args << "" 2>@1]
 }
 
 # Removes this run's files.

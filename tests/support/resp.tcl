@@ -60,6 +60,7 @@ proc resp::encode {args} {
     foreach arg $args {
         append out "\$[string length $arg]\r\n$arg\r\n"
     }
+    # Characters are bytes here: one above 255 is a mistake in the test, better seen than sent cut.
     return $out
 }
 
@@ -102,9 +103,16 @@ proc resp::fill {name} {
 
 proc resp::line {name} {
     variable buf; variable pos
-    while {[set end [string first "\r\n" $buf($name) $pos($name)]] < 0} { fill $name }
-    set text [string range $buf($name) $pos($name) [expr {$end - 1}]]
-    set pos($name) [expr {$end + 2}]
+    # A search in the whole buffer would turn all of it from bytes into text, each time: search in a window.
+    set window 64
+    while 1 {
+        set text [string range $buf($name) $pos($name) [expr {$pos($name) + $window - 1}]]
+        set end [string first "\r\n" $text]
+        if {$end >= 0} break
+        if {[string length $text] < $window} { fill $name } else { set window [expr {$window * 4}] }
+    }
+    set text [string range $text 0 [expr {$end - 1}]]
+    incr pos($name) [expr {$end + 2}]
     if {[string first "\r" $text] >= 0 || [string first "\n" $text] >= 0} {
         broken "a bare CR or LF inside a line: [printable $text]"
     }

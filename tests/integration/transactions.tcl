@@ -1,0 +1,175 @@
+# MULTI, EXEC, WATCH: all of it or nothing, and nobody in between.
+
+test "queued commands run together and answer together" {
+    with_node ada {
+        assert_equal OK [on ada multi]
+        assert_equal {simple QUEUED} [typed_on ada set a 1]
+        assert_equal QUEUED [on ada incr a]
+        assert_equal QUEUED [on ada get a]
+        assert_equal {OK 2 2} [on ada exec]
+        assert_equal 2 [on ada get a]
+        on ada multi
+        assert_equal {} [on ada exec]
+    }
+}
+
+test "a command that fails while it runs leaves the others alone" {
+    with_node ada {
+        on ada set text abc
+        on ada multi
+        on ada set a 1
+        on ada incr text
+        on ada set b 2
+        assert_equal {OK {ERR value is not an integer or out of range} OK} [on ada exec]
+        assert_equal {1 2} [on ada mget a b]
+    }
+}
+
+test "a command that cannot be queued ends the whole transaction" {
+    with_node ada {
+        foreach words {{get} {nosuchcommand x} {set a}} {
+            on ada multi
+            on ada set a 1
+            assert_error "ERR *" { on ada {*}$words }
+            assert_equal {error {EXECABORT Transaction discarded because of previous errors.}} [typed_on ada exec]
+            assert_equal 0 [on ada exists a]
+        }
+    }
+}
+
+test "MULTI, EXEC, DISCARD and WATCH in the wrong place are refused" {
+    with_node ada {
+        assert_error "ERR EXEC without MULTI" { on ada exec }
+        assert_error "ERR DISCARD without MULTI" { on ada discard }
+        on ada multi
+        assert_error "ERR MULTI calls can not be nested" { on ada multi }
+        assert_error "ERR WATCH inside MULTI is not allowed" { on ada watch a }
+        on ada set a 1
+        assert_equal OK [on ada discard]
+        assert_equal 0 [on ada exists a]
+    }
+}
+
+test "EXEC is refused when a watched key has changed, whoever changed it and how" {
+    with_node ada {
+        connect other ada
+        foreach change {{set key w} {del key} {append key x} {expire key 100} {persist gone} {flushall} {rename key2 key} {incr n} {getdel key} {setrange key 0 x}} {
+            on ada flushall
+            on ada mset key v key2 v2 n 1
+            on ada set gone v ex 100
+            on ada watch key n gone
+            resp::do other {*}$change
+            on ada multi
+            on ada get key
+            assert_equal {null {}} [typed_on ada exec] $change
+        }
+    }
+}
+
+test "EXEC runs when watched keys were only read, or were let go" {
+    with_node ada {
+        connect other ada
+        on ada set key v
+        on ada watch key missing
+        resp::do other get key
+        resp::do other set another v
+        resp::do other del missing
+        on ada multi
+        on ada set key w
+        assert_equal OK [on ada exec]
+        on ada watch key
+        resp::do other set key x
+        on ada unwatch
+        on ada multi
+        on ada get key
+        assert_equal x [on ada exec]
+        # The end of a transaction lets go too.
+        on ada watch key
+        on ada multi
+        on ada discard
+        resp::do other set key y
+        on ada multi
+        on ada get key
+        assert_equal y [on ada exec]
+    }
+}
+
+test "a watched key that reaches its deadline counts as changed" {
+    with_node ada {
+        on ada set key v px 50
+        on ada watch key
+        wait_ms 120
+        on ada multi
+        on ada get key
+        assert_equal {null {}} [typed_on ada exec]
+    }
+}
+
+test "transactions over one counter from eight clients lose no step" {
+    with_node ada {
+        on ada set n 0
+        for {set c 0} {$c < 8} {incr c} { connect c$c ada }
+        set done 0
+        set round 0
+        while {$done < 400} {
+            incr round
+            # All watch and read, then all try: of those that read the same number only one may get through.
+            for {set c 0} {$c < 8} {incr c} { resp::send c$c watch n; resp::send c$c get n }
+            for {set c 0} {$c < 8} {incr c} { resp::read c$c; set seen($c) [lindex [resp::read c$c] 1] }
+            for {set c 0} {$c < 8} {incr c} {
+                resp::send c$c multi
+                resp::send c$c set n [expr {$seen($c) + 1}]
+                resp::send c$c exec
+            }
+            set won 0
+            for {set c 0} {$c < 8} {incr c} {
+                resp::read c$c
+                resp::read c$c
+                if {[resp::read c$c] ne {null {}}} { incr won }
+            }
+            assert_equal 1 $won
+            incr done $won
+        }
+        assert_equal 400 [on ada get n]
+    }
+}
+
+test "readers never see half of a transaction" {
+    with_node ada {
+        on ada mset {{t}a} 0 {{t}b} 0
+        connect writer ada
+        connect reader ada
+        for {set i 1} {$i <= 300} {incr i} {
+            resp::write writer [resp::encode multi][resp::encode set {{t}a} $i][resp::encode set {{t}b} $i][resp::encode exec]
+            lassign [resp::do reader mget {{t}a} {{t}b}] a b
+            assert {$a == $b}
+            for {set j 0} {$j < 4} {incr j} { resp::read writer }
+        }
+    }
+}
+
+test "a connection that goes away in MULTI leaves nothing behind" {
+    with_node ada {
+        connect c ada
+        resp::do c watch k
+        resp::do c multi
+        resp::do c set k v
+        resp::close c
+        assert_equal 0 [on ada exists k]
+        assert_equal OK [on ada set k w]
+        assert_equal w [on ada get k]
+    }
+}
+
+test "commands over all keys run inside a transaction" {
+    with_node ada {
+        on ada mset a 1 b 2
+        on ada multi
+        on ada dbsize
+        on ada flushall
+        on ada dbsize
+        on ada set c 3
+        on ada keys *
+        assert_equal {2 OK 0 OK c} [on ada exec]
+    }
+}
