@@ -22,11 +22,12 @@ namespace eval resp {
     variable last; array set last {}
 }
 
-# Opens a TCP connection ("host port") or fails. Binary, unbuffered.
+# Opens a TCP connection ("host port") or fails. Binary; written when a whole request is there.
 proc resp::open {name host port} {
     variable chan
     set s [socket $host $port]
-    fconfigure $s -translation binary -buffering none -blocking 0
+    # One write for a request: Tcl sockets have Nagle's algorithm on, and a second small write would wait 40 ms.
+    fconfigure $s -translation binary -buffering full -buffersize 1000000 -blocking 0
     set chan($name) $s
     reset_state $name
     return $name
