@@ -9,13 +9,12 @@
 void config_load(struct config *config, const struct option *option, struct option_value *out); /* the holder frees out->text */
 void config_store(struct config *config, const struct option *option, const struct option_value *value);
 
-/* A value from the words of a file or of CONFIG SET. Where one word was given to an option of many, it is cut at its spaces. `current` is
- * filled for specials. The holder frees out->text either way. */
+/* A value from the words of a file or of CONFIG SET. Where one word was given to an option of many, it is cut at its spaces. The holder frees out->text either way. */
 bool config_parse(struct config *config, const struct option *option, const struct bytes *words, size_t count, struct option_value *out,
                   char error[OPTION_ERROR_BYTES]);
 
-/* The line of a file that sets an option, as words; quoted where it must be. Some options take several lines. */
-void config_line(const struct option *option, const struct option_value *value, struct buf *out);
+/* The line of a file that sets an option: name and words, quoted where they must be, without a line end. */
+void config_words(const struct option *option, const struct option_value *value, struct buf *out);
 
 /* Is this what the option would be without being set? */
 bool config_is_default(const struct option *option, const struct option_value *value);

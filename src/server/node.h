@@ -16,6 +16,7 @@
 #define REDIS_COMPATIBLE_VERSION "7.2.4"
 
 struct bus;
+struct control;
 struct worker;
 struct slowlog;
 
@@ -28,6 +29,7 @@ struct node {
     struct worker **workers;
     int worker_count;
     struct slowlog *slowlog;          /* guards itself */
+    struct control *control;          /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms;               /* internal clock */
     const char *executable;

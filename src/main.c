@@ -1,0 +1,298 @@
+/* main.c
+ *
+ * Reads the options, builds every part in order, hands the commands to the server, starts the workers, and runs the control loop until
+ * the node is asked to end. What is opened here is closed in reverse.
+ *
+ *     options -> background -> log -> keyspace -> commands -> listeners -> bus -> workers -> control loop
+ *
+ * Nothing that would not survive a fork (a loop, a thread) comes before the step into the background, and nothing is answered before every
+ * port is ours: a node that cannot have one says so and leaves no trace in its directory. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "bus/bus.h"
+#include "commands/commands.h"
+#include "server/acceptor.h"
+#include "server/apply.h"
+#include "server/config.h"
+#include "server/control.h"
+#include "server/dev_cluster.h"
+#include "server/node.h"
+#include "server/process.h"
+#include "server/slowlog.h"
+#include "server/worker.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command *const *const families[] = { commands_connection, commands_server,  commands_keys,   commands_strings,
+                                                         commands_transactions, commands_cluster, commands_config, NULL };
+
+static void print_and_exit(void (*print)(struct buf *out))
+{
+    struct buf text = { 0 };
+
+    print(&text);
+    fwrite(text.data, 1, text.len, stdout);
+    exit(fflush(stdout) == 0 ? 0 : 1);
+}
+
+static void print_version(struct buf *out)
+{
+    buf_printf(out, "Redis-shard server v=%s sha=00000000:0 malloc=%s bits=%zu build=%.16s\n", REDIS_SHARD_VERSION, alloc_name(),
+               8 * sizeof(void *), process_build_id());
+}
+
+/* Words that stand alone: answered, and done. */
+static void answer_questions(int argc, char **argv)
+{
+    static const struct {
+        const char *word;
+        void (*print)(struct buf *out);
+    } questions[] = {
+        { "--version", print_version },    { "-v", print_version },
+        { "--help", config_print_help },   { "-h", config_print_help },
+        { "--print-config-file", config_print_file }, { "--print-config-docs", config_print_docs },
+    };
+
+    if (argc != 2) return;
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+        if (strcmp(argv[1], questions[i].word) == 0) print_and_exit(questions[i].print);
+}
+
+static void die(const char *text)
+{
+    fprintf(stderr, "\n%s\n", text);
+    exit(1);
+}
+
+/* Takes `--test-config` out of the arguments. */
+static bool take_test_flag(int *argc, char **argv)
+{
+    bool found = false;
+    int kept = 1;
+
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--test-config") == 0)
+            found = true;
+        else
+            argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    return found;
+}
+
+static void read_options(struct node *node, int argc, char **argv)
+{
+    struct config_problem problem;
+    bool test_only = take_test_flag(&argc, argv);
+    int at = 1;
+
+    node->config = config_new();
+    if (argc > 1 && strncmp(argv[1], "--", 2) != 0 && strcmp(argv[1], "-") != 0) {
+        if (!config_read_file(node->config, argv[1], &problem)) die(problem.text);
+        node->config_file = realpath(argv[1], NULL);
+        at = 2;
+    }
+    if (!config_read_arguments(node->config, argc - at, argv + at, &problem)) die(problem.text);
+    if (!config_finish(node->config, &problem)) die(problem.text);
+    if (!test_only) return;
+    printf("Configuration is good\n");
+    exit(0);
+}
+
+/* Standard output is right for the log until the log file is open, so a bad log file is said on the terminal. */
+static void open_log(struct node *node)
+{
+    char path[PATH_MAX], directory[PATH_MAX];
+
+    log_set_level((enum log_level)config_int(node->config, loglevel));
+    if (!config_text_copy(node->config, CONFIG_DIR, directory, sizeof(directory)) || chdir(directory) != 0) {
+        log_warning("Can't chdir to '%s': %s", directory, strerror(errno));
+        exit(1);
+    }
+    if (!config_text_copy(node->config, CONFIG_LOGFILE, path, sizeof(path)) || !log_open(path)) {
+        log_warning("Can't open the log file '%s': %s", path, strerror(errno));
+        exit(1);
+    }
+}
+
+static void write_pid(struct node *node, char path[PATH_MAX])
+{
+    config_text_copy(node->config, CONFIG_PIDFILE, path, PATH_MAX);
+    if (!path[0] && config_int(node->config, daemonize)) snprintf(path, PATH_MAX, "/var/run/redis-shard.pid");
+    if (!path[0] || process_write_pid(path)) return;
+    log_warning("Can't write the pid file '%s': %s", path, strerror(errno));
+    path[0] = '\0';
+}
+
+static void fit_clients(struct config *config)
+{
+    int64_t wanted = config_int(config, maxclients), fit = process_allow_clients(wanted, apply_reserved_files(config));
+
+    if (fit >= wanted) return;
+    log_warning("maxclients: %lld asked for, but the limit of open files leaves room for %lld; raise it with 'ulimit -n' for more",
+                (long long)wanted, (long long)fit);
+    atomic_store_explicit(&config->maxclients, fit, memory_order_relaxed);
+}
+
+static void say_why_no_listening(const char *error, uint16_t port)
+{
+    char holder[128];
+
+    if (strstr(error, strerror(EADDRINUSE)) && process_holding_port(port, holder, sizeof(holder)))
+        log_warning("%s (port %u is held by %s)", error, port, holder);
+    else
+        log_warning("%s", error);
+}
+
+static struct bus *start_bus(struct node *node, struct ev_loop *loop)
+{
+    char addresses[1024], state_file[PATH_MAX], error[512] = "", *rest = addresses, *address;
+    const char *bind[32];
+    struct bus_options options = { .bind = bind, .port = apply_bus_port(node->config), .state_file = state_file };
+    struct bus *bus;
+
+    config_text_copy(node->config, CONFIG_BIND, addresses, sizeof(addresses));
+    config_text_copy(node->config, CONFIG_CLUSTER_CONFIG_FILE, state_file, sizeof(state_file));
+    while ((address = strsep(&rest, " ")) != NULL && options.bind_count < 32)
+        if (*address) bind[options.bind_count++] = address;
+    apply_cluster_options(node->config, &options.cluster);
+    options.link_sendbuf_limit = (uint64_t)config_int(node->config, cluster_link_sendbuf_limit);
+    bus = bus_new(loop, node->keyspace, &options, error);
+    if (!bus) say_why_no_listening(error, options.port);
+    return bus;
+}
+
+static void start_workers(struct node *node)
+{
+    node->worker_count = (int)config_int(node->config, io_threads);
+    node->workers = alloc_zeroed((size_t)node->worker_count * sizeof(struct worker *));
+    for (int i = 0; i < node->worker_count; i++) node->workers[i] = worker_new(node, i);
+    for (int i = 0; i < node->worker_count; i++) worker_start(node->workers[i]);
+}
+
+static void stop_workers(struct node *node)
+{
+    for (int i = 0; i < node->worker_count; i++) worker_stop(node->workers[i]);
+    for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
+    alloc_free(node->workers);
+}
+
+static void say_hello(const struct node *node)
+{
+    log_notice("redis-shard version=%s, bits=%zu, pid=%d, just started", REDIS_SHARD_VERSION, 8 * sizeof(void *), (int)getpid());
+    if (!node->config_file) log_notice("no config file: defaults and the command line; 'redis-shard /path/to/redis-shard.conf' reads one");
+    log_notice("Running mode=%s, port=%lld, workers=%lld.", config_int(node->config, cluster_enabled) ? "cluster" : "standalone",
+               (long long)config_int(node->config, port), (long long)config_int(node->config, io_threads));
+}
+
+static void say_ready(const struct node *node)
+{
+    int64_t supervised = config_int(node->config, supervised);
+
+    log_notice("Server initialized");
+    if (config_int(node->config, port))
+        log_notice("The server is now ready to accept connections on port %lld", (long long)config_int(node->config, port));
+    log_notice("Ready to accept connections");
+    if (supervised == SUPERVISED_SYSTEMD || (supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET")))
+        process_notify_systemd("STATUS=Ready to accept connections\nREADY=1\n");
+    else if (supervised == SUPERVISED_UPSTART || supervised == SUPERVISED_AUTO)
+        process_notify_upstart();
+}
+
+static void build_node(struct node *node)
+{
+    static char executable[PATH_MAX];
+    uint64_t seed;
+
+    random_system(&seed, sizeof(seed));
+    hash_set_seed(seed);
+    random_hex(node->run_id, 40);
+    node->started_ms = clock_now_ms();
+    node->executable = readlink("/proc/self/exe", executable, sizeof(executable) - 1) > 0 ? executable : "";
+    node->keyspace = keyspace_new();
+    node->commands = command_table_new(families);
+    node->slowlog = slowlog_new();
+}
+
+/* A release does not give back what the system takes anyway: with many keys that would take seconds. Sanitizer builds look for leaks. */
+static void free_node(struct node *node)
+{
+#ifdef SANITIZED
+    slowlog_free(&node->slowlog);
+    command_table_free(&node->commands);
+    keyspace_free(&node->keyspace);
+    config_free(&node->config);
+    free((void *)(uintptr_t)node->config_file);
+#else
+    (void)node;
+#endif
+}
+
+/* From listening to the end; the exit status. */
+static int serve(struct node *node)
+{
+    struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
+    struct acceptor *acceptor;
+    char error[512] = "";
+
+    acceptor = acceptor_start(node, loop, error);
+    if (!acceptor) {
+        say_why_no_listening(error, (uint16_t)config_int(node->config, port));
+        return 1;
+    }
+    if (config_int(node->config, cluster_enabled)) {
+        node->bus = start_bus(node, loop);
+        if (!node->bus) {
+            acceptor_stop(&acceptor);
+            return 1;
+        }
+    }
+    start_workers(node);
+    apply_changes_of(node);
+    control_start(node, loop);
+    say_ready(node);
+    control_run(node);
+
+    log_warning("User requested shutdown...");
+    process_notify_systemd("STOPPING=1\n");
+    acceptor_stop(&acceptor);
+    stop_workers(node);
+    control_stop(node);
+    if (node->bus) bus_free(&node->bus);
+    ev_loop_destroy(loop);
+    log_warning("redis-shard is now ready to exit, bye bye...");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct node node;
+    char pid_path[PATH_MAX];
+    int status;
+
+    answer_questions(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "--dev-cluster") == 0) return dev_cluster_run(argc - 1, argv + 1);
+    tzset();
+    read_options(&node, argc, argv);
+    if (config_int(node.config, daemonize)) process_daemonize();
+    open_log(&node);
+    if (config_int(node.config, crash_log_enabled)) process_report_crashes();
+    if (config_int(node.config, disable_thp)) process_disable_huge_pages();
+    say_hello(&node);
+    fit_clients(node.config);
+    write_pid(&node, pid_path);
+    build_node(&node);
+    status = serve(&node);
+    if (pid_path[0]) unlink(pid_path);
+    free_node(&node);
+    return status;
+}

@@ -1,0 +1,119 @@
+/* server/apply.c
+ *
+ * Hooks of the configuration. */
+#include "server/apply.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "server/node.h"
+#include "server/process.h"
+#include "server/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+uint16_t apply_bus_port(const struct config *config)
+{
+    int64_t port = config_int(config, cluster_port);
+
+    return (uint16_t)(port ? port : config_int(config, port) + 10000);
+}
+
+void apply_cluster_options(struct config *config, struct cluster_options *out)
+{
+    *out = (struct cluster_options){
+        .node_timeout_ms = config_int(config, cluster_node_timeout),
+        .require_full_coverage = config_int(config, cluster_require_full_coverage),
+        .allow_replica_migration = config_int(config, cluster_allow_replica_migration),
+        .port = (uint16_t)config_int(config, port),
+        .cport = apply_bus_port(config),
+        .announce_port = (uint16_t)config_int(config, cluster_announce_port),
+        .announce_cport = (uint16_t)config_int(config, cluster_announce_bus_port),
+        .preferred_endpoint = (enum endpoint_type)config_int(config, cluster_preferred_endpoint_type),
+    };
+    config_text_copy(config, CONFIG_CLUSTER_ANNOUNCE_IP, out->announce_ip, sizeof(out->announce_ip));
+    config_text_copy(config, CONFIG_CLUSTER_ANNOUNCE_HOSTNAME, out->announce_hostname, sizeof(out->announce_hostname));
+}
+
+int64_t apply_reserved_files(const struct config *config)
+{
+    return 32 + 4 * config_int(config, io_threads);
+}
+
+static bool cluster_changed(void *context, struct config *config, char error[256])
+{
+    struct node *node = context;
+    struct cluster_options options;
+
+    (void)error;
+    if (!node->bus) return true;
+    apply_cluster_options(config, &options);
+    bus_configure(node->bus, &options);
+    bus_set_link_sendbuf_limit(node->bus, (uint64_t)config_int(config, cluster_link_sendbuf_limit));
+    return true;
+}
+
+static bool loglevel_changed(void *context, struct config *config, char error[256])
+{
+    (void)context;
+    (void)error;
+    log_set_level((enum log_level)config_int(config, loglevel));
+    return true;
+}
+
+static bool maxclients_changed(void *context, struct config *config, char error[256])
+{
+    int64_t wanted = config_int(config, maxclients), fit = process_allow_clients(wanted, apply_reserved_files(config));
+
+    (void)context;
+    if (fit >= wanted) return true;
+    snprintf(error, 256, "The operating system is not able to handle the specified number of clients, try with %lld", (long long)fit);
+    return false;
+}
+
+static bool dir_changed(void *context, struct config *config, char error[256])
+{
+    char path[PATH_MAX];
+
+    (void)context;
+    if (config_text_copy(config, CONFIG_DIR, path, sizeof(path)) && chdir(path) == 0) return true;
+    snprintf(error, 256, "%s", strerror(errno));
+    return false;
+}
+
+static bool workers_concerned(void *context, struct config *config, char error[256])
+{
+    struct node *node = context;
+
+    (void)config;
+    (void)error;
+    for (int i = 0; i < node->worker_count; i++) worker_poke(node->workers[i]);
+    return true;
+}
+
+void apply_changes_of(struct node *node)
+{
+    static const char *const of_cluster[] = { "cluster-node-timeout", "cluster-require-full-coverage", "cluster-allow-replica-migration",
+        "cluster-announce-ip", "cluster-announce-hostname", "cluster-announce-port", "cluster-announce-bus-port",
+        "cluster-preferred-endpoint-type", "cluster-link-sendbuf-limit", NULL };
+    static const char *const of_loglevel[] = { "loglevel", NULL };
+    static const char *const of_maxclients[] = { "maxclients", NULL };
+    static const char *const of_dir[] = { "dir", NULL };
+    static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit", NULL };
+    static struct config_hook hooks[] = {
+        { .names = of_cluster, .changed = cluster_changed },
+        { .names = of_loglevel, .changed = loglevel_changed },
+        { .names = of_maxclients, .changed = maxclients_changed },
+        { .names = of_dir, .changed = dir_changed },
+        { .names = of_workers, .changed = workers_concerned },
+    };
+
+    for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
+        hooks[i].context = node;
+        config_on_change(node->config, &hooks[i]);
+    }
+}

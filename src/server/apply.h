@@ -1,0 +1,20 @@
+/* server/apply.h
+ *
+ * What directives do when they change at run time: the log level, the limit of clients, the working directory, the cluster's options. */
+#pragma once
+
+#include "cluster/cluster.h"
+
+struct config;
+struct node;
+
+/* The options the cluster core reads. */
+void apply_cluster_options(struct config *config, struct cluster_options *out);
+/* The port of the bus. */
+uint16_t apply_bus_port(const struct config *config);
+
+/* From here on CONFIG SET has its effects. For the life of the process. */
+void apply_changes_of(struct node *node);
+
+/* Descriptors the node needs beside its clients' sockets. */
+int64_t apply_reserved_files(const struct config *config);

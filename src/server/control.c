@@ -1,0 +1,110 @@
+/* server/control.c
+ *
+ * Signals come through libev, so that their handlers run between other events and may do anything the loop may. */
+#include "server/control.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/node.h"
+
+#include <ev.h>
+#include <signal.h>
+
+/* libev's macros cast and narrow by design. */
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wstrict-aliasing"
+
+struct control {
+    struct node *node;
+    struct ev_loop *loop;
+    struct ev_signal terminate, interrupt, hangup;
+    struct ev_async wake;
+    struct ev_timer sample;
+};
+
+static void on_end(struct ev_loop *loop, struct ev_signal *watcher, int events)
+{
+    struct control *control = watcher->data;
+
+    (void)events;
+    log_warning("Received %s scheduling shutdown...", watcher->signum == SIGINT ? "SIGINT" : "SIGTERM");
+    atomic_store(&control->node->shutdown_asked, true);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_hangup(struct ev_loop *loop, struct ev_signal *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    if (log_reopen())
+        log_notice("log: opened again");
+    else
+        log_warning("log: cannot be opened again; going on with the former file");
+}
+
+static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events)
+{
+    struct control *control = watcher->data;
+
+    (void)events;
+    if (atomic_load(&control->node->shutdown_asked)) ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    struct control *control = watcher->data;
+
+    (void)loop;
+    (void)events;
+    stats_sample(control->node, clock_now_ms());
+}
+
+void control_start(struct node *node, struct ev_loop *loop)
+{
+    struct control *control = alloc_zeroed(sizeof(*control));
+
+    control->node = node;
+    control->loop = loop;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGUSR2, SIG_IGN);
+    ev_signal_init(&control->terminate, on_end, SIGTERM);
+    ev_signal_init(&control->interrupt, on_end, SIGINT);
+    ev_signal_init(&control->hangup, on_hangup, SIGHUP);
+    ev_async_init(&control->wake, on_wake);
+    ev_timer_init(&control->sample, on_sample, 0.1, 0.1);
+    control->terminate.data = control->interrupt.data = control->hangup.data = control->wake.data = control->sample.data = control;
+    ev_signal_start(loop, &control->terminate);
+    ev_signal_start(loop, &control->interrupt);
+    ev_signal_start(loop, &control->hangup);
+    ev_async_start(loop, &control->wake);
+    ev_timer_start(loop, &control->sample);
+    node->control = control;
+}
+
+void control_run(struct node *node)
+{
+    while (!atomic_load(&node->shutdown_asked)) ev_run(node->control->loop, 0);
+}
+
+void control_stop(struct node *node)
+{
+    struct control *control = node->control;
+
+    if (!control) return;
+    ev_signal_stop(control->loop, &control->terminate);
+    ev_signal_stop(control->loop, &control->interrupt);
+    ev_signal_stop(control->loop, &control->hangup);
+    ev_async_stop(control->loop, &control->wake);
+    ev_timer_stop(control->loop, &control->sample);
+    node->control = NULL;
+    alloc_free(control);
+}
+
+void node_shutdown(struct node *node)
+{
+    atomic_store(&node->shutdown_asked, true);
+    if (node->control) ev_async_send(node->control->loop, &node->control->wake);
+}
