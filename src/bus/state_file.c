@@ -217,7 +217,7 @@ enum state_found state_file_load(struct state_file *file, bool (*accept)(void *c
         break;
     }
     snprintf(error, 512,
-             "The cluster state file %.120s is damaged (%.80s), and so is its former generation %.120s.old (%.80s). Restore one of "
+             "The cluster state file %.100s is damaged (%.60s), and so is its former generation %.100s.old (%.60s). Restore one of "
              "them, or remove both to start as a new node.", file->path, reason, file->path, former_reason);
     return STATE_REFUSED;
 }
