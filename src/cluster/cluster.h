@@ -147,6 +147,10 @@ int cluster_slot_owner(const struct cluster *c, uint16_t slot);
 /* One CLUSTER NODES line, without the line end; and all of them, each with one. */
 void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out);
 void cluster_nodes_text(const struct cluster *c, struct buf *out);
+/* The same, but a solo node's own line ends with 0-16383, for clients that read the slot map from it. cluster_nodes_text() leaves
+ * them out: `redis-cli --cluster create` takes slots it sees there into what it then assigns, and gives every node the same
+ * ones. */
+void cluster_nodes_text_served(const struct cluster *c, struct buf *out);
 /* The text of CLUSTER INFO. */
 void cluster_info_text(const struct cluster *c, struct buf *out);
 const struct cluster_options *cluster_current_options(const struct cluster *c);

@@ -1,0 +1,288 @@
+/* cluster/cluster_internal.h
+ *
+ * What the files of this folder share: the node table, the map of slots and the few steps that more than one of them takes.
+ *
+ *     message.c     bytes <-> struct message, checked in the wire's order
+ *     node.c        the table of nodes and of links
+ *     view.c        who owns which slot; claims; is the cluster ok
+ *     gossip.c      what a PING says of others, and what others' PINGs say
+ *     packet.c      one message that came, step by step
+ *     failure.c     suspicion, failure by quorum, and back
+ *     epoch.c       the cluster's logical clock
+ *     commands.c    what an operator asks for
+ *     text.c        CLUSTER NODES, CLUSTER INFO and the questions
+ *     state_file.c  the same view on disk
+ *     cluster.c     birth, ticks and links
+ *
+ * An event changes the view in memory at once, notes what follows from it (`save`, `state_dirty`, `view_dirty`), and ends with
+ * cluster_settle(), which emits what was noted. Owner words are emitted on the spot, so that they stay in order with the keys
+ * they drop.
+ *
+ * Elections have their place in packet.c (the message types are counted and their epochs applied, nothing is answered yet), in
+ * cluster.c's tick, and in `last_vote_epoch`, which is kept on disk already. */
+#pragma once
+
+#include "base/log.h"
+#include "base/random.h"
+#include "cluster/cluster.h"
+
+#define NODES_MAX 4096u        /* known nodes, handshakes included: what a hostile member could make us hold */
+#define HANDSHAKES_MAX 256u    /* anybody who reaches the port can ask for one */
+#define INBOUND_LINKS_MAX 9000u
+#define BLACKLIST_MAX 1024u
+#define INDEX_NONE 0xffffu     /* no node: never given out */
+#define INDEX_REST_MS 60000    /* how long an index lies unused before it may name another node */
+#define EPOCH_MAX (UINT64_MAX >> 1) /* higher ones are refused: nobody could outbid them */
+
+#define SLOT_BITMAP_BYTES (SLOT_COUNT / 8)
+#define ID_BUCKETS 512u
+
+#define WRITABLE_DELAY_MS 2000
+#define BLACKLIST_MS 60000
+#define TICKS_PER_IDLE_PING 10
+
+enum node_flag {
+    FLAG_PRIMARY = 0x0001,
+    FLAG_REPLICA = 0x0002,
+    FLAG_PFAIL = 0x0004,
+    FLAG_FAIL = 0x0008,
+    FLAG_MYSELF = 0x0010,
+    FLAG_HANDSHAKE = 0x0020,
+    FLAG_NOADDR = 0x0040,
+    FLAG_MEET = 0x0080,
+    FLAG_MIGRATE_TO = 0x0100,
+    FLAG_NOFAILOVER = 0x0200,
+};
+/* What we tell of a node, and what we take over from somebody else's gossip about one we did not know. */
+#define FLAGS_GOSSIPED (FLAG_PRIMARY | FLAG_REPLICA | FLAG_PFAIL | FLAG_FAIL | FLAG_NOADDR | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)
+#define FLAGS_LEARNED (FLAG_PRIMARY | FLAG_REPLICA | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)
+
+/* Of the wire, as message.h numbers them. */
+#define MESSAGE_TYPES 11u
+
+struct failure_report {
+    uint16_t reporter; /* index */
+    int64_t at_ms;
+};
+
+struct node {
+    uint16_t index;
+    uint16_t flags;
+    char id[NODE_ID_BYTES + 1];
+    char shard_id[NODE_ID_BYTES + 1]; /* "" = never said */
+    char ip[46];                      /* "" = unknown */
+    char hostname[256];
+    uint16_t port, cport, pport;
+    uint64_t config_epoch;
+    uint64_t offset;
+    struct node *primary; /* of a replica; NULL where it is unknown */
+    size_t replica_count;
+
+    int64_t created_ms;
+    int64_t ping_sent_ms; /* 0 = none outstanding */
+    int64_t pong_received_ms;
+    int64_t data_received_ms;
+    int64_t fail_ms;
+    struct failure_report *reports;
+    size_t report_count, report_cap;
+
+    cluster_link outbound, inbound; /* 0 = none */
+    int64_t outbound_opened_ms;
+    bool connecting;      /* EFFECT_CONNECT is out and not answered */
+    bool connect_is_stale; /* the address has changed since */
+    int64_t connect_asked_ms;
+    bool sends_shard_id;  /* so it understands one */
+
+    uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
+    uint32_t slot_count;
+    uint16_t gossip_mark; /* last packet it was put into */
+    struct node *next_by_id;
+};
+
+struct link {
+    cluster_link id;
+    uint16_t node; /* INDEX_NONE until a packet told */
+    bool inbound;
+    char local_ip[46], peer_ip[46];
+    struct link *next;
+};
+
+struct index_entry {
+    struct node *node;
+    bool connecting; /* outlives the node: the caller still owes an answer */
+    int64_t freed_ms;
+};
+
+struct forgotten {
+    char id[NODE_ID_BYTES + 1];
+    int64_t until_ms;
+};
+
+enum save { SAVE_NO, SAVE_SOON, SAVE_SYNC };
+
+struct cluster {
+    struct cluster_options options;
+    struct random random;
+    struct node *myself;
+
+    struct node **nodes; /* known ones in the order they came, myself first */
+    size_t node_count, node_cap;
+    size_t handshake_count;
+    struct index_entry *indices;
+    size_t index_count, index_cap, index_cursor;
+    struct node *by_id[ID_BUCKETS];
+
+    struct link **links; /* hash of link ids */
+    size_t link_count, link_buckets, inbound_count;
+
+    uint16_t owner[SLOT_COUNT];     /* index of a node, or INDEX_NONE */
+    uint16_t migrating[SLOT_COUNT]; /* likewise */
+    uint16_t importing[SLOT_COUNT];
+    uint16_t sequence[SLOT_COUNT];
+    uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
+    uint32_t assigned_count;
+
+    bool solo;
+    uint8_t kept[SLOT_BITMAP_BYTES]; /* slots with keys, to be ours when solo ends */
+
+    uint64_t current_epoch, last_vote_epoch;
+    bool ok;
+    bool delayed_start; /* this node has a past: it waits before it serves writes again */
+    int64_t started_ms, minority_ms;
+    bool minority_seen;
+
+    struct forgotten blacklist[BLACKLIST_MAX];
+    size_t blacklist_count;
+
+    uint64_t tick_count;
+    size_t pfail_count; /* as of the last tick */
+    uint16_t gossip_mark;
+    uint64_t sent[MESSAGE_TYPES], received[MESSAGE_TYPES];
+
+    enum save save;
+    bool save_failed;
+    bool state_dirty, view_dirty;
+    uint64_t save_sequence;
+};
+
+/* --- effects.c --- */
+void emit_connect(struct effects *effects, const struct node *node);
+void emit_close(struct effects *effects, cluster_link link);
+/* Takes the buffer's memory. */
+void emit_send(struct effects *effects, cluster_link link, struct buf *message);
+void emit_owner(struct effects *effects, uint16_t slot, uint64_t owner);
+void emit_drop_keys(struct effects *effects, uint16_t slot);
+void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
+void emit_view(struct effects *effects);
+void emit_log(struct effects *effects, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* --- node.c --- */
+static inline bool node_is(const struct node *node, unsigned flags)
+{
+    return (node->flags & flags) != 0;
+}
+static inline bool node_is_primary(const struct node *node)
+{
+    return node_is(node, FLAG_PRIMARY);
+}
+static inline bool node_votes(const struct node *node)
+{
+    return node_is_primary(node) && node->slot_count > 0;
+}
+bool id_is_valid(const char *id);
+void id_random(struct cluster *c, char out[NODE_ID_BYTES + 1]);
+struct node *node_find(const struct cluster *c, const char *id);
+struct node *node_find_bytes(const struct cluster *c, struct bytes id);
+struct node *node_at_index(const struct cluster *c, uint16_t index);
+/* NULL where there is no room for more. */
+struct node *node_add(struct cluster *c, const char *id, unsigned flags, int64_t now_ms);
+/* Its slots become nobody's, its links are closed, its reports and replicas let go. Never myself. */
+void node_remove(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
+void node_free(struct node *node);
+void node_rename(struct cluster *c, struct node *node, const char *id);
+void node_set_primary(struct cluster *c, struct node *node, struct node *primary);
+void node_become_primary(struct cluster *c, struct node *node);
+void node_become_replica(struct cluster *c, struct node *node, struct node *primary, struct effects *e);
+/* Closes the outbound link (or disowns the one being opened); the next tick connects again. */
+void node_disconnect(struct cluster *c, struct node *node, struct effects *e);
+bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint16_t port, uint16_t cport, uint16_t pport,
+                      struct effects *e);
+/* NULL where there is no room, or such a handshake is under way (*exists). */
+struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, uint16_t cport, unsigned flags, int64_t now_ms,
+                             bool *exists);
+struct link *link_find(const struct cluster *c, cluster_link id);
+struct link *link_add(struct cluster *c, cluster_link id, bool inbound);
+void link_remove(struct cluster *c, cluster_link id);
+bool blacklist_has(const struct cluster *c, const char *id, int64_t now_ms);
+void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms);
+
+/* --- view.c --- */
+static inline bool bitmap_has(const uint8_t *bitmap, unsigned bit)
+{
+    return (bitmap[bit / 8] >> (bit % 8) & 1) != 0;
+}
+static inline void bitmap_set(uint8_t *bitmap, unsigned bit)
+{
+    bitmap[bit / 8] = (uint8_t)(bitmap[bit / 8] | 1u << (bit % 8));
+}
+static inline void bitmap_clear(uint8_t *bitmap, unsigned bit)
+{
+    bitmap[bit / 8] = (uint8_t)(bitmap[bit / 8] & ~(1u << (bit % 8)));
+}
+/* The bitmap of a node, all zeros where it has none. */
+const uint8_t *node_slots(const struct node *node);
+struct node *slot_owner(const struct cluster *c, uint16_t slot);
+/* NULL: nobody. Emits the new owner word where anything changed. */
+void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e);
+void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
+void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
+uint64_t slot_owner_word(const struct cluster *c, uint16_t slot);
+/* Who claims what in a packet: the wire's slot claim procedure. */
+void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
+/* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
+void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
+void view_end_solo(struct cluster *c, struct effects *e);
+void view_update_state(struct cluster *c, int64_t now_ms, struct effects *e);
+size_t view_size(const struct cluster *c);
+static inline size_t view_quorum(const struct cluster *c)
+{
+    return view_size(c) / 2 + 1;
+}
+
+/* --- gossip.c --- */
+/* A PING, PONG or MEET (message.h) to a link; `to` is the node at its end where that is known. */
+void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms, struct effects *e);
+void gossip_broadcast_pong(struct cluster *c, int64_t now_ms, struct effects *e);
+struct message;
+void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms, struct effects *e);
+/* A header with our own facts, for any type. */
+void header_begin(const struct cluster *c, unsigned type, struct buf *out);
+/* Takes the message; sets its length, counts it. */
+void message_send(struct cluster *c, cluster_link link, struct buf *message, struct effects *e);
+void message_broadcast(struct cluster *c, struct buf *message, struct effects *e);
+
+/* --- failure.c --- */
+void failure_suspect(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
+void failure_report_add(struct node *node, const struct node *reporter, int64_t now_ms);
+void failure_report_remove(struct node *node, uint16_t reporter);
+size_t failure_report_count(const struct cluster *c, const struct node *node, int64_t now_ms);
+void failure_evaluate(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
+void failure_told(struct cluster *c, const struct node *sender, const char *failing, int64_t now_ms, struct effects *e);
+/* A node answered. */
+void failure_cleared(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
+
+/* --- epoch.c --- */
+void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, struct effects *e);
+bool epoch_bump(struct cluster *c, struct effects *e);
+void epoch_collision(struct cluster *c, const struct node *sender, uint64_t epoch, struct effects *e);
+
+/* --- text.c --- */
+void node_line(const struct cluster *c, const struct node *node, bool for_file, struct buf *out);
+
+/* --- cluster.c --- */
+struct cluster *cluster_bare(const struct cluster_options *options, uint64_t seed, int64_t now_ms);
+void cluster_apply_options(struct cluster *c);
+void cluster_save_later(struct cluster *c, enum save save);
+void cluster_persist_now(struct cluster *c, bool sync, struct effects *e);
+/* The end of an event. `flush`: write also what could wait for the next tick. */
+void cluster_settle(struct cluster *c, bool flush, int64_t now_ms, struct effects *e);

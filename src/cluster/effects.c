@@ -1,0 +1,99 @@
+/* cluster/effects.c
+ *
+ * The queue of what an event asks of the world. */
+#include "cluster/cluster_internal.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+
+static struct effect *add(struct effects *effects, enum effect_kind kind)
+{
+    struct effect *effect;
+
+    if (effects->count == effects->cap) {
+        effects->cap = effects->cap ? effects->cap * 2 : 16;
+        effects->items = alloc_resize(effects->items, effects->cap * sizeof(*effects->items));
+    }
+    effect = &effects->items[effects->count++];
+    *effect = (struct effect){ .kind = kind };
+    return effect;
+}
+
+void effects_clear(struct effects *effects)
+{
+    for (size_t i = 0; i < effects->count; i++)
+        alloc_free((void *)(uintptr_t)effects->items[i].data.data);
+    effects->count = 0;
+}
+
+void effects_free(struct effects *effects)
+{
+    effects_clear(effects);
+    alloc_free(effects->items);
+    *effects = (struct effects){ 0 };
+}
+
+void emit_connect(struct effects *effects, const struct node *node)
+{
+    struct effect *effect = add(effects, EFFECT_CONNECT);
+
+    effect->node = node->index;
+    memcpy(effect->ip, node->ip, sizeof(effect->ip));
+    effect->port = node->cport;
+}
+
+void emit_close(struct effects *effects, cluster_link link)
+{
+    add(effects, EFFECT_CLOSE)->link = link;
+}
+
+void emit_send(struct effects *effects, cluster_link link, struct buf *message)
+{
+    struct effect *effect = add(effects, EFFECT_SEND);
+
+    effect->link = link;
+    effect->data = buf_bytes(message);
+    *message = (struct buf){ 0 };
+}
+
+void emit_owner(struct effects *effects, uint16_t slot, uint64_t owner)
+{
+    struct effect *effect = add(effects, EFFECT_OWNER);
+
+    effect->slot = slot;
+    effect->owner = owner;
+}
+
+void emit_drop_keys(struct effects *effects, uint16_t slot)
+{
+    add(effects, EFFECT_DROP_KEYS)->slot = slot;
+}
+
+void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync)
+{
+    struct effect *effect = add(effects, EFFECT_PERSIST);
+
+    effect->data = buf_bytes(content);
+    effect->sequence = sequence;
+    effect->sync = sync;
+    *content = (struct buf){ 0 };
+}
+
+void emit_view(struct effects *effects)
+{
+    add(effects, EFFECT_VIEW);
+}
+
+void emit_log(struct effects *effects, enum log_level level, const char *format, ...)
+{
+    struct effect *effect = add(effects, EFFECT_LOG);
+    struct buf line = { 0 };
+    va_list args;
+
+    va_start(args, format);
+    buf_vprintf(&line, format, args);
+    va_end(args);
+    effect->data = buf_bytes(&line);
+    effect->log_level = (int)level;
+}

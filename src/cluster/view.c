@@ -1,0 +1,240 @@
+/* cluster/view.c
+ *
+ * Who owns which slot. A slot is bound to at most one node; a higher configEpoch takes it, equal ones change nothing. An owner
+ * that stops claiming a slot keeps it, marked, until somebody claims it: clients still have an address to go to. */
+#include "cluster/cluster_internal.h"
+
+#include "base/alloc.h"
+#include "cluster/message.h"
+
+const uint8_t *node_slots(const struct node *node)
+{
+    static const uint8_t none[SLOT_BITMAP_BYTES];
+
+    return node->slots != NULL ? node->slots : none;
+}
+
+struct node *slot_owner(const struct cluster *c, uint16_t slot)
+{
+    return node_at_index(c, c->owner[slot]);
+}
+
+uint64_t slot_owner_word(const struct cluster *c, uint16_t slot)
+{
+    uint16_t index = c->owner[slot], mine = c->myself->index;
+    struct owner owner = { .sequence = c->sequence[slot] };
+
+    if (c->solo) index = mine;
+    owner.state = index == INDEX_NONE ? OWNER_NOBODY : index == mine ? OWNER_HERE : OWNER_ELSEWHERE;
+    if (index != INDEX_NONE) owner.node = index;
+    if (c->migrating[slot] != INDEX_NONE) {
+        owner.flags = OWNER_MIGRATING;
+        owner.other = c->migrating[slot];
+    } else if (c->importing[slot] != INDEX_NONE) {
+        owner.flags = OWNER_IMPORTING;
+        owner.other = c->importing[slot];
+    }
+    return owner_pack(owner);
+}
+
+static void tell(struct cluster *c, uint16_t slot, struct effects *e)
+{
+    c->sequence[slot]++;
+    emit_owner(e, slot, slot_owner_word(c, slot));
+}
+
+static void unlist(struct cluster *c, uint16_t slot)
+{
+    struct node *former = slot_owner(c, slot);
+
+    if (former == NULL) return;
+    bitmap_clear(former->slots, slot);
+    if (--former->slot_count == 0) {
+        alloc_free(former->slots);
+        former->slots = NULL;
+    }
+    c->assigned_count--;
+}
+
+void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e)
+{
+    struct node *former = slot_owner(c, slot);
+
+    bitmap_clear(c->not_claiming, slot);
+    if (former == node) return;
+    unlist(c, slot);
+    c->owner[slot] = INDEX_NONE;
+    if (node != NULL) {
+        if (node->slots == NULL) node->slots = alloc_zeroed(SLOT_BITMAP_BYTES);
+        bitmap_set(node->slots, slot);
+        node->slot_count++;
+        c->assigned_count++;
+        c->owner[slot] = node->index;
+    }
+    /* What is not ours cannot leave us, and what is ours cannot arrive. */
+    if (node != c->myself) c->migrating[slot] = INDEX_NONE;
+    if (node == c->myself) c->importing[slot] = INDEX_NONE;
+    c->state_dirty = c->view_dirty = true;
+    cluster_save_later(c, SAVE_SOON);
+    tell(c, slot, e);
+}
+
+void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e)
+{
+    if (c->migrating[slot] == index) return;
+    c->migrating[slot] = index;
+    cluster_save_later(c, SAVE_SOON);
+    tell(c, slot, e);
+}
+
+void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e)
+{
+    if (c->importing[slot] == index) return;
+    c->importing[slot] = index;
+    cluster_save_later(c, SAVE_SOON);
+    tell(c, slot, e);
+}
+
+void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
+{
+    uint32_t lost = 0;
+
+    /* Somebody else's word about my own slots: mine is the only one that counts. */
+    if (claimer == c->myself) return;
+
+    for (unsigned i = 0; i < SLOT_COUNT; i++) {
+        uint16_t slot = (uint16_t)i;
+        struct node *owner;
+        bool mine;
+
+        if ((i % 8) == 0 && bitmap[i / 8] == 0 && node_slots(claimer)[i / 8] == 0) {
+            i += 7;
+            continue;
+        }
+        owner = slot_owner(c, slot);
+        if (!bitmap_has(bitmap, slot)) {
+            if (owner == claimer) bitmap_set(c->not_claiming, slot);
+            continue;
+        }
+        if (owner == claimer) {
+            bitmap_clear(c->not_claiming, slot);
+            continue;
+        }
+        /* What an operator is importing changes hands by the operator's word alone. */
+        if (c->importing[slot] != INDEX_NONE) continue;
+        if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
+
+        mine = owner == c->myself;
+        slot_bind(c, slot, claimer, e);
+        if (!mine) continue;
+        lost++;
+        emit_drop_keys(e, slot);
+    }
+    if (lost == 0) return;
+    emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu", (unsigned)lost,
+             claimer->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
+    /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
+    if (c->myself->slot_count == 0) emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+}
+
+void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
+{
+    for (unsigned i = 0; i < SLOT_COUNT; i++) {
+        uint16_t slot = (uint16_t)i;
+        uint8_t slots[SLOT_BITMAP_BYTES];
+        struct buf out = { 0 };
+        struct node *owner;
+
+        if ((i % 8) == 0 && bitmap[i / 8] == 0) {
+            i += 7;
+            continue;
+        }
+        if (!bitmap_has(bitmap, slot) || bitmap_has(c->not_claiming, slot)) continue;
+        owner = slot_owner(c, slot);
+        if (owner == NULL || owner == sender || owner->config_epoch <= epoch) continue;
+        if (sender->outbound == 0) return;
+
+        memcpy(slots, node_slots(owner), sizeof(slots));
+        for (unsigned byte = 0; byte < SLOT_BITMAP_BYTES; byte++)
+            slots[byte] = (uint8_t)(slots[byte] & ~c->not_claiming[byte]);
+        header_begin(c, MESSAGE_UPDATE, &out);
+        message_update_write(&out, owner->config_epoch, owner->id, slots);
+        message_send(c, sender->outbound, &out, e);
+        return; /* one for each packet: the rest follows when the next one is wrong too */
+    }
+}
+
+/* From here on only slots that were given to us, or that hold keys, are served. */
+void view_end_solo(struct cluster *c, struct effects *e)
+{
+    if (!c->solo) return;
+    c->solo = false;
+    c->state_dirty = c->view_dirty = true;
+    cluster_save_later(c, SAVE_SOON);
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if (bitmap_has(c->kept, slot)) slot_bind(c, (uint16_t)slot, c->myself, e);
+        else tell(c, (uint16_t)slot, e);
+    }
+    emit_log(e, LOG_NOTICE, "cluster: this node is not alone any more; it serves the %u slots it holds keys of or was given",
+             (unsigned)c->myself->slot_count);
+}
+
+/* --- Is the cluster ok? --- */
+
+size_t view_size(const struct cluster *c)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < c->node_count; i++)
+        if (node_votes(c->nodes[i])) size++;
+    return size;
+}
+
+static int64_t rejoin_delay_ms(const struct cluster *c)
+{
+    int64_t timeout = c->options.node_timeout_ms;
+
+    return timeout < 500 ? 500 : timeout > 5000 ? 5000 : timeout;
+}
+
+/* Every slot has an owner that is not known to be gone. */
+static bool is_covered(const struct cluster *c)
+{
+    if (c->assigned_count < SLOT_COUNT) return false;
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i]->slot_count > 0 && node_is(c->nodes[i], FLAG_FAIL)) return false;
+    return true;
+}
+
+static bool is_ok(struct cluster *c, int64_t now_ms)
+{
+    size_t reachable = 0, size = view_size(c);
+
+    if (c->solo) return true;
+    for (size_t i = 0; i < c->node_count; i++)
+        if (node_votes(c->nodes[i]) && !node_is(c->nodes[i], FLAG_FAIL | FLAG_PFAIL)) reachable++;
+    if (reachable < size / 2 + 1) {
+        /* Where nobody owns a slot nobody is in a minority: a cluster being formed does not wait to rejoin itself. */
+        if (size > 0) {
+            c->minority_seen = true;
+            c->minority_ms = now_ms;
+        }
+        return false;
+    }
+    return !c->options.require_full_coverage || is_covered(c);
+}
+
+void view_update_state(struct cluster *c, int64_t now_ms, struct effects *e)
+{
+    bool ok = is_ok(c, now_ms);
+
+    c->state_dirty = false;
+    /* A node that comes back may have been replaced meanwhile: it first listens. Alone, or without a past, it has nobody to
+     * listen to and nothing to give away. */
+    if (ok && !c->ok && c->delayed_start && c->node_count > 1 && now_ms - c->started_ms < WRITABLE_DELAY_MS) return;
+    if (ok && !c->ok && c->minority_seen && now_ms - c->minority_ms < rejoin_delay_ms(c)) return;
+    if (ok == c->ok) return;
+    c->ok = ok;
+    c->view_dirty = true;
+    emit_log(e, ok ? LOG_NOTICE : LOG_WARNING, "cluster: state is %s now", ok ? "ok" : "fail");
+}
