@@ -160,7 +160,7 @@ TEST(a_slot_holds_what_its_model_holds)
     for (int step = 0; step < STEPS; step++) {
         unsigned number = (unsigned)random_below(&random, KEYS);
         struct model *wanted = &model[number];
-        char text[16];
+        char text[24];
         struct bytes key = { text, (size_t)snprintf(text, sizeof text, "%u", number) };
         struct entry *entry;
 
@@ -225,7 +225,7 @@ TEST(a_random_key_is_live_also_when_nearly_all_are_expired)
 {
     struct slot *slot = locked_slot();
     struct random random;
-    char key[16];
+    char key[24];
 
     random_seed(&random, 5);
     CHECK(slot_random(slot, &random, 0) == NULL);
@@ -244,7 +244,7 @@ TEST(expiring_a_few_looks_at_no_more_and_goes_on_where_it_stopped)
 {
     struct slot *slot = locked_slot();
     size_t removed = 0, looked_at = 0;
-    char key[16];
+    char key[24];
 
     for (int i = 0; i < 5000; i++) {
         snprintf(key, sizeof key, "k:%d", i);
@@ -281,7 +281,7 @@ static void *hammer(void *argument)
     random_seed(&random, hammer->seed);
     for (int step = 0; step < 60000; step++) {
         struct slot *slot = keyspace_slot(hammer->keyspace, (uint16_t)random_below(&random, 3));
-        char text[16];
+        char text[24];
         struct bytes key = { text, (size_t)snprintf(text, sizeof text, "%u", (unsigned)random_below(&random, 2000)) };
         struct entry *entry;
 
