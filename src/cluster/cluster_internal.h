@@ -231,7 +231,7 @@ static inline void bitmap_clear(uint8_t *bitmap, unsigned bit)
 }
 /* The bitmap of a node, all zeros where it has none. */
 const uint8_t *node_slots(const struct node *node);
-struct node *slot_owner(const struct cluster *c, uint16_t slot);
+struct node *owner_node(const struct cluster *c, uint16_t slot);
 /* NULL: nobody. Emits the new owner word where anything changed. */
 void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e);
 void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);

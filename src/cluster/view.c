@@ -14,7 +14,7 @@ const uint8_t *node_slots(const struct node *node)
     return node->slots != NULL ? node->slots : none;
 }
 
-struct node *slot_owner(const struct cluster *c, uint16_t slot)
+struct node *owner_node(const struct cluster *c, uint16_t slot)
 {
     return node_at_index(c, c->owner[slot]);
 }
@@ -45,7 +45,7 @@ static void tell(struct cluster *c, uint16_t slot, struct effects *e)
 
 static void unlist(struct cluster *c, uint16_t slot)
 {
-    struct node *former = slot_owner(c, slot);
+    struct node *former = owner_node(c, slot);
 
     if (former == NULL) return;
     bitmap_clear(former->slots, slot);
@@ -58,7 +58,7 @@ static void unlist(struct cluster *c, uint16_t slot)
 
 void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e)
 {
-    struct node *former = slot_owner(c, slot);
+    struct node *former = owner_node(c, slot);
 
     bitmap_clear(c->not_claiming, slot);
     if (former == node) return;
@@ -111,7 +111,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
             i += 7;
             continue;
         }
-        owner = slot_owner(c, slot);
+        owner = owner_node(c, slot);
         if (!bitmap_has(bitmap, slot)) {
             if (owner == claimer) bitmap_set(c->not_claiming, slot);
             continue;
@@ -150,7 +150,7 @@ void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const 
             continue;
         }
         if (!bitmap_has(bitmap, slot) || bitmap_has(c->not_claiming, slot)) continue;
-        owner = slot_owner(c, slot);
+        owner = owner_node(c, slot);
         if (owner == NULL || owner == sender || owner->config_epoch <= epoch) continue;
         if (sender->outbound == 0) return;
 
