@@ -14,7 +14,7 @@ proc test {name body} {
     set ::testing::running $name
     incr ::test_count
     set began [clock milliseconds]
-    set code [catch {uplevel #0 $body} message options]
+    set code [catch {apply [list {} $body]} message options]
     if {$code == 0 || $code == 2} {
         set code [catch {nodes_end} message options]
     }

@@ -1,0 +1,196 @@
+# Configuration: the file, the command line, CONFIG GET, SET and REWRITE.
+
+# Starts the server with these arguments and gives {exit-status output}; for starts that end by themselves.
+proc run_server {args} {
+    set code [catch {exec timeout 10 [server_binary] {*}$args << "" 2>@1} output options]
+    set status 0
+    if {$code} {
+        set error [dict get $options -errorcode]
+        set status [expr {[lindex $error 0] eq "CHILDSTATUS" ? [lindex $error 2] : "signal"}]
+        regsub {\nchild process exited abnormally$} $output "" output
+    }
+    return [list $status $output]
+}
+
+proc temporary {text} {
+    set path [file join [test_dir] conf-[incr ::temporary_count].conf]
+    write_file $path $text
+    return $path
+}
+
+test "CONFIG GET shows what the file said, by name and by pattern" {
+    with_node ada {maxmemory 100mb maxmemory-policy allkeys-lru timeout 300 slowlog-max-len 64} {
+        assert_equal {maxmemory 104857600} [on ada config get maxmemory]
+        assert_equal allkeys-lru [lindex [on ada config get MAXMEMORY-POLICY] 1]
+        assert_equal {timeout 300} [on ada config get timeout]
+        set got [on ada config get maxmemory* slowlog-max-len maxmemory]
+        assert_equal 64 [dict get $got slowlog-max-len]
+        assert_equal 104857600 [dict get $got maxmemory]
+        assert {[llength $got] % 2 == 0}
+        assert_equal [llength [dict keys $got]] [expr {[llength $got] / 2}] "each name once"
+        assert_equal {} [on ada config get nothing*]
+        assert {[llength [on ada config get *]] > 100}
+    }
+}
+
+test "CONFIG SET takes several pairs, all or none" {
+    with_node ada {
+        assert_equal OK [on ada config set maxmemory 200mb timeout 10]
+        assert_equal 209715200 [dict get [on ada config get maxmemory] maxmemory]
+        assert_error "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value" {
+            on ada config set timeout 20 maxmemory lots
+        }
+        assert_equal 10 [dict get [on ada config get timeout] timeout]
+        assert_error "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'" { on ada config set nosuch 1 }
+        assert_error "ERR *duplicate parameter*" { on ada config set timeout 1 timeout 2 }
+        assert_error "ERR *immutable*" { on ada config set port 7 io-threads 3 }
+        assert_error "ERR wrong number of arguments for 'config|set' command" { on ada config set timeout }
+        foreach junk {"" x -1 99999999999999999999 1.5 "1 2"} {
+            assert_error "ERR *" { on ada config set timeout $junk }
+        }
+        assert_equal {timeout 10} [on ada config get timeout]
+    }
+}
+
+test "every option that takes its own value by CONFIG SET keeps it" {
+    with_node ada {
+        set all [lsort -stride 2 [on ada config get *]]
+        set refused {}
+        foreach {name value} $all {
+            if {[catch {on ada config set $name $value} message]} {
+                # Fixed at the start, protected, or tied to the process; never "not a value".
+                if {![string match "*immutable*" $message] && ![string match "*protected*" $message]} { lappend refused "$name: $message" }
+            }
+        }
+        assert_equal {} $refused
+        assert_equal $all [lsort -stride 2 [on ada config get *]]
+    }
+}
+
+test "every option outlives junk" {
+    with_node ada {
+        set all [on ada config get *]
+        foreach {name value} $all {
+            if {$name in {port bind logfile dir unixsocket tls-port requirepass masterauth}} continue
+            foreach junk [list "" -1 18446744073709551616 "a b" [string repeat x 10000] "\x00" "\r\n" nan] {
+                catch { on ada config set $name $junk }
+            }
+        }
+        assert_equal PONG [on ada ping]
+        assert_equal PONG [on ada ping]
+    }
+}
+
+test "CONFIG REWRITE keeps comments and order and writes what has changed" {
+    set dir [file join [test_dir] $::test_count rewrite]
+    file mkdir $dir
+    set port [free_port]
+    write_file $dir/redis.conf "# A comment of ours\nport $port\nbind 127.0.0.1\ndir $dir\nsave \"\"\n\n# The limit\nmaxmemory 10mb\ntimeout 5\n"
+    node_start ada [list @dir $dir @port $port @keep_config yes]
+    on ada config set maxmemory 20mb requirepass "a \"quoted\" secret" slowlog-max-len 77
+    on ada auth "a \"quoted\" secret"
+    assert_equal OK [on ada config rewrite]
+    set text [read_file $dir/redis.conf]
+    assert {[string first "# A comment of ours\nport $port" $text] == 0}
+    assert {[string first "# The limit\nmaxmemory 20mb\ntimeout 5\n" $text] > 0} $text
+    assert_match "*slowlog-max-len 77*" $text
+    set before [lsort -stride 2 [on ada config get *]]
+    node_stop ada
+    node_start ada [list @dir $dir @port $port @keep_config yes]
+    on ada auth "a \"quoted\" secret"
+    assert_equal $before [lsort -stride 2 [on ada config get *]]
+    if {[server_is_redis]} return
+    # Writing it again changes nothing.
+    on ada config rewrite
+    assert_equal $text [read_file $dir/redis.conf]
+}
+
+test "CONFIG REWRITE without a file says so" {
+    set port [free_port]
+    node_start ada [list @port $port @ready no @keep_config yes @dir [file join [test_dir] $::test_count] @binary [server_binary]]
+    catch { node_stop ada }
+    set chan [open "|setpriv --pdeathsig KILL [server_binary] --port $port --bind 127.0.0.1 --dir [test_dir] >/dev/null 2>@1" w]
+    eventually { ![catch {resp::open c 127.0.0.1 $port}] }
+    assert_equal {error {ERR The server is running without a config file}} [resp::ask c config rewrite]
+    exec kill [pid $chan]
+    catch { close $chan }
+}
+
+test "CONFIG RESETSTAT begins to count anew" {
+    with_node ada {
+        on ada get missing
+        assert {[info_field ada keyspace_misses] >= 1}
+        assert_equal OK [on ada config resetstat]
+        assert_equal 0 [info_field ada keyspace_misses]
+        assert {[info_field ada total_commands_processed] < 5}
+    }
+}
+
+test "what the file says wrong stops the start with its line" {
+    foreach {text pattern} {
+        "port 7\nmaxmemori 1gb\n"       "*at line 2*>>> 'maxmemori 1gb'*"
+        "maxmemory lots\n"              "*at line 1*>>> 'maxmemory lots'*argument must be a memory value*"
+        "timeout -1\n"                  "*at line 1*"
+        "port 70000\n"                  "*at line 1*"
+        "maxmemory-policy bogus\n"      "*at line 1*"
+        "requirepass \"open\n"          "*at line 1*nbalanced*"
+        "port\n"                        "*at line 1*"
+        "include /nowhere/at/all.conf\n" "*/nowhere/at/all.conf*"
+    } {
+        lassign [run_server [temporary [subst -novariables -nocommands $text]]] status output
+        assert_equal 1 $status $text
+        assert_match $pattern $output
+        if {![string match include* $text]} { assert_match "*FATAL CONFIG FILE ERROR*" $output }
+    }
+    if {![server_is_redis]} {
+        lassign [run_server [temporary "maxmemori 1gb\n"]] status output
+        assert_match "*maxmemory*" $output
+    }
+    lassign [run_server /nowhere/at/all.conf] status output
+    assert_equal 1 $status
+    assert_match "*/nowhere/at/all.conf*" $output
+}
+
+test "the command line says the same as the file, and later words win" {
+    set included [temporary "timeout 21\nslowlog-max-len 33\n"]
+    with_node ada [list include $included @args {--timeout 22 --maxmemory 3mb --maxmemory-policy allkeys-random --save ""}] {
+        assert_equal {timeout 22} [on ada config get timeout]
+        assert_equal {slowlog-max-len 33} [on ada config get slowlog-max-len]
+        assert_equal {maxmemory 3145728} [on ada config get maxmemory]
+    }
+    lassign [run_server --nosuchoption 1] status output
+    assert_equal 1 $status
+    assert_match "*nosuchoption*" $output
+}
+
+test "--version, --help and --test-config answer and end" {
+    lassign [run_server --version] status output
+    assert_equal 0 $status
+    assert {[regexp {v=\d+\.\d+\.\d+ } $output]} $output
+    lassign [run_server -v] status output
+    assert_equal 0 $status
+    lassign [run_server --help] status output
+    assert_match "*Usage:*" $output
+    if {[server_is_redis]} { return }
+    assert_equal 0 $status
+    lassign [run_server [temporary "maxmemory 1gb\n"] --test-config] status output
+    assert_equal 0 $status $output
+    lassign [run_server [temporary "maxmemory 1gg\n"] --test-config] status output
+    assert_equal 1 $status
+}
+
+test "a taken port stops the start and is named" {
+    with_node ada {
+        lassign [run_server --port [node_port ada] --bind 127.0.0.1] status output
+        assert_equal 1 $status
+        assert_match "*[node_port ada]*" $output
+        assert_match "*in use*" $output
+    }
+}
+
+test "the configuration that comes with the server is one it takes" {
+    if {[server_is_redis]} { skip "ours only" }
+    if {![file exists $::root/redis-shard.conf]} { fail "no redis-shard.conf" }
+    lassign [run_server $::root/redis-shard.conf --test-config] status output
+    assert_equal 0 $status $output
+}
