@@ -131,6 +131,12 @@ TEST(each_wrong_request_is_told_what_redis_tells_it)
         snprintf(text, sizeof(text), "*2\r\n$1\r\na\r\n%s", bad_lengths[i]);
         CHECK(gives(bytes_of(text), BROKEN("invalid bulk length")));
     }
+    /* With more behind, so that the quick reader sees them. */
+    CHECK(gives(BYTES("*01\r\n$4\r\nPING\r\n"), BROKEN("invalid multibulk length")));
+    CHECK(gives(BYTES("*001\r\n$4\r\nPING\r\n"), BROKEN("invalid multibulk length")));
+    CHECK(gives(BYTES("*1\r\n$04\r\nPING\r\n"), BROKEN("invalid bulk length")));
+    CHECK(gives(BYTES("*1\r\n$004\r\nPING\r\n"), BROKEN("invalid bulk length")));
+    CHECK(gives(BYTES("*1\r\n$4x\r\nPING\r\n"), BROKEN("invalid bulk length")));
     CHECK(gives(BYTES("*1\r\nx\r\n"), BROKEN("expected '$', got 'x'")));
     CHECK(gives(BYTES("*1\r\n\r\n"), BROKEN("expected '$', got ' '")));
     CHECK(gives(BYTES("*1\r\n\n"), BROKEN("expected '$', got ' '")));
@@ -187,6 +193,7 @@ TEST(a_line_that_does_not_end_is_refused_at_64_kib)
         CHECK(strcmp(fill_outcome("A", 'A', 65537, "", piece), "ERR Protocol error: too big inline request") == 0);
         CHECK(strcmp(fill_outcome("A", 'A', 65537, "\n", piece), "ERR Protocol error: too big inline request") == 0);
         CHECK(strcmp(fill_outcome("*", '1', 65536, "", piece), "more") == 0);
+        CHECK(strcmp(fill_outcome("*", '1', 65536, "\r\n", piece), "ERR Protocol error: invalid multibulk length") == 0);
         CHECK(strcmp(fill_outcome("*", '1', 65537, "", piece), "ERR Protocol error: too big mbulk count string") == 0);
         CHECK(strcmp(fill_outcome("*1\r\n$", '1', 65540, "", piece), "more") == 0);
         CHECK(strcmp(fill_outcome("*1\r\n$", '1', 65541, "", piece), "ERR Protocol error: too big bulk count string") == 0);
