@@ -12,3 +12,7 @@ extern const struct command *const commands_strings[];
 extern const struct command *const commands_transactions[];
 extern const struct command *const commands_cluster[];
 extern const struct command *const commands_config[];
+
+struct buf;
+/* docs/commands.md: redis-shard --print-commands-docs. */
+void commands_print_docs(const struct command_table *commands, struct buf *out);

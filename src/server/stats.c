@@ -4,6 +4,9 @@
 #include "server/node.h"
 #include "server/worker.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #define LOADED(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
 
 struct stats_totals stats_totals(const struct node *node)
@@ -77,4 +80,15 @@ void stats_memory(struct node *node, size_t used_bytes, size_t *peak_bytes, size
     *peak_bytes = stats->peak_bytes;
     *startup_bytes = stats->startup_bytes;
     lock_release(&stats->lock);
+}
+
+size_t stats_resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long pages = 0;
+
+    if (file == NULL) return 0;
+    if (fscanf(file, "%*u %lu", &pages) != 1) pages = 0;
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }

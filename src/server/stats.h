@@ -38,3 +38,6 @@ uint64_t stats_rate(struct node *node, enum stats_rate rate);
 
 /* The most memory in use at any sample, and what was in use at the first; peak is at least used_bytes. */
 void stats_memory(struct node *node, size_t used_bytes, size_t *peak_bytes, size_t *startup_bytes);
+
+/* What the process takes of physical memory. */
+size_t stats_resident_bytes(void);

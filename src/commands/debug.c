@@ -1,0 +1,155 @@
+/* commands/debug.c: DEBUG, what tests need to reach inside. Refused unless enable-debug-command allows it; it sees every slot, so inside
+ * EXEC all locks are held (COMMAND_ALL_SLOTS). */
+#include "base/log.h"
+#include "commands/server.h"
+#include "server/call.h"
+#include "server/client.h"
+#include "server/node.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct debug_subcommand {
+    const char *name;
+    int argc_min, argc_max;
+    void (*run)(struct call *call);
+};
+
+static void reply_subcommand_error(struct call *call)
+{
+    struct bytes name = call_arg(call, 1);
+
+    reply_errorf(call->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try DEBUG HELP.",
+                 name.len < 128 ? (int)name.len : 128, name.data);
+}
+
+static void debug_error(struct call *call)
+{
+    struct bytes text = call_arg(call, 2);
+
+    reply_errorf(call->reply, "%.*s", (int)(text.len & INT_MAX), text.data);
+}
+
+static void debug_help(struct call *call)
+{
+    static const char *const lines[] = {
+        "ERROR <text>",
+        "    Reply that error.",
+        "LOG <text>",
+        "    Write a line into the log.",
+        "OBJECT <key>",
+        "    Where a key's value is and how it is kept.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Whether expired keys go before somebody asks for them.",
+        "SLEEP <seconds>",
+        "    Keep this worker busy; decimals are allowed.",
+        NULL,
+    };
+
+    call_reply_help(call, lines);
+}
+
+static void debug_log(struct call *call)
+{
+    struct bytes text = call_arg(call, 2);
+
+    /* Inside EXEC every slot is locked, and under a lock nothing is written to a file. */
+    if (!call->in_exec) log_warning("debug: %.*s", text.len < 1024 ? (int)text.len : 1024, text.data);
+    reply_ok(call->reply);
+}
+
+static void debug_object(struct call *call)
+{
+    static const char *const encodings[] = { [ENTRY_INT] = "int", [ENTRY_EMBSTR] = "embstr", [ENTRY_RAW] = "raw" };
+    struct bytes key = call_arg(call, 2);
+    struct slot *slot = call_slot_enter(call, key_slot(key));
+    const struct entry *entry = slot_peek(slot, key, call->now_ms);
+    char text[192];
+
+    if (entry == NULL) {
+        reply_error(call->reply, ERROR_NO_KEY);
+    } else {
+        snprintf(text, sizeof(text), "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:0", (const void *)entry,
+                 encodings[entry_encoding(entry)], entry_value(entry).len + 1);
+        reply_simple(call->reply, text);
+    }
+    call_slot_leave(call, slot);
+}
+
+static void debug_set_active_expire(struct call *call)
+{
+    bool on = bytes_equal(call_arg(call, 2), BYTES("1"));
+
+    atomic_store_explicit(&call->node->active_expire_off, !on, memory_order_relaxed);
+    reply_ok(call->reply);
+}
+
+static void debug_sleep(struct call *call)
+{
+    long double seconds;
+    struct timespec left;
+
+    if (!bytes_to_long_double(call_arg(call, 2), &seconds) || !(seconds >= 0)) {
+        reply_error(call->reply, ERROR_NOT_FLOAT);
+        return;
+    }
+    if (seconds > 3600) seconds = 3600;
+    left.tv_sec = (time_t)seconds;
+    left.tv_nsec = (long)((seconds - (long double)left.tv_sec) * 1e9L);
+    while (nanosleep(&left, &left) == -1 && errno == EINTR) continue;
+    reply_ok(call->reply);
+}
+
+static bool is_local(const struct client *client)
+{
+    return (client_flags(client) & CLIENT_UNIX_SOCKET) || strncmp(client->peer, "127.", 4) == 0 || strncmp(client->peer, "::1", 3) == 0 ||
+           strncmp(client->peer, "[::1]", 5) == 0;
+}
+
+static bool is_allowed(const struct call *call)
+{
+    int64_t who = config_int(call->node->config, enable_debug_command);
+
+    return who == CONFIG_YES || (who == CONFIG_LOCAL && is_local(call->client));
+}
+
+static void debug(struct call *call)
+{
+    static const struct debug_subcommand subcommands[] = {
+        { "error", 3, 3, debug_error },   { "help", 2, 2, debug_help },
+        { "log", 3, 3, debug_log },       { "object", 3, 4, debug_object },
+        { "sleep", 3, 3, debug_sleep },   { "set-active-expire", 3, 3, debug_set_active_expire },
+    };
+
+    if (!is_allowed(call)) {
+        reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
+                                 "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+                                 "server.");
+        return;
+    }
+
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
+        const struct debug_subcommand *subcommand = &subcommands[i];
+
+        if (!call_arg_is(call, 1, subcommand->name)) continue;
+        if (call->argc < subcommand->argc_min || call->argc > subcommand->argc_max) break;
+        subcommand->run(call);
+        return;
+    }
+    reply_subcommand_error(call);
+}
+
+const struct command command_debug = {
+    .name = "debug",
+    .summary = "Tools for testing the node itself",
+    .since = "1.0.0",
+    .group = "server",
+    .complexity = "Depends on the subcommand",
+    .arity = -2,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED_DEBUG |
+             COMMAND_ALL_SLOTS,
+    .run = debug,
+};
