@@ -1,0 +1,390 @@
+/* commands/string.c: strings read, joined and cut. SET and its kin are in string_set.c, numbers in string_number.c. */
+#include "commands/commands.h"
+#include "commands/string_internal.h"
+#include "server/node.h"
+
+#include <string.h>
+
+bool string_fits(struct call *call, size_t len, size_t more)
+{
+    size_t total, max = (size_t)config_int(call->node->config, proto_max_bulk_len);
+
+    if (!__builtin_add_overflow(len, more, &total) && total <= max) return true;
+    reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    return false;
+}
+
+/* Replies the value at a key, or null. False where it was neither. */
+static bool reply_value(struct call *call, const struct entry *entry)
+{
+    struct bytes value;
+
+    if (!string_of(call, entry, &value)) return false;
+    if (entry == NULL) reply_null(call->reply);
+    else reply_bulk(call->reply, value);
+    return true;
+}
+
+static void get(struct call *call)
+{
+    reply_value(call, call_find_read(call, 1));
+}
+
+static void getdel(struct call *call)
+{
+    const struct entry *entry = call_find_read(call, 1);
+
+    if (!reply_value(call, entry) || entry == NULL) return;
+    slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+}
+
+static void getset(struct call *call)
+{
+    struct entry *entry;
+
+    if (!reply_value(call, call_find_read(call, 1))) return;
+    entry = entry_new(call_arg(call, 1), call_arg(call, 2), ENTRY_KEEPS_FOREVER);
+    slot_put(call_slot(call, 1), &entry);
+}
+
+static void mget(struct call *call)
+{
+    reply_array(call->reply, (size_t)call->argc - 1);
+    /* Here a value of another type will be a null, not an error. */
+    for (int arg = 1; arg < call->argc; arg++) {
+        const struct entry *entry = call_find_read(call, arg);
+
+        if (entry == NULL) reply_null(call->reply);
+        else reply_bulk(call->reply, entry_value(entry));
+    }
+}
+
+/* MSET and MSETNX take pairs. */
+static bool pairs_are_whole(struct call *call)
+{
+    if (call->argc % 2 == 1) return true;
+    reply_errorf(call->reply, "ERR wrong number of arguments for '%s' command", call->command->name);
+    return false;
+}
+
+static void put_pairs(struct call *call)
+{
+    for (int arg = 1; arg < call->argc; arg += 2) {
+        struct entry *entry = entry_new(call_arg(call, arg), call_arg(call, arg + 1), ENTRY_KEEPS_FOREVER);
+        slot_put(call_slot(call, arg), &entry);
+    }
+}
+
+static void mset(struct call *call)
+{
+    if (!pairs_are_whole(call)) return;
+    put_pairs(call);
+    reply_ok(call->reply);
+}
+
+static void msetnx(struct call *call)
+{
+    if (!pairs_are_whole(call)) return;
+    for (int arg = 1; arg < call->argc; arg += 2)
+        if (call_find_write(call, arg) != NULL) {
+            reply_integer(call->reply, 0);
+            return;
+        }
+    put_pairs(call);
+    reply_integer(call->reply, 1);
+}
+
+static void strlen_command(struct call *call)
+{
+    struct bytes value;
+
+    if (!string_of(call, call_find_read(call, 1), &value)) return;
+    reply_integer(call->reply, (int64_t)value.len);
+}
+
+static void append(struct call *call)
+{
+    struct slot *slot = call_slot(call, 1);
+    struct entry *entry = call_find_write(call, 1);
+    struct bytes more = call_arg(call, 2), value;
+
+    if (!string_of(call, entry, &value)) return;
+    if (entry == NULL) {
+        entry = entry_new(call_arg(call, 1), more, ENTRY_KEEPS_FOREVER);
+        slot_put(slot, &entry);
+        reply_integer(call->reply, (int64_t)more.len);
+        return;
+    }
+    if (!string_fits(call, value.len, more.len)) return;
+    entry = slot_resize_value(slot, entry, value.len + more.len);
+    if (more.len > 0) memcpy(entry_value_mutable(entry) + value.len, more.data, more.len);
+    entry_mark_raw(entry);
+    slot_changed(slot, entry);
+    reply_integer(call->reply, (int64_t)(value.len + more.len));
+}
+
+static void setrange(struct call *call)
+{
+    struct slot *slot = call_slot(call, 1);
+    struct entry *entry;
+    struct bytes piece = call_arg(call, 3), value;
+    int64_t offset;
+    size_t end;
+
+    if (!call_arg_i64(call, 2, &offset)) return;
+    if (offset < 0) {
+        reply_error(call->reply, "ERR offset is out of range");
+        return;
+    }
+    entry = call_find_write(call, 1);
+    if (!string_of(call, entry, &value)) return;
+    if (piece.len == 0) { /* changes nothing, makes no key */
+        reply_integer(call->reply, (int64_t)value.len);
+        return;
+    }
+    if (!string_fits(call, (size_t)offset, piece.len)) return;
+    end = (size_t)offset + piece.len;
+    if (entry == NULL) {
+        entry = entry_new_sized(call_arg(call, 1), end, ENTRY_KEEPS_FOREVER);
+        memset(entry_value_mutable(entry), 0, (size_t)offset);
+        memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
+        entry_mark_raw(entry);
+        slot_put(slot, &entry);
+        reply_integer(call->reply, (int64_t)end);
+        return;
+    }
+    if (end > value.len) entry = slot_resize_value(slot, entry, end);
+    memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
+    entry_mark_raw(entry);
+    slot_changed(slot, entry);
+    reply_integer(call->reply, (int64_t)(end > value.len ? end : value.len));
+}
+
+/* The bytes first..last, both included, negative ones counted from the end. */
+static struct bytes cut(struct bytes value, int64_t first, int64_t last)
+{
+    int64_t len = (int64_t)value.len;
+
+    /* Turned round before the ends are brought into the string: afterwards it could look like one byte. */
+    if (first < 0 && last < 0 && first > last) return BYTES_NONE;
+    if (first < 0) first += len;
+    if (last < 0) last += len;
+    if (first < 0) first = 0;
+    if (last < 0) last = 0;
+    if (last >= len) last = len - 1;
+    if (first > last || len == 0) return BYTES_NONE;
+    return (struct bytes){ value.data + first, (size_t)(last - first) + 1 };
+}
+
+static void getrange(struct call *call)
+{
+    struct bytes value;
+    int64_t first, last;
+
+    if (!call_arg_i64(call, 2, &first) || !call_arg_i64(call, 3, &last)) return;
+    if (!string_of(call, call_find_read(call, 1), &value)) return;
+    reply_bulk(call->reply, cut(value, first, last));
+}
+
+/* --- Descriptors --- */
+
+static const struct command_arg key_args[] = { ARG_THE_KEY, { .name = NULL } };
+
+static const struct command_arg keys_args[] = {
+    { .name = "key", .type = ARG_KEY, .flags = ARG_MULTIPLE, .key_spec = 0 },
+    { .name = NULL },
+};
+
+static const struct command_arg value_args[] = {
+    ARG_THE_KEY,
+    { .name = "value", .type = ARG_STRING },
+    { .name = NULL },
+};
+
+static const struct command_arg range_args[] = {
+    ARG_THE_KEY,
+    { .name = "start", .type = ARG_INTEGER },
+    { .name = "end", .type = ARG_INTEGER },
+    { .name = NULL },
+};
+
+static const struct command_arg setrange_args[] = {
+    ARG_THE_KEY,
+    { .name = "offset", .type = ARG_INTEGER },
+    { .name = "value", .type = ARG_STRING },
+    { .name = NULL },
+};
+
+static const struct command_arg pairs_args[] = {
+    { .name = "key_value", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = value_args },
+    { .name = NULL },
+};
+
+static const char *const mget_tips[] = { "request_policy:multi_shard", NULL };
+static const char *const mset_tips[] = { "request_policy:multi_shard", "response_policy:all_succeeded", NULL };
+static const char *const msetnx_tips[] = { "request_policy:multi_shard", "response_policy:agg_min", NULL };
+
+static const struct command command_get = {
+    .name = "get",
+    .summary = "Read the value at a key.",
+    .since = "1.0.0",
+    .group = "string",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = COMMAND_READONLY | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
+    .args = key_args,
+    .run = get,
+};
+
+static const struct command command_getdel = {
+    .name = "getdel",
+    .summary = "Read the value at a key and delete the key.",
+    .since = "6.2.0",
+    .group = "string",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = COMMAND_WRITE | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RW | KEY_ACCESS | KEY_DELETE),
+    .args = key_args,
+    .run = getdel,
+};
+
+static const struct command command_getset = {
+    .name = "getset",
+    .summary = "Replace the value at a key and get the one it had.",
+    .since = "1.0.0",
+    .group = "string",
+    .complexity = "O(1)",
+    .arity = 3,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),
+    .args = value_args,
+    .run = getset,
+};
+
+static const struct command command_mget = {
+    .name = "mget",
+    .summary = "Read the values at several keys.",
+    .since = "1.0.0",
+    .group = "string",
+    .complexity = "O(N) for N keys",
+    .arity = -2,
+    .flags = COMMAND_READONLY | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = MANY_KEYS(1, KEY_RO | KEY_ACCESS),
+    .args = keys_args,
+    .tips = mget_tips,
+    .run = mget,
+};
+
+static const struct command command_mset = {
+    .name = "mset",
+    .summary = "Set several keys at once.",
+    .since = "1.0.1",
+    .group = "string",
+    .complexity = "O(N) for N keys",
+    .arity = -3,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM,
+    .acl = ACL_STRING,
+    .keys = MANY_KEYS(2, KEY_OW | KEY_UPDATE),
+    .args = pairs_args,
+    .tips = mset_tips,
+    .run = mset,
+};
+
+static const struct command command_msetnx = {
+    .name = "msetnx",
+    .summary = "Set several keys at once, if none of them is there.",
+    .since = "1.0.1",
+    .group = "string",
+    .complexity = "O(N) for N keys",
+    .arity = -3,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM,
+    .acl = ACL_STRING,
+    .keys = MANY_KEYS(2, KEY_OW | KEY_INSERT),
+    .args = pairs_args,
+    .tips = msetnx_tips,
+    .run = msetnx,
+};
+
+static const struct command command_strlen = {
+    .name = "strlen",
+    .summary = "Count the bytes of the value at a key.",
+    .since = "2.2.0",
+    .group = "string",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = COMMAND_READONLY | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RO),
+    .args = key_args,
+    .run = strlen_command,
+};
+
+static const struct command command_append = {
+    .name = "append",
+    .summary = "Add bytes to the end of the value at a key.",
+    .since = "2.0.0",
+    .group = "string",
+    .complexity = "O(1) on average; O(N) for a value of N bytes where it has to move",
+    .arity = 3,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RW | KEY_INSERT),
+    .args = value_args,
+    .run = append,
+};
+
+static const struct command command_setrange = {
+    .name = "setrange",
+    .summary = "Write over a part of the value at a key.",
+    .since = "2.2.0",
+    .group = "string",
+    .complexity = "O(N) for N bytes written; growing the value may move all of it",
+    .arity = 4,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RW | KEY_UPDATE),
+    .args = setrange_args,
+    .run = setrange,
+};
+
+static const struct command command_getrange = {
+    .name = "getrange",
+    .summary = "Read a part of the value at a key.",
+    .since = "2.4.0",
+    .group = "string",
+    .complexity = "O(N) for N bytes read",
+    .arity = 4,
+    .flags = COMMAND_READONLY,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
+    .args = range_args,
+    .run = getrange,
+};
+
+static const struct command command_substr = {
+    .name = "substr",
+    .summary = "Read a part of the value at a key; an older name of GETRANGE.",
+    .since = "1.0.0",
+    .group = "string",
+    .complexity = "O(N) for N bytes read",
+    .arity = 4,
+    .flags = COMMAND_READONLY,
+    .acl = ACL_STRING,
+    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
+    .args = range_args,
+    .run = getrange,
+};
+
+const struct command *const commands_strings[] = {
+    &command_get,    &command_set,     &command_mget,   &command_mset,   &command_msetnx,   &command_setnx,
+    &command_setex,  &command_psetex,  &command_getex,  &command_getdel, &command_getset,   &command_delifeq,
+    &command_incr,   &command_decr,    &command_incrby, &command_decrby, &command_incrbyfloat,
+    &command_append, &command_strlen,  &command_setrange, &command_getrange, &command_substr, &command_lcs,
+    NULL,
+};
