@@ -64,7 +64,7 @@ test "COMMAND describes every command it runs" {
                 assert_error "ERR wrong number of arguments for '$name' command" { on ada $name }
             }
         }
-        assert_equal [lsort [on ada command list]] [lsort [lmap command $all { lindex $command 0 }]]
+        assert_equal [lsort [lsearch -all -inline -not [on ada command list] *|*]] [lsort [lmap command $all { lindex $command 0 }]]
         assert_equal {get 2} [lrange [lindex [on ada command info get] 0] 0 1]
         assert_equal {{}} [on ada command info nosuchcommand]
         assert_equal {a b} [on ada command getkeys mset a 1 b 2]
@@ -132,7 +132,7 @@ test "MONITOR shows what is run, but no password" {
 }
 
 test "with a password nothing but AUTH is served before it" {
-    with_node ada {requirepass "se cret" @args {}} {
+    with_node ada {requirepass {"se cret"}} {
         foreach command {{get x} {set x y} {info} {config get *} {client list} {multi} {command} {flushall} {nosuchcommand}} {
             assert_error "NOAUTH *" { on ada {*}$command }
         }

@@ -23,6 +23,7 @@ proc cluster_start {names {options {}}} {
         set own [dict merge $::cluster_options $options]
         if {[dict exists $binaries $name]} { dict set own @binary [dict get $binaries $name] }
         node_start $name $own
+        node_id $name
     }
     set first [lindex $names 0]
     set count [expr {$split ? [llength $names] : 1}]
@@ -90,16 +91,15 @@ proc seen_by {observer name} {
     return {}
 }
 
+# A node's id: asked once, so that it is known of a node that is stopped or gone.
 proc node_id {name} {
-    if {![info exists ::node($name,id,$::node($name,pid))]} {
-        set ::node($name,id,$::node($name,pid)) [on $name cluster myid]
-    }
-    return $::node($name,id,$::node($name,pid))
+    if {![info exists ::node($name,id)]} { set ::node($name,id) [on $name cluster myid] }
+    return $::node($name,id)
 }
 
 proc name_of_id {id} {
     foreach name $::node_names {
-        if {[node_is_alive $name] && [node_id $name] eq $id} { return $name }
+        if {[node_id $name] eq $id} { return $name }
     }
     return "nobody"
 }

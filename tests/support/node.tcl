@@ -101,6 +101,11 @@ proc node_start {name {options {}}} {
     set ::node($name,binary) $binary
     set ::node($name,options) $options
     set ::node($name,expect) alive
+    # A node of the same name in another directory is somebody else.
+    if {![info exists ::node($name,id_dir)] || $::node($name,id_dir) ne $dir} {
+        unset -nocomplain ::node($name,id)
+        set ::node($name,id_dir) $dir
+    }
     if {$name ni $::node_names} { lappend ::node_names $name }
     if {$ready} { node_wait_ready $name }
     return $name

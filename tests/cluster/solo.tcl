@@ -1,0 +1,65 @@
+# Solo: a fresh node is a cluster of one that answers for every slot, until it meets others or is given slots.
+
+proc solo_node {} {
+    if {[server_is_redis]} { skip "ours only" }
+    node_start ada $::cluster_options
+}
+
+test "the first SET on a fresh node works, and so do keys of several slots" {
+    solo_node
+    assert_equal OK [on ada set foo 1]
+    assert_equal OK [on ada mset foo 1 bar 2 hello 3]
+    assert_equal {1 2 3} [on ada mget foo bar hello]
+    assert_equal 3 [on ada del foo bar hello]
+    assert_equal ok [field_of [on ada cluster info] cluster_state]
+    assert_equal 1 [info_field ada cluster_enabled]
+    on ada multi
+    on ada set foo 1
+    on ada set bar 2
+    assert_equal {OK OK} [on ada exec]
+}
+
+test "a fresh node shows itself as the owner of all slots" {
+    solo_node
+    set slots [on ada cluster slots]
+    assert_equal 1 [llength $slots]
+    assert_equal {0 16383} [lrange [lindex $slots 0] 0 1]
+    assert_equal {0-16383} [dict get [lindex [cluster_node_lines ada] 0] slots]
+    assert_equal {0 16383} [dict get [lindex [on ada cluster shards] 0] slots]
+    assert_equal OK [exec redis-cli -c -p [node_port ada] set anything v]
+}
+
+test "being given slots ends it" {
+    solo_node
+    on ada cluster addslots 0 1 2
+    assert_equal {0-2} [dict get [lindex [cluster_node_lines ada] 0] slots]
+    assert_error "CLUSTERDOWN*" { on ada set foo 1 }
+}
+
+test "a node that is met has no slots unless it has keys" {
+    solo_node
+    node_start bob $::cluster_options
+    node_start cleo $::cluster_options
+    assert_equal OK [on cleo set foo kept]
+    on ada cluster addslotsrange 0 100
+    on ada cluster meet 127.0.0.1 [node_port bob]
+    eventually { [field_of [on bob cluster info] cluster_known_nodes] == 2 }
+    eventually { [dict get [seen_by ada bob] slots] eq {} && [dict get [seen_by bob bob] slots] eq {} }
+    on ada cluster meet 127.0.0.1 [node_port cleo]
+    eventually { [owner_of_slot [slot_of foo] ada] eq "cleo" && [owner_of_slot [slot_of foo] cleo] eq "cleo" }
+    assert_equal {12182} [dict get [seen_by ada cleo] slots]
+}
+
+test "solo outlives a restart, and so does its end" {
+    solo_node
+    set id [on ada cluster myid]
+    node_stop ada
+    node_restart ada
+    assert_equal $id [on ada cluster myid]
+    assert_equal OK [on ada set foo 1]
+    on ada cluster set-config-epoch 3
+    assert_error "CLUSTERDOWN*" { on ada set foo 1 }
+    node_stop ada
+    node_restart ada
+    assert_error "CLUSTERDOWN*" { on ada set foo 1 }
+}
