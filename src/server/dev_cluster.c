@@ -127,9 +127,11 @@ static bool lay_out(struct dev_cluster *cluster)
 static bool start_node(const struct dev_cluster *cluster, struct cluster_node *node)
 {
     pid_t parent = getpid();
-    char port[16];
+    char port[16], program[PATH_MAX] = "";
 
     (void)cluster;
+    /* By its real path, so that ps and the message about a held port name it. */
+    if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0) snprintf(program, sizeof(program), "/proc/self/exe");
     snprintf(port, sizeof(port), "%d", node->port);
     node->pid = fork();
     if (node->pid < 0) {
@@ -141,7 +143,7 @@ static bool start_node(const struct dev_cluster *cluster, struct cluster_node *n
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1); /* it died before we asked to be told */
-    execl("/proc/self/exe", "redis-shard", "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile", "node.log",
+    execl(program, "redis-shard", "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile", "node.log",
           "--cluster-enabled", "yes", "--io-threads", "1", "--enable-debug-command", "local", (char *)NULL);
     _exit(127);
 }
