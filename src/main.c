@@ -50,6 +50,14 @@ static void print_version(struct buf *out)
                8 * sizeof(void *), process_build_id());
 }
 
+static void print_commands_docs(struct buf *out)
+{
+    struct command_table *commands = command_table_new(families);
+
+    commands_print_docs(commands, out);
+    command_table_free(&commands);
+}
+
 /* Words that stand alone: answered, and done. */
 static void answer_questions(int argc, char **argv)
 {
@@ -60,6 +68,7 @@ static void answer_questions(int argc, char **argv)
         { "--version", print_version },    { "-v", print_version },
         { "--help", config_print_help },   { "-h", config_print_help },
         { "--print-config-file", config_print_file }, { "--print-config-docs", config_print_docs },
+        { "--print-commands-docs", print_commands_docs },
     };
 
     if (argc != 2) return;

@@ -8,16 +8,14 @@
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
+#include "server/process.h"
 #include "server/worker.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#ifndef REDIS_SHARD_VERSION
-#define REDIS_SHARD_VERSION "0.1.0"
-#endif
 
 #define LOADED(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
@@ -75,14 +73,16 @@ void info_server(struct call *call, struct buf *out)
     struct node *node = call->node;
     int64_t uptime_s = (clock_now_ms() - node->started_ms) / 1000, hz = config_int(node->config, hz);
     struct utsname system;
+    char build_id[17];
 
+    snprintf(build_id, sizeof(build_id), "%s", process_build_id());
     buf_append_text(out, "# Server\r\n");
     line_text(out, "redis_version", REDIS_COMPATIBLE_VERSION);
     line_text(out, "server_name", "redis-shard");
     line_text(out, "redis_shard_version", REDIS_SHARD_VERSION);
     line_text(out, "redis_git_sha1", "00000000");
     line_text(out, "redis_git_dirty", "0");
-    line_text(out, "redis_build_id", "0");
+    line_text(out, "redis_build_id", build_id);
     line_text(out, "redis_mode", node->bus != NULL ? "cluster" : "standalone");
     if (uname(&system) == 0) buf_printf(out, "os:%s %s %s\r\n", system.sysname, system.release, system.machine);
     line_u64(out, "arch_bits", sizeof(void *) * 8);

@@ -148,11 +148,12 @@ static void publish_cpu(struct worker *worker)
 static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     struct worker *worker = container_of(watcher, struct worker, tick);
-    size_t removed;
+    size_t removed = 0;
 
     (void)loop;
     (void)events;
-    removed = expiry_cycle(&worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
+    if (!atomic_load_explicit(&worker->node->active_expire_off, memory_order_relaxed))
+        removed = expiry_cycle(&worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
     count_up(&worker->counters.expired, removed);
     look_after_clients(worker);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
