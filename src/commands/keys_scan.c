@@ -105,13 +105,17 @@ static struct scan_cursor scan_some(struct call *call, struct scan_cursor at, ui
     return at;
 }
 
-/* As strtoul() takes numbers, for that is what clients have come to know: "-1" and "+1" are cursors, too. */
+/* As strtoul() takes numbers, for that is what clients have come to know: "-1" and "+1" are cursors, too, and nothing is 0. */
 static bool parse_cursor(struct call *call, uint64_t *number)
 {
     struct bytes text = call_arg(call, 1);
     char copy[64], *end;
 
-    if (text.len > 0 && text.len < sizeof(copy) && strchr(" \t\n\v\f\r", text.data[0]) == NULL) {
+    if (text.len == 0) {
+        *number = 0;
+        return true;
+    }
+    if (text.len < sizeof(copy) && strchr(" \t\n\v\f\r", text.data[0]) == NULL) {
         memcpy(copy, text.data, text.len);
         copy[text.len] = '\0';
         errno = 0;
