@@ -151,6 +151,6 @@ void cluster_nodes_text(const struct cluster *c, struct buf *out);
  * them out: `redis-cli --cluster create` takes slots it sees there into what it then assigns, and gives every node the same
  * ones. */
 void cluster_nodes_text_served(const struct cluster *c, struct buf *out);
-/* The text of CLUSTER INFO. */
+/* The text of CLUSTER INFO, but for its last line, which counts links: those are the caller's. */
 void cluster_info_text(const struct cluster *c, struct buf *out);
 const struct cluster_options *cluster_current_options(const struct cluster *c);

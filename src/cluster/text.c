@@ -129,7 +129,6 @@ void cluster_info_text(const struct cluster *c, struct buf *out)
                (unsigned long long)shown_epoch(c->myself));
     put_counts("sent", c->sent, out);
     put_counts("received", c->received, out);
-    buf_append_text(out, "total_cluster_links_buffer_limit_exceeded:0\r\n");
 }
 
 /* --- Questions --- */

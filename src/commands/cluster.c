@@ -32,26 +32,31 @@ static void myshardid(struct call *call)
     reply_bulk_text(call->reply, id);
 }
 
-static void reply_text_of(struct call *call, void (*write)(const struct cluster *cluster, struct buf *out))
+static void info(struct call *call)
 {
     struct effects *effects;
     struct buf text = { 0 };
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
-    write(cluster, &text);
+    cluster_info_text(cluster, &text);
     bus_unlock(call->node->bus);
+    buf_printf(&text, "total_cluster_links_buffer_limit_exceeded:%llu\r\n",
+               (unsigned long long)bus_links_over_limit(call->node->bus));
     reply_verbatim(call->reply, buf_bytes(&text));
     buf_free(&text);
 }
 
-static void info(struct call *call)
-{
-    reply_text_of(call, cluster_info_text);
-}
-
+/* While solo it names no slots: `redis-cli --cluster create` would take those it reads here for every node's own. */
 static void nodes(struct call *call)
 {
-    reply_text_of(call, cluster_nodes_text);
+    struct effects *effects;
+    struct buf text = { 0 };
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_nodes_text(cluster, &text);
+    bus_unlock(call->node->bus);
+    reply_verbatim(call->reply, buf_bytes(&text));
+    buf_free(&text);
 }
 
 static void reply_unknown_node(struct call *call, struct bytes id)
