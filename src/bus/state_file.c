@@ -87,6 +87,7 @@ static void discard(struct state_file *file)
 struct state_file *state_file_open(const char *path, char error[512])
 {
     struct state_file *file = alloc_zeroed(sizeof *file);
+    pthread_condattr_t monotonic;
 
     file->path = alloc_text(path);
     file->folder = file->lock = -1;
@@ -124,7 +125,11 @@ struct state_file *state_file_open(const char *path, char error[512])
         return NULL;
     }
     pthread_mutex_init(&file->guard, NULL);
-    pthread_cond_init(&file->asked, NULL);
+    /* Somebody who sets the clock back must not put the next attempt off. */
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&file->asked, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&file->finished, NULL);
     return file;
 }
@@ -333,7 +338,7 @@ static void *mover(void *argument)
         if (failed != 0 && !file->ending) {
             struct timespec until;
 
-            clock_gettime(CLOCK_REALTIME, &until);
+            clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_sec += RETRY_SECONDS;
             while (!file->ending && pthread_cond_timedwait(&file->asked, &file->guard, &until) != ETIMEDOUT) {}
             /* Unless something newer came, the same content is tried again. */
