@@ -1,0 +1,524 @@
+/* sim/sim.c
+ *
+ * A queue of what is to come, in order of time. A link is a pair of numbers, one at each end, with a delay of its own; within it
+ * order is kept, as TCP keeps it. */
+#include "sim/sim.h"
+
+#include "base/alloc.h"
+#include "base/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIM_START_MS 1700000000000
+#define SIM_TICK_MS 100
+#define SIM_PORT 7000
+
+enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_PACKET, SIM_CLOSED };
+
+struct sim_event {
+    int64_t at_ms;
+    uint64_t order;
+    enum sim_event_kind kind;
+    size_t node;
+    uint32_t incarnation; /* of the node: what was meant for one that was stopped is lost */
+    uint16_t index;       /* CONNECTED */
+    size_t target;
+    cluster_link link;
+    struct bytes data;
+};
+
+struct sim_link { /* both ends */
+    cluster_link ends[2];  /* [0] at who connected */
+    size_t nodes[2];
+    uint32_t incarnations[2];
+    bool open[2];
+    int64_t delay_ms, last_ms[2]; /* when the last message towards an end arrives: order is kept */
+};
+
+struct sim_node {
+    struct cluster *core;
+    struct effects effects;
+    struct cluster_options options;
+    struct buf file;
+    uint64_t owners[SLOT_COUNT];
+    uint64_t config_epoch;
+    char id[NODE_ID_BYTES + 1];
+    bool running;
+    uint32_t incarnation;
+};
+
+struct sim {
+    struct sim_options options;
+    struct random random;
+    int64_t now_ms;
+    uint64_t order, packets;
+    struct sim_event *queue; /* a heap */
+    size_t queue_count, queue_cap;
+    struct sim_node **nodes;
+    size_t node_count;
+    struct sim_link *links;  /* ends are numbered 2n+2 and 2n+3 */
+    size_t link_count, link_cap;
+};
+
+_Noreturn static void sim_broken(const struct sim *sim, size_t node, const char *what)
+{
+    fprintf(stderr, "sim: seed %llu, %lld ms, node %zu: %s\n", (unsigned long long)sim->options.seed,
+            (long long)(sim->now_ms - SIM_START_MS), node, what);
+    abort();
+}
+
+/* --- The queue --- */
+
+static bool comes_before(const struct sim_event *a, const struct sim_event *b)
+{
+    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
+
+static void schedule(struct sim *sim, struct sim_event event)
+{
+    size_t at;
+
+    if (sim->queue_count == sim->queue_cap) {
+        sim->queue_cap = sim->queue_cap ? sim->queue_cap * 2 : 1024;
+        sim->queue = alloc_resize(sim->queue, sim->queue_cap * sizeof(*sim->queue));
+    }
+    event.order = sim->order++;
+    event.incarnation = sim->nodes[event.node]->incarnation;
+    for (at = sim->queue_count++; at > 0 && comes_before(&event, &sim->queue[(at - 1) / 2]); at = (at - 1) / 2)
+        sim->queue[at] = sim->queue[(at - 1) / 2];
+    sim->queue[at] = event;
+}
+
+static struct sim_event take_next(struct sim *sim)
+{
+    struct sim_event first = sim->queue[0], last = sim->queue[--sim->queue_count];
+    size_t at = 0;
+
+    for (;;) {
+        size_t child = at * 2 + 1;
+        if (child >= sim->queue_count) break;
+        if (child + 1 < sim->queue_count && comes_before(&sim->queue[child + 1], &sim->queue[child])) child++;
+        if (!comes_before(&sim->queue[child], &last)) break;
+        sim->queue[at] = sim->queue[child];
+        at = child;
+    }
+    if (sim->queue_count > 0) sim->queue[at] = last;
+    return first;
+}
+
+/* --- Links --- */
+
+static struct sim_link *link_of(struct sim *sim, cluster_link id, int *end)
+{
+    size_t n = (size_t)(id - 2) / 2;
+
+    *end = (int)(id & 1);
+    return id >= 2 && n < sim->link_count ? &sim->links[n] : NULL;
+}
+
+static void close_end(struct sim *sim, struct sim_link *link, int end, bool tell)
+{
+    struct sim_node *node = sim->nodes[link->nodes[end]];
+
+    if (!link->open[end]) return;
+    link->open[end] = false;
+    if (!tell || !node->running || node->incarnation != link->incarnations[end]) return;
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + link->delay_ms, .kind = SIM_CLOSED, .node = link->nodes[end],
+                                      .link = link->ends[end] });
+}
+
+static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
+{
+    int end;
+    struct sim_link *link = link_of(sim, id, &end);
+    int other = 1 - end;
+    int64_t at_ms;
+
+    if (link == NULL || !link->open[end] || !link->open[other]) return;
+    if (random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
+        close_end(sim, link, 0, true);
+        close_end(sim, link, 1, true);
+        return;
+    }
+    at_ms = sim->now_ms + link->delay_ms + (int64_t)random_below(&sim->random, (uint64_t)link->delay_ms + 1);
+    if (at_ms < link->last_ms[other]) at_ms = link->last_ms[other];
+    link->last_ms[other] = at_ms;
+    schedule(sim, (struct sim_event){ .at_ms = at_ms, .kind = SIM_PACKET, .node = link->nodes[other], .link = link->ends[other],
+                                      .data = effect->data });
+    effect->data = BYTES_NONE;
+    sim->packets++;
+}
+
+static void connect_to(struct sim *sim, size_t node, const struct effect *effect)
+{
+    size_t target = (size_t)effect->port - SIM_PORT - 10000;
+
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + 1 + (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max * 2),
+                                      .kind = SIM_CONNECTED, .node = node, .index = effect->node, .target = target });
+}
+
+static void connected(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_node *node = sim->nodes[event->node];
+    cluster_link id;
+
+    if (event->target >= sim->node_count || !sim->nodes[event->target]->running ||
+        random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
+        cluster_link_failed(node->core, event->index, sim->now_ms, &node->effects);
+        return;
+    }
+    if (sim->link_count == sim->link_cap) {
+        sim->link_cap = sim->link_cap ? sim->link_cap * 2 : 256;
+        sim->links = alloc_resize(sim->links, sim->link_cap * sizeof(*sim->links));
+    }
+    id = sim->link_count * 2 + 2;
+    sim->links[sim->link_count++] = (struct sim_link){
+        .ends = { id, id + 1 }, .nodes = { event->node, event->target }, .open = { true, true },
+        .incarnations = { node->incarnation, sim->nodes[event->target]->incarnation },
+        .delay_ms = 1 + (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max),
+    };
+    cluster_link_accepted(sim->nodes[event->target]->core, id + 1, "127.0.0.1", "127.0.0.1", sim->now_ms);
+    cluster_link_opened(node->core, event->index, id, sim->now_ms, &node->effects);
+}
+
+/* --- Effects, and what must always hold --- */
+
+static void check(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    struct cluster_node_info me;
+
+    cluster_node_at(node->core, 0, &me);
+    if (strcmp(me.id, node->id) != 0) {
+        memcpy(node->id, me.id, sizeof(node->id));
+        node->config_epoch = 0;
+    }
+    if (me.config_epoch < node->config_epoch) sim_broken(sim, n, "its config epoch went back");
+    node->config_epoch = me.config_epoch;
+}
+
+static void check_owner(struct sim *sim, size_t n, uint16_t slot)
+{
+    struct sim_node *node = sim->nodes[n];
+    struct owner owner = owner_unpack(node->owners[slot]);
+    int index = cluster_slot_owner(node->core, slot);
+    struct cluster_node_info me;
+    enum owner_state state;
+
+    cluster_node_at(node->core, 0, &me);
+    state = index < 0 ? OWNER_NOBODY : index == me.index ? OWNER_HERE : OWNER_ELSEWHERE;
+    if (owner.state != state || (index >= 0 && owner.node != (uint16_t)index))
+        sim_broken(sim, n, "a slot's owner word is not what its view says");
+}
+
+void sim_carry_out(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    struct effects effects;
+
+    while (node->effects.count > 0) {
+        int last_owner = -1;
+        effects = node->effects;
+        node->effects = (struct effects){ 0 };
+        for (size_t i = 0; i < effects.count; i++) {
+            struct effect *effect = &effects.items[i];
+            int end;
+            struct sim_link *link;
+            switch (effect->kind) {
+            case EFFECT_CONNECT:
+                connect_to(sim, n, effect);
+                break;
+            case EFFECT_CLOSE:
+                link = link_of(sim, effect->link, &end);
+                if (link == NULL) break;
+                close_end(sim, link, end, false);
+                close_end(sim, link, 1 - end, true);
+                break;
+            case EFFECT_SEND:
+                send_packet(sim, effect->link, effect);
+                break;
+            case EFFECT_OWNER:
+                node->owners[effect->slot] = effect->owner;
+                last_owner = effect->slot;
+                break;
+            case EFFECT_PERSIST:
+                buf_clear(&node->file);
+                buf_append_bytes(&node->file, effect->data);
+                cluster_persisted(node->core, effect->sequence, true, &node->effects);
+                break;
+            case EFFECT_LOG:
+                if (getenv("SIM_LOG"))
+                    printf("%lld %zu %.*s\n", (long long)(sim->now_ms - SIM_START_MS), n, (int)effect->data.len, effect->data.data);
+                break;
+            case EFFECT_VIEW:
+            case EFFECT_DROP_KEYS:
+                break;
+            }
+        }
+        effects_free(&effects);
+        if (last_owner >= 0) check_owner(sim, n, (uint16_t)last_owner);
+    }
+    check(sim, n);
+}
+
+/* --- Nodes --- */
+
+struct sim *sim_new(const struct sim_options *options)
+{
+    struct sim *sim = alloc_zeroed(sizeof(*sim));
+
+    sim->options = *options;
+    sim->now_ms = SIM_START_MS;
+    random_seed(&sim->random, options->seed);
+    return sim;
+}
+
+void sim_free(struct sim **sim)
+{
+    struct sim *s = *sim;
+
+    for (size_t i = 0; i < s->queue_count; i++)
+        alloc_free((void *)(uintptr_t)s->queue[i].data.data);
+    for (size_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i]->core != NULL) cluster_free(&s->nodes[i]->core);
+        effects_free(&s->nodes[i]->effects);
+        buf_free(&s->nodes[i]->file);
+        alloc_free(s->nodes[i]);
+    }
+    alloc_free(s->nodes);
+    alloc_free(s->queue);
+    alloc_free(s->links);
+    alloc_free(s);
+    *sim = NULL;
+}
+
+static void begin(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    node->running = true;
+    cluster_announce_all(node->core, &node->effects);
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + (int64_t)random_below(&sim->random, SIM_TICK_MS), .kind = SIM_TICK, .node = n });
+    sim_carry_out(sim, n);
+}
+
+size_t sim_add_node(struct sim *sim)
+{
+    struct sim_node *node = alloc_zeroed(sizeof(*node));
+    size_t n = sim->node_count;
+
+    node->options = (struct cluster_options){ .node_timeout_ms = sim->options.node_timeout_ms, .require_full_coverage = true,
+                                              .port = (uint16_t)(SIM_PORT + n), .cport = (uint16_t)(SIM_PORT + n + 10000) };
+    node->core = cluster_new(&node->options, random_u64(&sim->random), sim->now_ms);
+    sim->nodes = alloc_resize(sim->nodes, (n + 1) * sizeof(struct sim_node *));
+    sim->nodes[n] = node;
+    sim->node_count++;
+    begin(sim, n);
+    return n;
+}
+
+struct cluster *sim_core(struct sim *sim, size_t node)
+{
+    return sim->nodes[node]->core;
+}
+
+struct effects *sim_effects(struct sim *sim, size_t node)
+{
+    return &sim->nodes[node]->effects;
+}
+
+int64_t sim_now(const struct sim *sim)
+{
+    return sim->now_ms;
+}
+
+void sim_meet(struct sim *sim, size_t node, size_t other)
+{
+    cluster_error error;
+
+    cluster_meet(sim->nodes[node]->core, BYTES("127.0.0.1"), sim->nodes[other]->options.port, sim->nodes[other]->options.cport,
+                 sim->now_ms, &sim->nodes[node]->effects, error);
+    if (error[0]) sim_broken(sim, node, error);
+    sim_carry_out(sim, node);
+}
+
+void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last)
+{
+    uint16_t slots[SLOT_COUNT];
+    cluster_error error;
+
+    for (unsigned slot = first; slot <= last; slot++)
+        slots[slot - first] = (uint16_t)slot;
+    cluster_add_slots(sim->nodes[node]->core, slots, last - first + 1, sim->now_ms, &sim->nodes[node]->effects, error);
+    if (error[0]) sim_broken(sim, node, error);
+    sim_carry_out(sim, node);
+}
+
+void sim_stop(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    node->running = false;
+    for (size_t i = 0; i < sim->link_count; i++) {
+        struct sim_link *link = &sim->links[i];
+        if (link->nodes[0] != n && link->nodes[1] != n) continue;
+        close_end(sim, link, 0, true);
+        close_end(sim, link, 1, true);
+    }
+    node->incarnation++;
+    cluster_free(&node->core);
+    effects_clear(&node->effects);
+}
+
+void sim_start(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    char error[256];
+
+    node->core = cluster_load(buf_bytes(&node->file), &node->options, random_u64(&sim->random), sim->now_ms, error);
+    if (node->core == NULL) sim_broken(sim, n, error);
+    begin(sim, n);
+}
+
+void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000)
+{
+    sim->options.breaks_per_1000 = breaks_per_1000;
+}
+
+/* --- Running --- */
+
+static void happen(struct sim *sim, struct sim_event *event)
+{
+    struct sim_node *node = sim->nodes[event->node];
+    struct sim_link *link;
+    int end;
+
+    switch (event->kind) {
+    case SIM_TICK:
+        cluster_tick(node->core, sim->now_ms, &node->effects);
+        schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + SIM_TICK_MS, .kind = SIM_TICK, .node = event->node });
+        break;
+    case SIM_CONNECTED:
+        connected(sim, event);
+        break;
+    case SIM_PACKET:
+        link = link_of(sim, event->link, &end);
+        if (!link->open[end]) break;
+        if (cluster_frame(event->data) != (int64_t)event->data.len) sim_broken(sim, event->node, "was sent what is no packet");
+        cluster_packet(node->core, event->link, event->data, sim->now_ms, &node->effects);
+        break;
+    case SIM_CLOSED:
+        cluster_link_closed(node->core, event->link, sim->now_ms, &node->effects);
+        break;
+    }
+    sim_carry_out(sim, event->node);
+}
+
+/* One event; false where none is due before then. */
+static bool step(struct sim *sim, int64_t until_ms)
+{
+    struct sim_event event;
+
+    if (sim->queue_count == 0 || sim->queue[0].at_ms > until_ms) return false;
+    event = take_next(sim);
+    sim->now_ms = event.at_ms;
+    if (sim->nodes[event.node]->running && sim->nodes[event.node]->incarnation == event.incarnation) happen(sim, &event);
+    alloc_free((void *)(uintptr_t)event.data.data);
+    return true;
+}
+
+void sim_run(struct sim *sim, int64_t for_ms)
+{
+    int64_t until_ms = sim->now_ms + for_ms;
+
+    while (step(sim, until_ms)) {}
+    sim->now_ms = until_ms;
+}
+
+bool sim_run_until(struct sim *sim, int64_t for_ms, bool (*holds)(struct sim *sim))
+{
+    int64_t until_ms = sim->now_ms + for_ms;
+
+    while (sim->now_ms < until_ms) {
+        if (holds(sim)) return true;
+        sim_run(sim, SIM_TICK_MS * 2);
+    }
+    return holds(sim);
+}
+
+/* --- Questions --- */
+
+size_t sim_count(const struct sim *sim)
+{
+    return sim->node_count;
+}
+
+bool sim_is_running(const struct sim *sim, size_t node)
+{
+    return sim->nodes[node]->running;
+}
+
+uint64_t sim_packets(const struct sim *sim)
+{
+    return sim->packets;
+}
+
+bool sim_is_full_mesh(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct cluster_node_info info;
+        if (!sim->nodes[i]->running) continue;
+        if (cluster_node_count(sim->nodes[i]->core) != sim->node_count) return false;
+        for (size_t j = 0; j < sim->node_count; j++) {
+            if (!cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[j]->id), &info)) return false;
+            if ((sim->nodes[j]->running && !info.connected) || (info.flags & 0x60)) return false;
+        }
+    }
+    return true;
+}
+
+bool sim_agrees_on_slots(struct sim *sim)
+{
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        char owner[NODE_ID_BYTES + 1] = "";
+        for (size_t i = 0; i < sim->node_count; i++) {
+            struct cluster_node_info info;
+            int index;
+            if (!sim->nodes[i]->running) continue;
+            if (!cluster_state_ok(sim->nodes[i]->core)) return false;
+            index = cluster_slot_owner(sim->nodes[i]->core, (uint16_t)slot);
+            if (index < 0) return false;
+            cluster_node_by_index(sim->nodes[i]->core, (uint16_t)index, &info);
+            if (owner[0] == '\0') memcpy(owner, info.id, sizeof(owner));
+            if (strcmp(owner, info.id) != 0) return false;
+        }
+    }
+    return true;
+}
+
+bool sim_epochs_are_unique(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->node_count; i++)
+        for (size_t j = 0; j < i; j++) {
+            struct cluster_node_info a, b;
+            if (!sim->nodes[i]->running || !sim->nodes[j]->running) continue;
+            cluster_node_at(sim->nodes[i]->core, 0, &a);
+            cluster_node_at(sim->nodes[j]->core, 0, &b);
+            if (a.slot_count > 0 && b.slot_count > 0 && a.config_epoch == b.config_epoch) return false;
+        }
+    return true;
+}
+
+size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct cluster_node_info info;
+        if (i == node || !sim->nodes[i]->running) continue;
+        if (cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[node]->id), &info) && (info.flags & flags)) count++;
+    }
+    return count;
+}

@@ -1,0 +1,59 @@
+/* sim/sim.h
+ *
+ * Many copies of the cluster core on a simulated network, in simulated time, from one seed: the same seed gives the same run, so a
+ * failure is a number to keep. The bus runs over TCP, so this is what can go wrong: a link takes time, links overtake each other,
+ * a link breaks and what was on its way is lost, a connection cannot be made, a node is stopped and comes back, with its state
+ * file or without.
+ *
+ * After every event what must always hold is checked: epochs never go back, and the owner words a node was told are those its
+ * view says. */
+#pragma once
+
+#include "cluster/cluster.h"
+
+struct sim;
+
+struct sim_options {
+    uint64_t seed;
+    int64_t node_timeout_ms;
+    int64_t delay_ms_max;      /* each link draws its own from 1 to this; each message up to twice that */
+    unsigned breaks_per_1000;  /* chance of a message breaking its link instead of arriving */
+};
+
+struct sim *sim_new(const struct sim_options *options);
+void sim_free(struct sim **sim);
+
+/* A new node, solo; returns its number. */
+size_t sim_add_node(struct sim *sim);
+struct cluster *sim_core(struct sim *sim, size_t node);
+/* For a command: the effects to pass along, and what carries them out. */
+struct effects *sim_effects(struct sim *sim, size_t node);
+void sim_carry_out(struct sim *sim, size_t node);
+int64_t sim_now(const struct sim *sim);
+
+void sim_meet(struct sim *sim, size_t node, size_t other);
+void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last);
+
+/* Stops a node as kill -9 does: its links break. Its last state file stays. */
+void sim_stop(struct sim *sim, size_t node);
+/* Starts it again from that file. */
+void sim_start(struct sim *sim, size_t node);
+/* Chance of a broken link from here on. */
+void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000);
+
+void sim_run(struct sim *sim, int64_t for_ms);
+/* Runs until it holds; false where it does not within that time. */
+bool sim_run_until(struct sim *sim, int64_t for_ms, bool (*holds)(struct sim *sim));
+
+/* --- Questions over all running nodes --- */
+size_t sim_count(const struct sim *sim);
+bool sim_is_running(const struct sim *sim, size_t node);
+/* Every node knows every other by its id, past the handshake and connected, and nobody else. */
+bool sim_is_full_mesh(struct sim *sim);
+/* Every slot has one owner, the same in every view, and every node's state is ok. */
+bool sim_agrees_on_slots(struct sim *sim);
+/* No two nodes with slots have one config epoch. */
+bool sim_epochs_are_unique(struct sim *sim);
+/* How many running nodes see these flags on a node. */
+size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags);
+uint64_t sim_packets(const struct sim *sim);

@@ -1,0 +1,178 @@
+/* What a cluster of our nodes does over time, whatever the network does: they find each other, agree on the slots, tell the dead from
+ * the silent, and take them back. Every failure names its seed. */
+#include "sim/sim.h"
+#include "unit/unit.h"
+
+/* The unit tests of a folder are one file each; the simulator is shared with whoever else needs it. */
+#include "sim/sim.c"
+
+#define PFAIL 0x0004u
+#define FAIL 0x0008u
+
+static bool is_formed(struct sim *sim)
+{
+    return sim_is_full_mesh(sim) && sim_epochs_are_unique(sim) && sim_agrees_on_slots(sim);
+}
+
+/* n nodes, each with its share, all met by the first's address. */
+static struct sim *sim_of(size_t n, const struct sim_options *options)
+{
+    struct sim *sim = sim_new(options);
+
+    for (size_t i = 0; i < n; i++)
+        sim_add_node(sim);
+    for (size_t i = 0; i < n; i++)
+        sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / n), (unsigned)(SLOT_COUNT * (i + 1) / n - 1));
+    for (size_t i = 1; i < n; i++)
+        sim_meet(sim, i, 0);
+    return sim;
+}
+
+/* MEETs are sent once: a link that breaks at that moment leaves somebody out, and the operator says it again. */
+static bool forms(struct sim *sim, int tries)
+{
+    for (; tries > 0; tries--) {
+        if (sim_run_until(sim, 20000, is_formed)) return true;
+        for (size_t i = 1; i < sim_count(sim); i++)
+            if (cluster_node_count(sim_core(sim, i)) < sim_count(sim)) sim_meet(sim, i, 0);
+    }
+    return false;
+}
+
+TEST(nodes_that_meet_one_find_all_and_agree_on_every_slot)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct sim *sim = sim_of(3 + seed % 5, &(struct sim_options){ .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30,
+                                                                      .breaks_per_1000 = (unsigned)(seed % 3 * 10) });
+        if (!forms(sim, 5)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        sim_free(&sim);
+    }
+}
+
+static size_t victim;
+
+static bool is_failed_everywhere(struct sim *sim)
+{
+    return sim_seen_with(sim, victim, FAIL) == sim_count(sim) - 1;
+}
+
+static bool is_suspected_nowhere(struct sim *sim)
+{
+    return sim_seen_with(sim, victim, PFAIL | FAIL) == 0 && is_formed(sim);
+}
+
+TEST(a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim = sim_of(3 + seed % 4, &(struct sim_options){ .seed = seed, .node_timeout_ms = 1000, .delay_ms_max = 20 });
+        struct cluster_node_info before, after;
+
+        if (!forms(sim, 3)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        /* Alive, nobody is suspected for long. */
+        sim_run(sim, 10000);
+        for (victim = 0; victim < sim_count(sim); victim++)
+            CHECK(sim_seen_with(sim, victim, PFAIL | FAIL) == 0);
+
+        victim = seed % sim_count(sim);
+        cluster_node_at(sim_core(sim, victim), 0, &before);
+        sim_stop(sim, victim);
+        sim_run(sim, 900);
+        CHECK(sim_seen_with(sim, victim, PFAIL | FAIL) == 0);
+        if (!sim_run_until(sim, 5000, is_failed_everywhere)) fail_msg("seed %d: node %d is not failed", (int)seed, (int)victim);
+        for (size_t i = 0; i < sim_count(sim); i++)
+            CHECK(!sim_is_running(sim, i) || !cluster_state_ok(sim_core(sim, i)));
+
+        sim_run(sim, 3000);
+        sim_start(sim, victim);
+        if (!sim_run_until(sim, 20000, is_suspected_nowhere)) fail_msg("seed %d: node %d is not back", (int)seed, (int)victim);
+        cluster_node_at(sim_core(sim, victim), 0, &after);
+        CHECK(after.config_epoch >= before.config_epoch && after.slot_count == before.slot_count);
+        sim_free(&sim);
+    }
+}
+
+TEST(a_node_cut_off_alone_suspects_but_does_not_fail_others)
+{
+    struct sim *sim = sim_of(3, &(struct sim_options){ .seed = 5, .node_timeout_ms = 1000, .delay_ms_max = 10 });
+    size_t left;
+
+    CHECK(forms(sim, 3));
+    sim_stop(sim, 1);
+    sim_stop(sim, 2);
+    sim_run(sim, 5000);
+    for (left = 1; left < 3; left++) {
+        CHECK(sim_seen_with(sim, left, PFAIL) == 1);
+        CHECK(sim_seen_with(sim, left, FAIL) == 0);
+    }
+    CHECK(!cluster_state_ok(sim_core(sim, 0)));
+    sim_start(sim, 1);
+    sim_start(sim, 2);
+    CHECK(sim_run_until(sim, 20000, is_formed));
+    sim_free(&sim);
+}
+
+TEST(a_slot_imported_is_its_new_owners_in_every_view)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim = sim_of(4, &(struct sim_options){ .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30,
+                                                           .breaks_per_1000 = 10 });
+        cluster_error error;
+        struct bytes source, target;
+        uint16_t slot = (uint16_t)(seed * 37 % 4096);
+
+        if (!forms(sim, 5)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        source = bytes_of(cluster_my_id(sim_core(sim, 0)));
+        target = bytes_of(cluster_my_id(sim_core(sim, 2)));
+        cluster_setslot_importing(sim_core(sim, 2), slot, source, sim_now(sim), sim_effects(sim, 2), error);
+        CHECK(error[0] == '\0');
+        cluster_setslot_migrating(sim_core(sim, 0), slot, target, sim_now(sim), sim_effects(sim, 0), error);
+        CHECK(error[0] == '\0');
+        sim_carry_out(sim, 0);
+        sim_run(sim, 1000);
+        cluster_setslot_node(sim_core(sim, 2), slot, target, 0, sim_now(sim), sim_effects(sim, 2), error);
+        CHECK(error[0] == '\0');
+        sim_carry_out(sim, 2);
+        sim_run(sim, 10000);
+        if (!sim_run_until(sim, 20000, is_formed)) fail_msg("seed %d: no agreement after the import", (int)seed);
+        CHECK(cluster_slot_owner(sim_core(sim, 2), slot) == 0);
+        sim_free(&sim);
+    }
+}
+
+static bool is_known_to_all(struct sim *sim)
+{
+    for (size_t i = 0; i < sim_count(sim); i++)
+        if (cluster_node_count(sim_core(sim, i)) != sim_count(sim)) return false;
+    return true;
+}
+
+TEST(two_hundred_nodes_become_one_cluster_while_links_break)
+{
+    struct sim *sim = sim_new(&(struct sim_options){ .seed = 200, .node_timeout_ms = 15000, .delay_ms_max = 20,
+                                                     .breaks_per_1000 = 2 });
+    int64_t started_ms = sim_now(sim);
+    cluster_error error;
+
+    for (size_t i = 0; i < 200; i++) {
+        sim_add_node(sim);
+        sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / 200), (unsigned)(SLOT_COUNT * (i + 1) / 200 - 1));
+        cluster_set_config_epoch(sim_core(sim, i), (int64_t)i + 1, sim_now(sim), sim_effects(sim, i), error);
+        CHECK(error[0] == '\0');
+        sim_carry_out(sim, i);
+    }
+    for (size_t i = 1; i < 200; i++)
+        sim_meet(sim, i, 0);
+    if (!sim_run_until(sim, 20000, is_known_to_all)) fail_msg("not everybody knows everybody");
+    print_message("200 nodes: all known to all after %lld ms, %llu packets\n", (long long)(sim_now(sim) - started_ms),
+                  (unsigned long long)sim_packets(sim));
+    /* With so many links one is always broken somewhere: they are all there once it stops. */
+    sim_set_breaks(sim, 0);
+    if (!sim_run_until(sim, 20000, is_formed)) fail_msg("200 nodes did not form a cluster");
+    print_message("200 nodes: one cluster after %lld ms, %llu packets\n", (long long)(sim_now(sim) - started_ms),
+                  (unsigned long long)sim_packets(sim));
+    sim_free(&sim);
+}
+
+TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot, a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
+      a_node_cut_off_alone_suspects_but_does_not_fail_others, a_slot_imported_is_its_new_owners_in_every_view,
+      two_hundred_nodes_become_one_cluster_while_links_break)
