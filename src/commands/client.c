@@ -349,7 +349,8 @@ static void pause_clients(struct node *node, int64_t timeout_ms, bool all)
     int64_t until_ms, old_ms = atomic_load_explicit(&node->pause_until_ms, memory_order_relaxed);
     bool is_paused = old_ms > now_ms;
 
-    if (__builtin_add_overflow(now_ms, timeout_ms, &until_ms)) until_ms = INT64_MAX;
+    /* As in Redis, a pause until beyond the end of time is none: nobody could end it. */
+    if (__builtin_add_overflow(now_ms, timeout_ms, &until_ms)) return;
     if (!is_paused || all) atomic_store_explicit(&node->pause_all, all, memory_order_relaxed);
     if (!is_paused || until_ms > old_ms) atomic_store_explicit(&node->pause_until_ms, until_ms, memory_order_relaxed);
 }
