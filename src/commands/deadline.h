@@ -19,7 +19,8 @@ static inline bool deadline_is_unix_time(enum deadline_form form)
 
 /* The deadline a number asks for; false where it does not fit into 64 bits of milliseconds. wall_ahead_ms is how far the wall clock
  * is ahead of the internal one. */
-bool deadline_from(int64_t number, enum deadline_form form, int64_t now_ms, int64_t wall_ahead_ms, int64_t *expires_at_ms);
+bool deadline_from(int64_t number, enum deadline_form form, int64_t now_ms, int64_t wall_ahead_ms,
+                   int64_t *expires_at_ms);
 
 /* The same from an argument; on failure has replied. only_future: zero and less are refused, as SET does; EXPIRE takes them and
  * deletes. */

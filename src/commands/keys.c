@@ -18,7 +18,8 @@ static void exists(struct call *call)
 {
     int64_t found = 0;
 
-    for (int arg = 1; arg < call->argc; arg++) found += call_find_read(call, arg) != NULL;
+    for (int arg = 1; arg < call->argc; arg++)
+        found += call_find_read(call, arg) != NULL;
     reply_integer(call->reply, found);
 }
 
@@ -55,8 +56,10 @@ static void rename_key(struct call *call, bool only_if_free)
         slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
         slot_put(call_slot(call, 2), &copy);
     }
-    if (only_if_free) reply_integer(call->reply, 1);
-    else reply_ok(call->reply);
+    if (only_if_free)
+        reply_integer(call->reply, 1);
+    else
+        reply_ok(call->reply);
 }
 
 static void rename_command(struct call *call)
@@ -284,10 +287,17 @@ static const struct command command_move = {
 };
 
 const struct command *const commands_keys[] = {
-    &command_del,         &command_unlink,     &command_exists,   &command_touch,      &command_type,
-    &command_expire,      &command_pexpire,    &command_expireat, &command_pexpireat,  &command_ttl,
-    &command_pttl,        &command_expiretime, &command_pexpiretime, &command_persist, &command_rename,
-    &command_renamenx,    &command_copy,       &command_move,     &command_keys_pattern, &command_scan,
-    &command_randomkey,   &command_dbsize,     &command_flushall, &command_flushdb,    &command_object,
-    NULL,
+    &command_del,          &command_unlink,
+    &command_exists,       &command_touch,
+    &command_type,         &command_expire,
+    &command_pexpire,      &command_expireat,
+    &command_pexpireat,    &command_ttl,
+    &command_pttl,         &command_expiretime,
+    &command_pexpiretime,  &command_persist,
+    &command_rename,       &command_renamenx,
+    &command_copy,         &command_move,
+    &command_keys_pattern, &command_scan,
+    &command_randomkey,    &command_dbsize,
+    &command_flushall,     &command_flushdb,
+    &command_object,       NULL,
 };

@@ -24,7 +24,8 @@ static bool parse_condition(struct call *call, struct expire_condition *conditio
         } else {
             size_t shown = word.len == 0 ? 0 : strnlen(word.data, word.len);
 
-            reply_errorf(call->reply, "ERR Unsupported option %.*s", shown > INT16_MAX ? INT16_MAX : (int)shown, word.data);
+            reply_errorf(call->reply, "ERR Unsupported option %.*s", shown > INT16_MAX ? INT16_MAX : (int)shown,
+                         word.data);
             return false;
         }
     }
@@ -144,8 +145,14 @@ static void pexpiretime(struct call *call)
 
 /* --- Descriptors --- */
 
-#define ARG_THE_KEY { .name = "key", .type = ARG_KEY, .key_spec = 0 }
-#define ARG_CONDITION { .name = "condition", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .since = "7.0.0", .args = condition_args }
+#define ARG_THE_KEY                                                                                                    \
+    {                                                                                                                  \
+        .name = "key", .type = ARG_KEY, .key_spec = 0                                                                  \
+    }
+#define ARG_CONDITION                                                                                                  \
+    {                                                                                                                  \
+        .name = "condition", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .since = "7.0.0", .args = condition_args        \
+    }
 
 static const struct command_arg condition_args[] = {
     { .name = "nx", .type = ARG_PURE_TOKEN, .token = "NX" },

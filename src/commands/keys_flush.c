@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 struct graves {
+    uint64_t keys; /* in all of them */
     size_t count, cap;
     struct slot_graveyard **items;
 };
@@ -24,7 +25,8 @@ static void graves_add(struct graves *graves, struct slot_graveyard *graveyard)
 
 static void graves_free(struct graves *graves)
 {
-    for (size_t i = 0; i < graves->count; i++) slot_graveyard_free(&graves->items[i]);
+    for (size_t i = 0; i < graves->count; i++)
+        slot_graveyard_free(&graves->items[i]);
     alloc_free(graves->items);
     alloc_free(graves);
 }
@@ -40,8 +42,10 @@ static void graves_free_later(struct graves *graves)
 {
     pthread_t thread;
 
-    if (pthread_create(&thread, NULL, free_in_background, graves) == 0) pthread_detach(thread);
-    else graves_free(graves); /* slower, but done */
+    if (pthread_create(&thread, NULL, free_in_background, graves) == 0)
+        pthread_detach(thread);
+    else
+        graves_free(graves); /* slower, but done */
 }
 
 static struct graves *bury_everything(struct call *call)
@@ -50,13 +54,19 @@ static struct graves *bury_everything(struct call *call)
 
     for (uint16_t id = 0; id < SLOT_COUNT; id++) {
         struct slot *slot = call_slot_enter(call, id);
+        uint64_t keys = slot_counts(slot).keys;
         struct slot_graveyard *graveyard = slot_detach_all(slot);
 
         call_slot_leave(call, slot);
-        if (graveyard != NULL) graves_add(graves, graveyard);
+        if (graveyard == NULL) continue;
+        graves_add(graves, graveyard);
+        graves->keys += keys;
     }
     return graves;
 }
+
+/* So few are freed sooner than a thread is started; and nobody can start threads by flushing next to nothing. */
+#define FEW_KEYS 10000u
 
 static void flushall(struct call *call)
 {
@@ -73,8 +83,10 @@ static void flushall(struct call *call)
     }
     graves = bury_everything(call);
     /* In a transaction all locks are held, and nobody should wait for them that long. */
-    if (later || call->in_exec) graves_free_later(graves);
-    else graves_free(graves);
+    if ((later || call->in_exec) && graves->keys > FEW_KEYS)
+        graves_free_later(graves);
+    else
+        graves_free(graves);
     reply_ok(call->reply);
 }
 

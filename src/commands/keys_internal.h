@@ -9,5 +9,15 @@ extern const struct command command_keys_pattern, command_scan, command_randomke
 extern const struct command command_flushall, command_flushdb;
 extern const struct command command_object;
 
-#define ONE_KEY(key_flags) { { .first = 1, .last = 0, .step = 1, .flags = (key_flags) } }
-#define MANY_KEYS(key_flags) { { .first = 1, .last = -1, .step = 1, .flags = (key_flags) } }
+#define ONE_KEY(key_flags)                                                                                             \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .first = 1, .last = 0, .step = 1, .flags = (key_flags)                                                     \
+        }                                                                                                              \
+    }
+#define MANY_KEYS(key_flags)                                                                                           \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .first = 1, .last = -1, .step = 1, .flags = (key_flags)                                                    \
+        }                                                                                                              \
+    }

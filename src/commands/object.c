@@ -17,9 +17,15 @@ static void object_encoding(struct call *call)
 
     if (entry == NULL) return;
     switch (entry_encoding(entry)) {
-    case ENTRY_INT: reply_bulk_text(call->reply, "int"); return;
-    case ENTRY_EMBSTR: reply_bulk_text(call->reply, "embstr"); return;
-    case ENTRY_RAW: reply_bulk_text(call->reply, "raw"); return;
+    case ENTRY_INT:
+        reply_bulk_text(call->reply, "int");
+        return;
+    case ENTRY_EMBSTR:
+        reply_bulk_text(call->reply, "embstr");
+        return;
+    case ENTRY_RAW:
+        reply_bulk_text(call->reply, "raw");
+        return;
     }
 }
 
@@ -36,7 +42,8 @@ static bool policy_is_lfu(const struct call *call)
     return policy == POLICY_VOLATILE_LFU || policy == POLICY_ALLKEYS_LFU;
 }
 
-#define AFTER_A_SWITCH "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+#define AFTER_A_SWITCH                                                                                                 \
+    "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 
 /* Neither recency nor frequency is kept yet: every key looks as if it had just been used, for the first time. */
 static void object_idletime(struct call *call)
@@ -52,7 +59,8 @@ static void object_freq(struct call *call)
 {
     if (find_object(call) == NULL) return;
     if (!policy_is_lfu(call))
-        reply_error(call->reply, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. " AFTER_A_SWITCH);
+        reply_error(call->reply,
+                    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. " AFTER_A_SWITCH);
     else
         reply_integer(call->reply, 0);
 }
@@ -79,7 +87,12 @@ static void object_help(struct call *call)
 static const struct command_arg key_args[] = { { .name = "key", .type = ARG_KEY, .key_spec = 0 }, { .name = NULL } };
 static const char *const object_tips[] = { "nondeterministic_output", NULL };
 
-#define THE_KEY { { .first = 2, .last = 0, .step = 1, .flags = KEY_RO } }
+#define THE_KEY                                                                                                        \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .first = 2, .last = 0, .step = 1, .flags = KEY_RO                                                          \
+        }                                                                                                              \
+    }
 
 static const struct command object_encoding_command = {
     .name = "encoding",
@@ -159,7 +172,8 @@ static const struct command object_help_command = {
 };
 
 static const struct command *const object_subcommands[] = {
-    &object_encoding_command, &object_freq_command, &object_help_command, &object_idletime_command, &object_refcount_command, NULL,
+    &object_encoding_command, &object_freq_command,     &object_help_command,
+    &object_idletime_command, &object_refcount_command, NULL,
 };
 
 const struct command command_object = {

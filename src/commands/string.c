@@ -20,8 +20,10 @@ static bool reply_value(struct call *call, const struct entry *entry)
     struct bytes value;
 
     if (!string_of(call, entry, &value)) return false;
-    if (entry == NULL) reply_null(call->reply);
-    else reply_bulk(call->reply, value);
+    if (entry == NULL)
+        reply_null(call->reply);
+    else
+        reply_bulk(call->reply, value);
     return true;
 }
 
@@ -54,8 +56,10 @@ static void mget(struct call *call)
     for (int arg = 1; arg < call->argc; arg++) {
         const struct entry *entry = call_find_read(call, arg);
 
-        if (entry == NULL) reply_null(call->reply);
-        else reply_bulk(call->reply, entry_value(entry));
+        if (entry == NULL)
+            reply_null(call->reply);
+        else
+            reply_bulk(call->reply, entry_value(entry));
     }
 }
 
@@ -382,9 +386,8 @@ static const struct command command_substr = {
 };
 
 const struct command *const commands_strings[] = {
-    &command_get,    &command_set,     &command_mget,   &command_mset,   &command_msetnx,   &command_setnx,
-    &command_setex,  &command_psetex,  &command_getex,  &command_getdel, &command_getset,   &command_delifeq,
-    &command_incr,   &command_decr,    &command_incrby, &command_decrby, &command_incrbyfloat,
-    &command_append, &command_strlen,  &command_setrange, &command_getrange, &command_substr, &command_lcs,
-    NULL,
+    &command_get,    &command_set,      &command_mget,     &command_mset,   &command_msetnx,      &command_setnx,
+    &command_setex,  &command_psetex,   &command_getex,    &command_getdel, &command_getset,      &command_delifeq,
+    &command_incr,   &command_decr,     &command_incrby,   &command_decrby, &command_incrbyfloat, &command_append,
+    &command_strlen, &command_setrange, &command_getrange, &command_substr, &command_lcs,         NULL,
 };

@@ -12,7 +12,7 @@ static inline bool string_of(struct call *call, const struct entry *entry, struc
     return true;
 }
 
-/* Would a string of len bytes that grows by more be too long? Has then replied. */
+/* May a string of len bytes grow by so many more? On no, has replied. */
 bool string_fits(struct call *call, size_t len, size_t more);
 
 extern const struct command command_set, command_setnx, command_setex, command_psetex, command_getex, command_delifeq;
@@ -20,8 +20,21 @@ extern const struct command command_incr, command_decr, command_incrby, command_
 extern const struct command command_lcs;
 
 /* Key specs most string commands have: one key. */
-#define ONE_KEY(key_flags) { { .first = 1, .last = 0, .step = 1, .flags = (key_flags) } }
-#define MANY_KEYS(key_step, key_flags) { { .first = 1, .last = -1, .step = (key_step), .flags = (key_flags) } }
+#define ONE_KEY(key_flags)                                                                                             \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .first = 1, .last = 0, .step = 1, .flags = (key_flags)                                                     \
+        }                                                                                                              \
+    }
+#define MANY_KEYS(key_step, key_flags)                                                                                 \
+    {                                                                                                                  \
+        {                                                                                                              \
+            .first = 1, .last = -1, .step = (key_step), .flags = (key_flags)                                           \
+        }                                                                                                              \
+    }
 
 /* The first line of most argument tables. */
-#define ARG_THE_KEY { .name = "key", .type = ARG_KEY, .key_spec = 0 }
+#define ARG_THE_KEY                                                                                                    \
+    {                                                                                                                  \
+        .name = "key", .type = ARG_KEY, .key_spec = 0                                                                  \
+    }

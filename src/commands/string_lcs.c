@@ -16,7 +16,7 @@ struct lcs_options {
 
 struct lcs {
     struct bytes a, b;
-    uint8_t *up;     /* bit i*b.len+j: from here the walk back goes to the cell before in a, not in b */
+    uint8_t *up; /* bit i*b.len+j: from here the walk back goes to the cell before in a, not in b */
     uint32_t length;
 };
 
@@ -90,8 +90,10 @@ static size_t lcs_walk(const struct lcs *lcs, const struct lcs_options *options,
             run = 0;
         }
         if (is_common) continue;
-        if (lcs_bit(lcs, i - 1, j - 1)) i--;
-        else j--;
+        if (lcs_bit(lcs, i - 1, j - 1))
+            i--;
+        else
+            j--;
     }
     return count;
 }
@@ -99,9 +101,12 @@ static size_t lcs_walk(const struct lcs *lcs, const struct lcs_options *options,
 static bool parse_options(struct call *call, struct lcs_options *options)
 {
     for (int arg = 3; arg < call->argc; arg++) {
-        if (call_arg_is(call, arg, "idx")) options->ranges = true;
-        else if (call_arg_is(call, arg, "len")) options->length = true;
-        else if (call_arg_is(call, arg, "withmatchlen")) options->with_length = true;
+        if (call_arg_is(call, arg, "idx"))
+            options->ranges = true;
+        else if (call_arg_is(call, arg, "len"))
+            options->length = true;
+        else if (call_arg_is(call, arg, "withmatchlen"))
+            options->with_length = true;
         else if (call_arg_is(call, arg, "minmatchlen") && arg + 1 < call->argc) {
             if (!call_arg_i64(call, ++arg, &options->range_min)) return false;
         } else {

@@ -16,7 +16,10 @@ static const struct {
     const char *word;
     enum deadline_form form;
 } deadline_words[] = {
-    { "ex", DEADLINE_IN_SECONDS }, { "px", DEADLINE_IN_MS }, { "exat", DEADLINE_AT_SECONDS }, { "pxat", DEADLINE_AT_MS },
+    { "ex", DEADLINE_IN_SECONDS },
+    { "px", DEADLINE_IN_MS },
+    { "exat", DEADLINE_AT_SECONDS },
+    { "pxat", DEADLINE_AT_MS },
 };
 
 /* EX, PX, EXAT or PXAT with its number. One form may be given twice, the last then counts; two forms may not. */
@@ -98,15 +101,19 @@ static void set_with_options(struct call *call, const struct set_options *option
     struct bytes value;
     bool admitted;
 
-    if (options->deadline_arg != 0 && !deadline_of_arg(call, options->deadline_arg, options->form, true, &expires_at_ms))
+    if (options->deadline_arg != 0 &&
+        !deadline_of_arg(call, options->deadline_arg, options->form, true, &expires_at_ms))
         return;
     entry = options->get ? call_find_read(call, 1) : call_find_write(call, 1);
     if (options->get || options->equal_arg != 0)
         if (!string_of(call, entry, &value)) return;
     admitted = is_admitted(call, options, entry);
-    if (options->get && entry != NULL) reply_bulk(call->reply, value);
-    else if (options->get || !admitted) reply_null(call->reply);
-    else reply_ok(call->reply);
+    if (options->get && entry != NULL)
+        reply_bulk(call->reply, value);
+    else if (options->get || !admitted)
+        reply_null(call->reply);
+    else
+        reply_ok(call->reply);
     if (!admitted) return;
     if (options->keep_ttl && entry != NULL) expires_at_ms = entry_expires_at_ms(entry);
     keep(call, 2, expires_at_ms);
@@ -175,7 +182,8 @@ static void getex(struct call *call)
         return;
     }
     if (!string_of(call, entry, &value)) return;
-    if (options.deadline_arg != 0 && !deadline_of_arg(call, options.deadline_arg, options.form, true, &expires_at_ms)) return;
+    if (options.deadline_arg != 0 && !deadline_of_arg(call, options.deadline_arg, options.form, true, &expires_at_ms))
+        return;
     reply_bulk(call->reply, value);
     if (options.deadline_arg != 0 && expires_at_ms <= call->now_ms)
         slot_remove(slot, call_arg(call, 1), call->now_ms);
@@ -237,7 +245,9 @@ static const struct command_arg getex_args[] = {
     { .name = NULL },
 };
 
-static const struct command_arg value_args[] = { ARG_THE_KEY, { .name = "value", .type = ARG_STRING }, { .name = NULL } };
+static const struct command_arg value_args[] = { ARG_THE_KEY,
+                                                 { .name = "value", .type = ARG_STRING },
+                                                 { .name = NULL } };
 
 static const struct command_arg setex_args[] = {
     ARG_THE_KEY,
@@ -262,7 +272,10 @@ const struct command command_set = {
     .arity = -3,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
     .acl = ACL_STRING,
-    .keys = { { .first = 1, .last = 0, .step = 1, .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS,
+    .keys = { { .first = 1,
+                .last = 0,
+                .step = 1,
+                .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS,
                 .notes = "RW and ACCESS because GET and IFEQ read the value" } },
     .args = set_args,
     .run = set,
@@ -319,7 +332,10 @@ const struct command command_getex = {
     .arity = -2,
     .flags = COMMAND_WRITE | COMMAND_FAST,
     .acl = ACL_STRING,
-    .keys = { { .first = 1, .last = 0, .step = 1, .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE,
+    .keys = { { .first = 1,
+                .last = 0,
+                .step = 1,
+                .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE,
                 .notes = "RW and UPDATE because the expiry may change" } },
     .args = getex_args,
     .run = getex,

@@ -19,7 +19,8 @@ TEST(a_cursor_comes_back_as_it_was_given)
 
     random_seed(&random, 1);
     for (int i = 0; i < 100000; i++) {
-        struct scan_cursor given = { .slot = (uint16_t)random_below(&random, SLOT_COUNT), .position = (uint32_t)random_u64(&random) };
+        struct scan_cursor given = { .slot = (uint16_t)random_below(&random, SLOT_COUNT),
+                                     .position = (uint32_t)random_u64(&random) };
         struct scan_cursor back;
 
         CHECK(scan_cursor_from(scan_cursor_number(given), &back));
@@ -60,4 +61,5 @@ TEST(a_number_that_is_no_cursor_is_refused)
 }
 
 TESTS(the_start_is_zero_and_zero_is_the_start, a_cursor_comes_back_as_it_was_given, no_cursor_but_the_start_is_zero,
-      cursors_of_small_slots_fit_an_int, every_cursor_fits_a_signed_number_of_64_bits, a_number_that_is_no_cursor_is_refused)
+      cursors_of_small_slots_fit_an_int, every_cursor_fits_a_signed_number_of_64_bits,
+      a_number_that_is_no_cursor_is_refused)
