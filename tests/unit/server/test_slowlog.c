@@ -114,7 +114,7 @@ TEST(a_long_command_is_cut_to_32_arguments)
     struct slowlog *slowlog = slowlog_new();
     struct buf out = { 0 };
     struct bytes argv[33];
-    char texts[33][4];
+    char texts[33][16];
 
     for (int i = 0; i < 33; i++) {
         snprintf(texts[i], sizeof(texts[i]), "a%02d", i);
