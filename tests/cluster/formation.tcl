@@ -234,7 +234,8 @@ test "--dev-cluster starts a covered cluster and ends it whole" {
     }
     set chan [open "|sh -c {cd $dir && exec setpriv --pdeathsig TERM [file normalize [server_binary]] --dev-cluster 3 --port $port >log 2>&1}" w]
     try {
-        eventually { [catch {exec redis-cli -p $port cluster info} info] == 0 && [field_of $info cluster_state] eq "ok" } 20000
+        eventually { [catch {exec redis-cli -p $port cluster info} info] == 0 && [field_of $info cluster_state] eq "ok" && [field_of $info cluster_known_nodes] == 3 } 20000
+        eventually { [catch {exec redis-cli --cluster check 127.0.0.1:[expr {$port + 2}] << "" 2>@1}] == 0 }
         set out [exec redis-cli --cluster check 127.0.0.1:[expr {$port + 2}] << "" 2>@1]
         assert_match "*All 16384 slots covered*" $out
         for {set i 0} {$i < 30} {incr i} { assert_equal OK [exec redis-cli -c -p $port set k:$i $i] }

@@ -85,6 +85,7 @@ proc node_start {name {options {}}} {
     set conf "port $port\ndir $dir\n"
     if {![dict exists $options bind]} { append conf "bind 127.0.0.1\n" }
     if {[string match *redis-server* $binary]} { append conf "save \"\"\nappendonly no\nenable-debug-command yes\n" }
+    if {![dict exists $options cluster-enabled]} { append conf "cluster-enabled no\n" }
     foreach {option value} $options {
         append conf "$option [expr {$value eq "" ? "\"\"" : $value}]\n"
     }
