@@ -1,0 +1,548 @@
+/* The core's commands and their refusals, the solo node, and single packets: what each changes, and what it must not. */
+#include "cluster/cluster_internal.h"
+#include "cluster/message.h"
+#include "unit/unit.h"
+
+#include <stdio.h>
+
+#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
+#define ID_Z "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+#define NOW 1700000000000
+
+static const struct cluster_options options = { .node_timeout_ms = 1000, .require_full_coverage = true, .allow_replica_migration = true,
+                                                .port = 7000, .cport = 17000 };
+static cluster_error error;
+
+struct fixture {
+    struct cluster *c;
+    struct effects e;
+};
+
+static struct fixture fresh(void)
+{
+    return (struct fixture){ .c = cluster_new(&options, 42, NOW) };
+}
+
+static void done(struct fixture *f)
+{
+    effects_free(&f->e);
+    cluster_free(&f->c);
+}
+
+static size_t count_of(const struct fixture *f, enum effect_kind kind)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == kind) count++;
+    return count;
+}
+
+/* The n-th message sent, decoded. */
+static bool sent(const struct fixture *f, size_t n, struct message *out)
+{
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == EFFECT_SEND && n-- == 0) return message_decode(f->e.items[i].data, out) == MESSAGE_OK;
+    return false;
+}
+
+static void add_range(struct fixture *f, unsigned first, unsigned last)
+{
+    uint16_t slots[SLOT_COUNT];
+
+    for (unsigned slot = first; slot <= last; slot++)
+        slots[slot - first] = (uint16_t)slot;
+    cluster_add_slots(f->c, slots, last - first + 1, NOW, &f->e, error);
+}
+
+/* A node that is known and connected both ways: links 10 and 11 for the first, and so on. */
+static struct node *acquaintance(struct fixture *f, const char *id, uint64_t epoch)
+{
+    struct node *node = node_add(f->c, id, FLAG_PRIMARY, NOW);
+    cluster_link link = (cluster_link)(10 * node->index);
+
+    f->c->solo = false;
+    node_set_address(f->c, node, "127.0.0.2", (uint16_t)(8000 + node->index), (uint16_t)(18000 + node->index), 0, &f->e);
+    node->config_epoch = epoch;
+    node->connecting = true;
+    cluster_link_opened(f->c, node->index, link, NOW, &f->e);
+    cluster_link_accepted(f->c, link + 1, "127.0.0.1", "127.0.0.2", NOW);
+    effects_clear(&f->e);
+    return node;
+}
+
+static struct message_header header_from(const struct node *node, uint16_t type, const uint8_t *slots)
+{
+    return (struct message_header){ .type = type, .port = node->port, .cport = node->cport, .flags = 0x11,
+                                    .current_epoch = node->config_epoch, .config_epoch = node->config_epoch, .sender = node->id,
+                                    .primary = "", .ip = "", .slots = slots };
+}
+
+static void receive(struct fixture *f, cluster_link link, struct buf *packet, uint16_t count)
+{
+    message_finish(packet, count, 0);
+    cluster_packet(f->c, link, buf_bytes(packet), NOW, &f->e);
+    buf_free(packet);
+}
+
+static void receive_header(struct fixture *f, cluster_link link, const struct message_header *header)
+{
+    struct buf packet = { 0 };
+
+    message_header_write(&packet, header);
+    receive(f, link, &packet, 0);
+}
+
+static bool text_has(const struct fixture *f, void (*write)(const struct cluster *, struct buf *), const char *what)
+{
+    struct buf text = { 0 };
+    bool has;
+
+    write(f->c, &text);
+    buf_append_byte(&text, '\0');
+    has = strstr(text.data, what) != NULL;
+    buf_free(&text);
+    return has;
+}
+
+/* --- Solo --- */
+
+TEST(a_fresh_node_serves_every_slot_at_once)
+{
+    struct fixture f = fresh();
+
+    CHECK(cluster_is_solo(f.c) && cluster_state_ok(f.c));
+    cluster_announce_all(f.c, &f.e);
+    CHECK(count_of(&f, EFFECT_OWNER) == SLOT_COUNT);
+    for (size_t i = 0; i < SLOT_COUNT; i++)
+        CHECK(owner_unpack(f.e.items[i].owner).state == OWNER_HERE);
+    CHECK(text_has(&f, cluster_info_text, "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n"));
+    CHECK(text_has(&f, cluster_info_text, "cluster_known_nodes:1\r\n"));
+    CHECK(text_has(&f, cluster_nodes_text_served, " :7000@17000 myself,master - 0 0 0 connected 0-16383\n"));
+    /* redis-cli --cluster create adds the slots it sees there to those it assigns. */
+    CHECK(text_has(&f, cluster_nodes_text, " :7000@17000 myself,master - 0 0 0 connected\n"));
+    done(&f);
+}
+
+TEST(slots_given_to_a_solo_node_are_not_busy_and_end_solo)
+{
+    struct fixture f = fresh();
+
+    add_range(&f, 0, 5460);
+    assert_string_equal(error, "");
+    CHECK(!cluster_is_solo(f.c) && !cluster_state_ok(f.c));
+    CHECK(cluster_slot_owner(f.c, 5460) == 0 && cluster_slot_owner(f.c, 5461) == -1);
+    CHECK(text_has(&f, cluster_nodes_text, " connected 0-5460\n"));
+    CHECK(count_of(&f, EFFECT_OWNER) == SLOT_COUNT && count_of(&f, EFFECT_PERSIST) == 1);
+    add_range(&f, 5461, 16383);
+    CHECK(cluster_state_ok(f.c)); /* and at once: it never had anything to lose */
+    done(&f);
+}
+
+TEST(a_solo_node_keeps_the_slots_of_its_keys)
+{
+    struct fixture f = fresh();
+    uint8_t keys[SLOT_BITMAP_BYTES] = { 0 };
+
+    bitmap_set(keys, 7);
+    cluster_note_keys(f.c, keys, NOW, &f.e);
+    CHECK(cluster_is_solo(f.c));
+    cluster_meet(f.c, BYTES("127.0.0.1"), 7001, 17001, NOW, &f.e, error);
+    assert_string_equal(error, "");
+    CHECK(!cluster_is_solo(f.c) && cluster_slot_owner(f.c, 7) == 0 && cluster_slot_owner(f.c, 8) == -1);
+    /* Noted only afterwards, they are taken where nobody has them. */
+    bitmap_set(keys, 9);
+    cluster_note_keys(f.c, keys, NOW, &f.e);
+    CHECK(cluster_slot_owner(f.c, 9) == 0);
+    done(&f);
+}
+
+TEST(a_first_meet_from_a_peer_ends_solo_and_a_ping_does_not)
+{
+    struct fixture f = fresh();
+    struct node stranger = { .id = ID_B, .port = 7001, .cport = 17001 };
+    struct message_header header = header_from(&stranger, MESSAGE_PING, NULL);
+    struct message answer;
+
+    cluster_link_accepted(f.c, 5, "10.0.0.1", "10.0.0.2", NOW);
+    receive_header(&f, 5, &header);
+    CHECK(cluster_is_solo(f.c) && cluster_node_count(f.c) == 1);
+    CHECK(sent(&f, 0, &answer) && answer.type == MESSAGE_PONG);
+    for (unsigned i = 0; i < SLOT_BITMAP_BYTES; i++)
+        CHECK(answer.slots[i] == 0); /* no claim to what it serves for want of others */
+
+    header.type = MESSAGE_MEET;
+    receive_header(&f, 5, &header);
+    CHECK(!cluster_is_solo(f.c) && cluster_node_count(f.c) == 2);
+    CHECK(text_has(&f, cluster_nodes_text, " 10.0.0.2:7001@17001 handshake - "));
+    CHECK(text_has(&f, cluster_nodes_text, " 10.0.0.1:7000@17000 myself,master "));
+    done(&f);
+}
+
+TEST(slots_taken_from_a_solo_node_leave_it_the_others)
+{
+    struct fixture f = fresh();
+    uint16_t slot = 5;
+
+    cluster_del_slots(f.c, &slot, 1, NOW, &f.e, error);
+    assert_string_equal(error, "");
+    CHECK(!cluster_is_solo(f.c) && cluster_slot_owner(f.c, 5) == -1 && cluster_slot_owner(f.c, 6) == 0);
+    done(&f);
+}
+
+/* --- Commands --- */
+
+TEST(slots_are_given_and_taken_all_or_none)
+{
+    struct fixture f = fresh();
+    uint16_t twice[] = { 20, 21, 20 }, busy[] = { 30, 3 }, beyond[] = { 40, SLOT_COUNT };
+
+    add_range(&f, 0, 10);
+    cluster_add_slots(f.c, twice, 3, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Slot 20 specified multiple times");
+    cluster_add_slots(f.c, busy, 2, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Slot 3 is already busy");
+    cluster_add_slots(f.c, beyond, 2, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Invalid or out of range slot");
+    cluster_del_slots(f.c, busy, 2, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Slot 30 is already unassigned");
+    CHECK(text_has(&f, cluster_nodes_text, " connected 0-10\n"));
+    cluster_del_slots(f.c, busy + 1, 1, NOW, &f.e, error);
+    assert_string_equal(error, "");
+    CHECK(text_has(&f, cluster_nodes_text, " connected 0-2 4-10\n"));
+    cluster_flush_slots(f.c, true, NOW, &f.e, error);
+    assert_string_equal(error, "ERR DB must be empty to perform CLUSTER FLUSHSLOTS.");
+    cluster_flush_slots(f.c, false, NOW, &f.e, error);
+    CHECK(text_has(&f, cluster_nodes_text, " connected\n"));
+    done(&f);
+}
+
+TEST(epochs_are_set_once_and_bumped_above_all)
+{
+    struct fixture f = fresh();
+    uint64_t epoch;
+
+    cluster_set_config_epoch(f.c, -1, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Invalid config epoch specified: -1");
+    CHECK(cluster_is_solo(f.c));
+    cluster_set_config_epoch(f.c, 5, NOW, &f.e, error);
+    assert_string_equal(error, "");
+    CHECK(!cluster_is_solo(f.c) && f.c->current_epoch == 5);
+    cluster_set_config_epoch(f.c, 6, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Node config epoch is already non-zero");
+    CHECK(!cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 5);
+    acquaintance(&f, ID_B, 9);
+    cluster_set_config_epoch(f.c, 6, NOW, &f.e, error);
+    assert_string_equal(error, "ERR The user can assign a config epoch only when the node does not know any other node.");
+    CHECK(cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 10);
+    CHECK(!cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 10);
+    done(&f);
+}
+
+TEST(a_meet_takes_addresses_only)
+{
+    struct fixture f = fresh();
+    static const struct {
+        struct bytes ip;
+        int64_t port, cport;
+        const char *error;
+    } refused[] = {
+        { BYTES("localhost"), 7001, 17001, "ERR Invalid node address specified: localhost:7001" },
+        { BYTES("127.0.0.1"), 0, 10000, "ERR Invalid node address specified: 127.0.0.1:0" },
+        { BYTES("127.0.0.1"), 60000, 70000, "ERR Invalid node address specified: 127.0.0.1:60000" },
+        { BYTES("127.0.0.1\r\nx"), 1, 2, "ERR Invalid node address specified: 127.0.0.1  x:1" },
+        { BYTES("1.1.1.1\0"), 1, 2, NULL },
+        { BYTES(""), 1, INT64_MAX, NULL },
+    };
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        cluster_meet(f.c, refused[i].ip, refused[i].port, refused[i].cport, NOW, &f.e, error);
+        if (refused[i].error != NULL) assert_string_equal(error, refused[i].error);
+        CHECK(error[0] != '\0' && cluster_node_count(f.c) == 1 && cluster_is_solo(f.c));
+    }
+    cluster_meet(f.c, BYTES("127.0.0.1"), 7001, 17001, NOW, &f.e, error);
+    cluster_meet(f.c, BYTES("127.0.0.1"), 7001, 17001, NOW, &f.e, error);
+    assert_string_equal(error, "");
+    cluster_meet(f.c, BYTES("::1"), 7001, 17001, NOW, &f.e, error);
+    CHECK(cluster_node_count(f.c) == 3);
+    effects_clear(&f.e);
+    cluster_tick(f.c, NOW + 100, &f.e);
+    CHECK(count_of(&f, EFFECT_CONNECT) == 2);
+    /* A handshake that leads nowhere ends. */
+    cluster_tick(f.c, NOW + 1200, &f.e);
+    CHECK(cluster_node_count(f.c) == 1);
+    done(&f);
+}
+
+TEST(setslot_says_what_redis_says)
+{
+    struct fixture f = fresh();
+    struct bytes b = BYTES(ID_B), nobody = BYTES(ID_Z);
+    const struct node *node;
+    struct message pong;
+
+    add_range(&f, 0, 100);
+    node = acquaintance(&f, ID_B, 3);
+
+    cluster_setslot_migrating(f.c, 200, b, NOW, &f.e, error);
+    assert_string_equal(error, "ERR I'm not the owner of hash slot 200");
+    cluster_setslot_migrating(f.c, 5, nobody, NOW, &f.e, error);
+    assert_string_equal(error, "ERR I don't know about node " ID_Z);
+    cluster_setslot_importing(f.c, 5, b, NOW, &f.e, error);
+    assert_string_equal(error, "ERR I'm already the owner of hash slot 5");
+    cluster_setslot_node(f.c, 5, nobody, 0, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Unknown node " ID_Z);
+    cluster_setslot_node(f.c, 5, b, 1, NOW, &f.e, error);
+    assert_string_equal(error, "ERR Can't assign hashslot 5 to a different node while I still hold keys for this hash slot.");
+
+    cluster_setslot_migrating(f.c, 5, b, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && text_has(&f, cluster_nodes_text, " connected 0-100 [5->-" ID_B "]\n"));
+    CHECK(owner_unpack(slot_owner_word(f.c, 5)).other == node->index);
+    cluster_setslot_node(f.c, 5, b, 0, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && cluster_slot_owner(f.c, 5) == node->index);
+    CHECK(owner_unpack(slot_owner_word(f.c, 5)).flags == 0);
+
+    cluster_setslot_importing(f.c, 200, b, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && text_has(&f, cluster_nodes_text, " [200-<-" ID_B "]\n"));
+    cluster_setslot_stable(f.c, 200, NOW, &f.e, error);
+    CHECK(owner_unpack(slot_owner_word(f.c, 200)).flags == 0);
+
+    /* The end of an import: a higher epoch, on disk before everybody is told. */
+    cluster_setslot_importing(f.c, 5, b, NOW, &f.e, error);
+    effects_clear(&f.e);
+    cluster_setslot_node(f.c, 5, bytes_of(cluster_my_id(f.c)), 3, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && f.c->myself->config_epoch == 4);
+    CHECK(sent(&f, 0, &pong) && pong.type == MESSAGE_PONG && pong.config_epoch == 4 && bitmap_has(pong.slots, 5));
+    for (size_t i = 0, saved = 0; i < f.e.count; i++) {
+        if (f.e.items[i].kind == EFFECT_PERSIST && f.e.items[i].sync) saved++;
+        if (f.e.items[i].kind == EFFECT_SEND) CHECK(saved == 1);
+    }
+    done(&f);
+}
+
+TEST(forgotten_nodes_stay_away_for_a_minute)
+{
+    struct fixture f = fresh();
+    struct gossip entry = { .id = ID_B, .ip = "127.0.0.2", .port = 8001, .cport = 18001, .flags = FLAG_PRIMARY };
+    struct message_header header;
+    struct node *z;
+    struct buf packet = { 0 };
+
+    acquaintance(&f, ID_B, 3);
+    z = acquaintance(&f, ID_Z, 4);
+    cluster_forget(f.c, BYTES("x"), NOW, &f.e, error);
+    assert_string_equal(error, "ERR Unknown node x");
+    cluster_forget(f.c, bytes_of(cluster_my_id(f.c)), NOW, &f.e, error);
+    assert_string_equal(error, "ERR I tried hard but I can't forget myself...");
+    cluster_forget(f.c, BYTES(ID_B), NOW, &f.e, error);
+    CHECK(error[0] == '\0' && cluster_node_count(f.c) == 2);
+
+    header = header_from(z, MESSAGE_PING, NULL);
+    message_header_write(&packet, &header);
+    message_gossip_write(&packet, &entry);
+    receive(&f, 21, &packet, 1);
+    CHECK(cluster_node_count(f.c) == 2);
+    CHECK(blacklist_has(f.c, ID_B, NOW + 59999) && !blacklist_has(f.c, ID_B, NOW + 60000));
+    done(&f);
+}
+
+TEST(a_reset_leaves_nothing_and_a_hard_one_not_even_the_name)
+{
+    struct fixture f = fresh();
+    char id[NODE_ID_BYTES + 1];
+
+    memcpy(id, cluster_my_id(f.c), sizeof(id));
+    add_range(&f, 0, 100);
+    acquaintance(&f, ID_B, 3);
+    cluster_reset(f.c, false, true, NOW, &f.e, error);
+    assert_string_equal(error, "ERR CLUSTER RESET can't be called with master nodes containing keys");
+    f.c->current_epoch = 7;
+    cluster_reset(f.c, false, false, NOW, &f.e, error);
+    CHECK(cluster_node_count(f.c) == 1 && cluster_slot_owner(f.c, 0) == -1 && f.c->current_epoch == 7);
+    assert_string_equal(cluster_my_id(f.c), id);
+    cluster_reset(f.c, true, false, NOW, &f.e, error);
+    CHECK(f.c->current_epoch == 0 && strcmp(cluster_my_id(f.c), id) != 0 && !cluster_is_solo(f.c));
+    done(&f);
+}
+
+/* --- Packets --- */
+
+TEST(a_higher_epoch_takes_a_slot_and_its_keys_are_dropped)
+{
+    struct fixture f = fresh();
+    uint8_t claim[SLOT_BITMAP_BYTES] = { 0 };
+    struct node *b;
+    struct message_header header;
+    struct message update;
+
+    cluster_set_config_epoch(f.c, 5, NOW, &f.e, error);
+    add_range(&f, 0, 100);
+    b = acquaintance(&f, ID_B, 4);
+    bitmap_set(claim, 7);
+
+    header = header_from(b, MESSAGE_PING, claim);
+    receive_header(&f, 11, &header);
+    CHECK(cluster_slot_owner(f.c, 7) == 0 && count_of(&f, EFFECT_DROP_KEYS) == 0);
+    /* Who is wrong is told: the answer, then the correction. */
+    CHECK(sent(&f, 1, &update) && update.type == MESSAGE_UPDATE && update.subject_epoch == 5 && bitmap_has(update.subject_slots, 7));
+
+    b->config_epoch = header.config_epoch = header.current_epoch = 6;
+    receive_header(&f, 11, &header);
+    CHECK(cluster_slot_owner(f.c, 7) == b->index && count_of(&f, EFFECT_DROP_KEYS) == 1);
+    CHECK(cluster_slot_owner(f.c, 8) == 0 && f.c->current_epoch == 6);
+
+    /* No longer claimed, it stays where it is until somebody takes it, whatever the epoch. */
+    bitmap_clear(claim, 7);
+    receive_header(&f, 11, &header);
+    CHECK(cluster_slot_owner(f.c, 7) == b->index && bitmap_has(f.c->not_claiming, 7));
+    done(&f);
+}
+
+TEST(an_update_is_believed_of_known_nodes_with_higher_epochs_only)
+{
+    struct fixture f = fresh();
+    uint8_t claim[SLOT_BITMAP_BYTES] = { 1 };
+    struct node *b = acquaintance(&f, ID_B, 4), *z = acquaintance(&f, ID_Z, 9);
+    struct message_header header = header_from(z, MESSAGE_UPDATE, NULL);
+
+    for (uint64_t epoch = 4; epoch <= 5; epoch++) {
+        struct buf packet = { 0 };
+        message_header_write(&packet, &header);
+        message_update_write(&packet, epoch, ID_B, claim);
+        receive(&f, 21, &packet, 0);
+        CHECK(cluster_slot_owner(f.c, 0) == (epoch == 5 ? b->index : -1));
+    }
+    done(&f);
+}
+
+TEST(of_two_with_one_epoch_the_smaller_id_moves_on)
+{
+    struct fixture f = fresh();
+    struct node *z = acquaintance(&f, ID_Z, 3), *zero = acquaintance(&f, "0000000000000000000000000000000000000000", 4);
+    struct message_header header = header_from(z, MESSAGE_PING, NULL);
+
+    f.c->myself->config_epoch = 3;
+    receive_header(&f, 11, &header);
+    CHECK(f.c->myself->config_epoch == 4);
+    header = header_from(zero, MESSAGE_PING, NULL);
+    receive_header(&f, 21, &header);
+    CHECK(f.c->myself->config_epoch == 4);
+    done(&f);
+}
+
+TEST(what_strangers_say_changes_nothing)
+{
+    struct fixture f = fresh();
+    struct node *b = acquaintance(&f, ID_B, 4), stranger = { .id = ID_Z, .port = 1, .cport = 2, .config_epoch = 99 };
+    uint8_t claim[SLOT_BITMAP_BYTES];
+
+    memset(claim, 0xff, sizeof(claim));
+    b->flags |= FLAG_PFAIL;
+    cluster_link_accepted(f.c, 77, "127.0.0.1", "127.0.0.9", NOW);
+    for (uint16_t type = 0; type < 20; type++) {
+        struct message_header header = header_from(&stranger, type, claim);
+        struct buf packet = { 0 };
+        if (type == MESSAGE_MEET) continue;
+        message_header_write(&packet, &header);
+        if (type == MESSAGE_FAIL) message_fail_write(&packet, ID_B);
+        if (type == MESSAGE_UPDATE) message_update_write(&packet, 50, ID_B, claim);
+        receive(&f, 77, &packet, 0);
+        CHECK(cluster_node_count(f.c) == 2 && f.c->current_epoch == 0 && f.c->assigned_count == 0);
+        CHECK(!node_is(b, FLAG_FAIL) && b->config_epoch == 4);
+    }
+    done(&f);
+}
+
+TEST(gossip_cannot_plant_a_handshake_or_a_second_myself)
+{
+    struct fixture f = fresh();
+    struct node *b = acquaintance(&f, ID_B, 4);
+    struct gossip entry = { .id = ID_Z, .ip = "127.0.0.3", .port = 9000, .cport = 19000, .flags = 0xffff & ~FLAG_NOADDR };
+    struct message_header header = header_from(b, MESSAGE_PING, NULL);
+    struct cluster_node_info info;
+    struct buf packet = { 0 };
+
+    message_header_write(&packet, &header);
+    message_gossip_write(&packet, &entry);
+    memcpy(entry.id, cluster_my_id(f.c), sizeof(entry.id));
+    message_gossip_write(&packet, &entry);
+    receive(&f, 11, &packet, 2);
+    CHECK(cluster_node_by_id(f.c, BYTES(ID_Z), &info) && info.flags == (FLAG_REPLICA | FLAG_NOFAILOVER));
+    CHECK(!node_is(f.c->myself, FLAG_PFAIL | FLAG_FAIL | FLAG_HANDSHAKE));
+    done(&f);
+}
+
+TEST(the_node_table_has_an_end)
+{
+    struct fixture f = fresh();
+    struct node *b = acquaintance(&f, ID_B, 4);
+    struct message_header header = header_from(b, MESSAGE_PING, NULL);
+
+    for (unsigned round = 0; round < 10; round++) {
+        struct buf packet = { 0 };
+        message_header_write(&packet, &header);
+        for (unsigned i = 0; i < 1000; i++) {
+            struct gossip entry = { .ip = "127.0.0.3", .port = 9000, .cport = 19000, .flags = FLAG_PRIMARY };
+            snprintf(entry.id, sizeof(entry.id), "%040u", round * 1000 + i + 1);
+            message_gossip_write(&packet, &entry);
+        }
+        receive(&f, 11, &packet, 1000);
+    }
+    CHECK(cluster_node_count(f.c) == NODES_MAX);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct node stranger = { .port = (uint16_t)(i + 1), .cport = 2 };
+        snprintf(stranger.id, sizeof(stranger.id), "x%039u", i);
+        header = header_from(&stranger, MESSAGE_MEET, NULL);
+        cluster_link_accepted(f.c, 1000 + i, "127.0.0.1", "127.0.0.9", NOW);
+        receive_header(&f, 1000 + i, &header);
+    }
+    CHECK(cluster_node_count(f.c) == NODES_MAX);
+    done(&f);
+}
+
+TEST(handshakes_have_an_end)
+{
+    struct fixture f = fresh();
+
+    for (unsigned i = 0; i < 1000; i++) {
+        struct node stranger = { .port = (uint16_t)(i + 1), .cport = 2 };
+        struct message_header header;
+        snprintf(stranger.id, sizeof(stranger.id), "x%039u", i);
+        header = header_from(&stranger, MESSAGE_MEET, NULL);
+        cluster_link_accepted(f.c, 1000 + i, "127.0.0.1", "127.0.0.9", NOW);
+        receive_header(&f, 1000 + i, &header);
+    }
+    CHECK(cluster_node_count(f.c) == HANDSHAKES_MAX + 1);
+    cluster_tick(f.c, NOW + 1200, &f.e);
+    CHECK(cluster_node_count(f.c) == 1);
+    done(&f);
+}
+
+TEST(somebody_else_at_a_nodes_address_is_not_that_node)
+{
+    struct fixture f = fresh();
+    struct node *b = acquaintance(&f, ID_B, 4), other = { .id = ID_Z, .port = 1, .cport = 2 };
+    struct message_header header = header_from(&other, MESSAGE_PONG, NULL);
+
+    receive_header(&f, 10, &header);
+    CHECK(node_is(b, FLAG_NOADDR) && b->outbound == 0 && count_of(&f, EFFECT_CLOSE) == 1);
+    CHECK(text_has(&f, cluster_nodes_text, ID_B " :0@0 master,noaddr - "));
+    /* It comes from where it is now: it is found again. */
+    header = header_from(b, MESSAGE_PING, NULL);
+    header.port = 8001;
+    header.cport = 18001;
+    receive_header(&f, 11, &header);
+    CHECK(!node_is(b, FLAG_NOADDR) && b->port == 8001);
+    assert_string_equal(b->ip, "127.0.0.2");
+    done(&f);
+}
+
+TESTS(a_fresh_node_serves_every_slot_at_once, slots_given_to_a_solo_node_are_not_busy_and_end_solo,
+      a_solo_node_keeps_the_slots_of_its_keys, a_first_meet_from_a_peer_ends_solo_and_a_ping_does_not,
+      slots_taken_from_a_solo_node_leave_it_the_others, slots_are_given_and_taken_all_or_none,
+      epochs_are_set_once_and_bumped_above_all, a_meet_takes_addresses_only, setslot_says_what_redis_says,
+      forgotten_nodes_stay_away_for_a_minute, a_reset_leaves_nothing_and_a_hard_one_not_even_the_name,
+      a_higher_epoch_takes_a_slot_and_its_keys_are_dropped, an_update_is_believed_of_known_nodes_with_higher_epochs_only,
+      of_two_with_one_epoch_the_smaller_id_moves_on, what_strangers_say_changes_nothing,
+      gossip_cannot_plant_a_handshake_or_a_second_myself, the_node_table_has_an_end, handshakes_have_an_end,
+      somebody_else_at_a_nodes_address_is_not_that_node)
