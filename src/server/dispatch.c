@@ -284,7 +284,8 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock_ns)
 static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
 {
     struct node *node = call->node;
-    struct slot *slot = keyspace_slot(node->keyspace, key_slot(call->argv[call->command->keys[0].first]));
+    uint16_t id = key_slot(call->argv[call->command->keys[0].first]);
+    struct slot *slot = keyspace_slot(node->keyspace, id);
     struct slot_set held;
     struct owner owner;
     uint64_t began_ns = *clock_ns;
@@ -297,7 +298,7 @@ static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
         return;
     }
     slot_set_init(&held);
-    slot_set_add(&held, slot_id(slot));
+    slot_set_add(&held, id);
     call->held = &held;
     call->slot = slot;
     run_command(call, number, clock_ns);
@@ -576,11 +577,20 @@ static void swap_requests(struct request *a, struct request *b)
     *b = kept;
 }
 
-static void prefetch(struct worker *worker, const struct request *request)
+/* Two steps over the batch, so that the misses of all its commands overlap: first the slots, then what the slots lead to. The first
+ * argument of a data command is its key; for others it is a harmless guess. */
+static void prefetch_slot(const struct worker *worker, const struct request *request, const struct slot **slot)
 {
-    /* The first argument of a data command is its key; for others a harmless guess. */
-    if (request->argc >= 2)
-        slot_prefetch(keyspace_slot(worker->node->keyspace, key_slot(request->argv[1])), request->argv[1]);
+    *slot = NULL;
+    if (request->argc < 2) return;
+    *slot = keyspace_slot(worker->node->keyspace, key_slot(request->argv[1]));
+    slot_prefetch_head(*slot);
+}
+
+static void prefetch_tables(const struct worker *worker, const struct slot *const *slots, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (slots[i] != NULL) slot_prefetch(slots[i], worker->batch[i].argv[1]);
 }
 
 static void end_reply(struct client *client, struct call *call, size_t mark, uint64_t errors)
@@ -614,6 +624,7 @@ static int read_batch(struct worker *worker, struct client *client, struct bytes
 {
     struct request_limits limits = limits_for(client);
     int most = limits.unauthenticated ? 1 : LOOK_AHEAD, count = 0;
+    const struct slot *slots[LOOK_AHEAD];
 
     *last = REQUEST_READY;
     if (client->mid_request) {
@@ -627,9 +638,10 @@ static int read_batch(struct worker *worker, struct client *client, struct bytes
         if (*last != REQUEST_READY) break;
         data.data += request->consumed;
         data.len -= request->consumed;
-        if (count > 0 || data.len > 0) prefetch(worker, request);
+        prefetch_slot(worker, request, &slots[count]);
         count++;
     }
+    if (count > 1) prefetch_tables(worker, slots, count);
     return count;
 }
 

@@ -126,6 +126,12 @@ void slot_changed(struct slot *slot, const struct entry *entry)
 
 /* --- Finding --- */
 
+void slot_prefetch_head(const struct slot *slot)
+{
+    __builtin_prefetch(slot);
+    __builtin_prefetch((const char *)slot + 64);
+}
+
 void slot_prefetch(const struct slot *slot, struct bytes key)
 {
     table_prefetch(&slot->table, hash_bytes(key));

@@ -54,6 +54,9 @@ struct slot_counts slot_counts(const struct slot *slot);
  * thread might free. */
 void slot_prefetch(const struct slot *slot, struct bytes key);
 
+/* Starts to load the slot itself, which slot_prefetch() then reads. */
+void slot_prefetch_head(const struct slot *slot);
+
 /* --- With the slot locked --- */
 
 /* The live entry of a key, or NULL; an expired one is removed on the way (feeds are told). Borrowed: good until
