@@ -37,6 +37,10 @@ static void put_slots(const struct node *node, struct buf *out)
 
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         unsigned first = slot;
+        if (slot % 8 == 0 && slots[slot / 8] == 0) {
+            slot += 7;
+            continue;
+        }
         if (!bitmap_has(slots, slot)) continue;
         while (slot + 1 < SLOT_COUNT && bitmap_has(slots, slot + 1))
             slot++;
