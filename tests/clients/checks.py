@@ -1,0 +1,126 @@
+"""checks.py: what redis-py must be able to do.
+
+    checks.py redis-py cluster|solo PORT
+
+Prints a line for each promise, "ok NAME" or "failed NAME: why"; clients_cases.tcl knows which promises there must be.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+import redis
+from redis.cluster import RedisCluster
+
+KEYS = 600
+name, mode, port = sys.argv[1:4]
+prefix = f"{name}:{mode}"
+
+
+def check(promise, body):
+    try:
+        body()
+        print(f"ok {promise}")
+    except Exception as error:  # whatever it is, it is the reason
+        print(f"failed {promise}: {type(error).__name__} {' '.join(str(error).split())}")
+
+
+def equal(got, wanted):
+    if got != wanted:
+        raise AssertionError(f"got {got!r}, wanted {wanted!r}")
+
+
+def open_client():
+    if mode == "cluster":
+        return RedisCluster(host="127.0.0.1", port=int(port))
+    return redis.Redis(host="127.0.0.1", port=int(port))
+
+
+client = open_client()
+
+
+def moved():
+    key = f"{prefix}:moved"
+    client.get(key)  # now it knows where the slot is
+    subprocess.run([os.path.join(os.path.dirname(os.path.abspath(__file__)), "move_slot"), port, key], check=True)
+    equal(client.set(key, "v"), True)
+    equal(client.get(key), b"v")
+
+
+def keys_of_all_slots():
+    for i in range(KEYS):
+        equal(client.set(f"{prefix}:{i}", f"value of {i}"), True)
+    for i in range(KEYS):
+        equal(client.get(f"{prefix}:{i}"), f"value of {i}".encode())
+    equal(client.get(f"{prefix}:absent"), None)
+
+
+def pipelined():
+    # A cluster's pipeline is split by node and put together again.
+    with client.pipeline() as pipe:
+        for i in range(KEYS):
+            pipe.get(f"{prefix}:{i}")
+        equal(pipe.execute(), [f"value of {i}".encode() for i in range(KEYS)])
+
+
+def any_bytes():
+    value = bytes(range(256)) + b"\r\n"
+    client.set(f"{prefix}:bytes", value)
+    equal(client.get(f"{prefix}:bytes"), value)
+
+
+def deadline():
+    client.set(f"{prefix}:brief", "v", px=150)
+    equal(client.get(f"{prefix}:brief"), b"v")
+    left = client.pttl(f"{prefix}:brief")
+    if not 0 < left <= 150:
+        raise AssertionError(f"pttl {left}")
+    time.sleep(0.25)
+    equal(client.get(f"{prefix}:brief"), None)
+
+
+def counts():
+    for i in range(1, 6):
+        equal(client.incr(f"{prefix}:count"), i)
+
+
+def one_tag():
+    keys = [f"{{{prefix}}}:{i}" for i in range(5)]
+    for key in keys:
+        client.set(key, key)
+    equal(client.mget(keys + [f"{{{prefix}}}:absent"]), [key.encode() for key in keys] + [None])
+
+
+def transaction():
+    # This version's RedisCluster offers no MULTI of its own: it goes to the slot's node over one plain connection.
+    key, counter = f"{{{prefix}}}:a", f"{{{prefix}}}:n"
+    node = client
+    if mode == "cluster":
+        node = client.get_redis_connection(client.get_node_from_key(key))
+    with node.pipeline(transaction=True) as pipe:
+        equal(pipe.set(key, "v").incr(counter).get(counter).execute(), [True, 1, b"1"])
+
+
+def told():
+    client.set(f"{prefix}:text", "text")
+    try:
+        client.incr(f"{prefix}:text")
+    except redis.ResponseError as error:
+        # redis-py takes the word ERR away.
+        equal(str(error), "value is not an integer or out of range")
+    else:
+        raise AssertionError("no error")
+    equal(client.get(f"{prefix}:text"), b"text")
+
+
+if mode == "cluster":
+    check("follows a slot that moved", moved)
+check("writes and reads back keys of all slots", keys_of_all_slots)
+check("puts a pipeline of all slots together", pipelined)
+check("keeps any bytes", any_bytes)
+check("loses a key at its deadline", deadline)
+check("counts", counts)
+check("reads many keys of one tag at once", one_tag)
+check("runs a transaction on one slot", transaction)
+check("is told what was wrong", told)

@@ -1,0 +1,31 @@
+# ioredis and node-redis, in RESP2 and RESP3, through a cluster and against a lone node.
+
+source [file join [file dirname [info script]] clients_cases.tcl]
+set ::clients_name "the Node clients"
+
+# Installs what package-lock.json says, once. "" when it is there, else why not.
+proc npm_install {} {
+    set stamp [file join $::clients_dir node_modules .installed]
+    set lock [read_file [file join $::clients_dir package-lock.json]]
+    if {[file exists $stamp] && [read_file $stamp] eq $lock} { return "" }
+    if {[catch {exec -ignorestderr timeout 300 npm ci --prefix $::clients_dir </dev/null 2>@1} output]} { return $output }
+    write_file $stamp $lock
+    return ""
+}
+
+set problem [npm_install]
+test "npm ci installs what package-lock.json says" {
+    # Without a network there is nothing to test; anything else is a mistake of ours.
+    if {[regexp {ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH} $::problem]} { skip "npm reaches no registry" }
+    assert_equal "" $::problem
+}
+
+if {$problem eq ""} {
+    set node_command [list node [file join $::clients_dir checks.js]]
+    set more {"speaks the protocol version it was asked for"}
+    set clients {ioredis5 ioredis6 node-redis-resp2 node-redis-resp3}
+    with_dev_cluster {
+        foreach client $::clients { client_on_cluster $client $::node_command $::more }
+    }
+    foreach client $clients { client_on_solo_node $client $node_command $more }
+}
