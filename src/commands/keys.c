@@ -72,7 +72,7 @@ static void renamenx(struct call *call)
     rename_key(call, true);
 }
 
-/* REPLACE and DB n. False: has replied. Other databases exist in name only, as for every node of a cluster. */
+/* REPLACE and DB n. False: has replied. In a cluster other databases exist in name only, as for every node of it. */
 static bool parse_copy_options(struct call *call, bool *replace)
 {
     int64_t db = 0;
@@ -82,7 +82,7 @@ static bool parse_copy_options(struct call *call, bool *replace)
             *replace = true;
         } else if (call_arg_is(call, arg, "db") && arg + 1 < call->argc) {
             if (!call_arg_i64_in(call, ++arg, INT32_MIN, INT32_MAX, &db)) return false;
-            if (db < 0 || db >= config_int(call->node->config, databases)) {
+            if (db < 0 || db >= (call->node->bus != NULL ? config_int(call->node->config, databases) : 1)) {
                 reply_error(call->reply, "ERR DB index is out of range");
                 return false;
             }
@@ -119,7 +119,17 @@ static void copy(struct call *call)
 
 static void move(struct call *call)
 {
-    reply_error(call->reply, "ERR MOVE is not allowed in cluster mode");
+    int64_t db;
+
+    if (call->node->bus != NULL) {
+        reply_error(call->reply, "ERR MOVE is not allowed in cluster mode");
+        return;
+    }
+    if (!call_arg_i64_in(call, 2, INT32_MIN, INT32_MAX, &db)) return;
+    if (db != 0)
+        reply_error(call->reply, "ERR DB index is out of range");
+    else
+        reply_error(call->reply, "ERR source and destination objects are the same");
 }
 
 /* --- Descriptors --- */

@@ -164,9 +164,9 @@ static void swapdb(struct call *call)
 
     if (call->node->bus != NULL)
         reply_error(call->reply, "ERR SWAPDB is not allowed in cluster mode");
-    else if (!bytes_to_i64(call_arg(call, 1), &first))
+    else if (!bytes_to_i64(call_arg(call, 1), &first) || first < INT32_MIN || first > INT32_MAX)
         reply_error(call->reply, "ERR invalid first DB index");
-    else if (!bytes_to_i64(call_arg(call, 2), &second))
+    else if (!bytes_to_i64(call_arg(call, 2), &second) || second < INT32_MIN || second > INT32_MAX)
         reply_error(call->reply, "ERR invalid second DB index");
     else if (first != 0 || second != 0)
         reply_error(call->reply, "ERR DB index is out of range");
@@ -194,10 +194,14 @@ static const struct command command_swapdb = {
 
 static void replicaof(struct call *call)
 {
+    int64_t port;
+
     if (call->node->bus != NULL)
         reply_error(call->reply, "ERR REPLICAOF not allowed in cluster mode.");
     else if (call_arg_is(call, 1, "no") && call_arg_is(call, 2, "one"))
         reply_ok(call->reply);
+    else if (!bytes_to_i64(call_arg(call, 2), &port) || port < 0 || port > UINT16_MAX)
+        reply_error(call->reply, "ERR Invalid master port");
     else
         reply_error(call->reply, "ERR REPLICAOF is not supported by this node");
 }
@@ -264,13 +268,41 @@ static const struct command command_slaveof = {
     .run = replicaof,
 };
 
+/* TO host port [FORCE] and TIMEOUT ms. False: has replied. */
+static bool parse_failover_options(struct call *call)
+{
+    bool has_target = false, has_timeout = false, has_force = false;
+    int64_t timeout_ms, port;
+
+    for (int arg = 1; arg < call->argc; arg++) {
+        if (call_arg_is(call, arg, "timeout") && arg + 1 < call->argc && !has_timeout) {
+            if (!call_arg_i64(call, ++arg, &timeout_ms)) return false;
+            if (timeout_ms <= 0) {
+                reply_error(call->reply, "ERR FAILOVER timeout must be greater than 0");
+                return false;
+            }
+            has_timeout = true;
+        } else if (call_arg_is(call, arg, "to") && arg + 2 < call->argc && !has_target) {
+            if (!call_arg_i64(call, arg + 2, &port)) return false;
+            arg += 2;
+            has_target = true;
+        } else if (call_arg_is(call, arg, "force") && !has_force) {
+            has_force = true;
+        } else {
+            reply_error(call->reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void failover(struct call *call)
 {
     if (call->node->bus != NULL)
         reply_error(call->reply, "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.");
     else if (call->argc == 2 && call_arg_is(call, 1, "abort"))
         reply_error(call->reply, "ERR No failover in progress.");
-    else
+    else if (parse_failover_options(call))
         reply_error(call->reply, "ERR FAILOVER requires connected replicas.");
 }
 

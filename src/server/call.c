@@ -25,7 +25,8 @@ bool call_arg_i64_in(struct call *call, int arg, int64_t min, int64_t max, int64
 
     if (!call_arg_i64(call, arg, &number)) return false;
     if (number < min || number > max) {
-        reply_error(call->reply, ERROR_NOT_INTEGER);
+        reply_errorf(call->reply, "ERR value is out of range, value must between %lld and %lld", (long long)min,
+                     (long long)max);
         return false;
     }
     *out = number;

@@ -435,6 +435,14 @@ static void refuse_arity(struct call *call, size_t number)
 {
     const struct command *command = call->command;
 
+    /* An EXEC that cannot be read ends the transaction all the same: what was queued must not wait for the next one. */
+    if (strcmp(command->name, "exec") == 0) {
+        reply_error(call->reply,
+                    "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command");
+        client_discard_transaction(call->client);
+        refuse(call, number, NULL);
+        return;
+    }
     reply_errorf(call->reply, "ERR wrong number of arguments for '%s%s%s' command",
                  command->parent != NULL ? command->parent : "", command->parent != NULL ? "|" : "", command->name);
     refuse(call, number, NULL);
