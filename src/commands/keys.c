@@ -4,6 +4,8 @@
 #include "commands/keys_internal.h"
 #include "server/node.h"
 
+#define ERROR_SAME "ERR source and destination objects are the same"
+
 static void del(struct call *call)
 {
     int64_t removed = 0;
@@ -72,7 +74,23 @@ static void renamenx(struct call *call)
     rename_key(call, true);
 }
 
-/* REPLACE and DB n. False: has replied. In a cluster other databases exist in name only, as for every node of it. */
+/* The number of a database. A node without a cluster has one; a cluster has the others in name, and refuses them only then. False: has
+ * replied. */
+static bool database_of_arg(struct call *call, int arg, int64_t *db)
+{
+    int64_t count = call->node->bus == NULL ? 1 : config_int(call->node->config, databases);
+
+    if (!call_arg_i64(call, arg, db)) return false;
+    if (*db < INT32_MIN || *db > INT32_MAX) {
+        reply_error(call->reply, "ERR value is out of range, value must between -2147483648 and 2147483647");
+        return false;
+    }
+    if (*db >= 0 && *db < count) return true;
+    reply_error(call->reply, "ERR DB index is out of range");
+    return false;
+}
+
+/* REPLACE and DB n. False: has replied. */
 static bool parse_copy_options(struct call *call, bool *replace)
 {
     int64_t db = 0;
@@ -81,11 +99,7 @@ static bool parse_copy_options(struct call *call, bool *replace)
         if (call_arg_is(call, arg, "replace")) {
             *replace = true;
         } else if (call_arg_is(call, arg, "db") && arg + 1 < call->argc) {
-            if (!call_arg_i64_in(call, ++arg, INT32_MIN, INT32_MAX, &db)) return false;
-            if (db < 0 || db >= (call->node->bus != NULL ? config_int(call->node->config, databases) : 1)) {
-                reply_error(call->reply, "ERR DB index is out of range");
-                return false;
-            }
+            if (!database_of_arg(call, ++arg, &db)) return false;
         } else {
             reply_error(call->reply, ERROR_SYNTAX);
             return false;
@@ -104,7 +118,7 @@ static void copy(struct call *call)
 
     if (!parse_copy_options(call, &replace)) return;
     if (bytes_equal(call_arg(call, 1), call_arg(call, 2))) {
-        reply_error(call->reply, "ERR source and destination objects are the same");
+        reply_error(call->reply, ERROR_SAME);
         return;
     }
     entry = call_find_read(call, 1);
@@ -284,7 +298,7 @@ static const struct command command_copy = {
 
 static const struct command command_move = {
     .name = "move",
-    .summary = "Move a key to another database: always refused, as a cluster has one.",
+    .summary = "Move a key to another database: always refused, as there is one.",
     .since = "1.0.0",
     .group = "generic",
     .complexity = "O(1)",

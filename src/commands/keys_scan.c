@@ -9,6 +9,7 @@
 #include "commands/scan_cursor.h"
 #include "server/node.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,22 +106,19 @@ static struct scan_cursor scan_some(struct call *call, struct scan_cursor at, ui
     return at;
 }
 
-/* As strtoul() takes numbers, for that is what clients have come to know: "-1" and "+1" are cursors, too, and nothing is 0. */
+/* As strtoul() takes numbers, for that is what clients have come to know: "-1" and "+1" are cursors, too, a NUL ends the number,
+ * and nothing is 0. */
 static bool parse_cursor(struct call *call, uint64_t *number)
 {
     struct bytes text = call_arg(call, 1);
     char copy[64], *end;
 
-    if (text.len == 0) {
-        *number = 0;
-        return true;
-    }
-    if (text.len < sizeof(copy) && strchr(" \t\n\v\f\r", text.data[0]) == NULL) {
-        memcpy(copy, text.data, text.len);
+    if (text.len < sizeof(copy)) {
+        if (text.len > 0) memcpy(copy, text.data, text.len);
         copy[text.len] = '\0';
         errno = 0;
         *number = strtoull(copy, &end, 10);
-        if (end == copy + text.len && errno == 0) return true;
+        if (*end == '\0' && errno == 0 && !isspace((unsigned char)copy[0])) return true;
     }
     reply_error(call->reply, "ERR invalid cursor");
     return false;
