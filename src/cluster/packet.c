@@ -60,8 +60,23 @@ static void learn_own_ip(struct cluster *c, const struct link *link, struct effe
     emit_log(e, LOG_NOTICE, "cluster: my address is %s", me->ip);
 }
 
+/* What every message of a known sender tells, whatever its type. */
+static void learn_header(struct cluster *c, const struct packet *packet, struct effects *e)
+{
+    struct node *sender = packet->sender;
+    const struct message *message = packet->message;
+
+    sender->data_received_ms = packet->now_ms;
+    epoch_saw(c, sender, message->current_epoch, e);
+    if (message->config_epoch > sender->config_epoch) {
+        sender->config_epoch = message->config_epoch;
+        cluster_save_later(c, SAVE_SOON);
+    }
+    sender->offset = message->offset;
+}
+
 /* True where the packet has been dealt with: nothing more of it is read. */
-static bool shake_hands(struct cluster *c, const struct packet *packet, struct effects *e)
+static bool shake_hands(struct cluster *c, struct packet *packet, struct effects *e)
 {
     struct node *node = link_node(c, packet->link), *known;
 
@@ -80,6 +95,10 @@ static bool shake_hands(struct cluster *c, const struct packet *packet, struct e
         node->flags |= packet->message->flags & FLAG_REPLICA ? FLAG_REPLICA : FLAG_PRIMARY;
         cluster_save_later(c, SAVE_SOON);
         emit_log(e, LOG_NOTICE, "node %.40s: joined, at %s:%u", node->id, node->ip, node->port);
+        /* Redis takes roles, slots and epochs from its next packet on. In a large cluster, where gossip makes most pings needless,
+         * that can be long after: what it says with its name is as good. */
+        packet->sender = node;
+        learn_header(c, packet, e);
         return false;
     }
     if (memcmp(node->id, packet->message->sender, NODE_ID_BYTES) == 0) return false;
@@ -182,6 +201,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
     }
     if (shake_hands(c, packet, e)) return;
 
+    sender = packet->sender;
     if (sender != NULL) learn_flag_and_address(c, packet, e);
     /* The new address may have cost us the link. */
     packet->link = link_find(c, packet->link_id);
@@ -209,21 +229,6 @@ static void update(struct cluster *c, const struct packet *packet, struct effect
     node->config_epoch = message->subject_epoch;
     cluster_save_later(c, SAVE_SOON);
     view_claim(c, node, message->subject_epoch, message->subject_slots, e);
-}
-
-/* What every message of a known sender tells, whatever its type. */
-static void learn_header(struct cluster *c, const struct packet *packet, struct effects *e)
-{
-    struct node *sender = packet->sender;
-    const struct message *message = packet->message;
-
-    sender->data_received_ms = packet->now_ms;
-    epoch_saw(c, sender, message->current_epoch, e);
-    if (message->config_epoch > sender->config_epoch) {
-        sender->config_epoch = message->config_epoch;
-        cluster_save_later(c, SAVE_SOON);
-    }
-    sender->offset = message->offset;
 }
 
 static void dispatch(struct cluster *c, struct packet *packet, struct effects *e)

@@ -55,7 +55,7 @@ static void misfortune(struct sim *sim, struct random *random)
 {
     size_t node = random_below(random, sim_count(sim));
 
-    switch (random_below(random, 4)) {
+    switch (random_below(random, 5)) {
     case 0:
         if (sim_is_running(sim, node)) sim_stop(sim, node);
         break;
@@ -64,6 +64,9 @@ static void misfortune(struct sim *sim, struct random *random)
         break;
     case 2:
         sim_set_breaks(sim, (unsigned)random_below(random, 30));
+        break;
+    case 3:
+        sim_set_hangs(sim, (unsigned)random_below(random, 10));
         break;
     default:
         if (sim_is_running(sim, node)) import(sim, node, (uint16_t)random_below(random, SLOT_COUNT));
@@ -86,6 +89,7 @@ static const char *story(uint64_t seed)
         sim_run(sim, (int64_t)random_below(&random, 3000));
     }
     sim_set_breaks(sim, 0);
+    sim_set_hangs(sim, 0);
     for (size_t i = 0; i < sim_count(sim); i++)
         if (!sim_is_running(sim, i)) sim_start(sim, i);
     if (wrong == NULL && !sim_run_until(sim, HEALED_MS, is_healed)) wrong = "the cluster did not heal";

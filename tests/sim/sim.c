@@ -33,7 +33,7 @@ struct sim_link { /* both ends */
     cluster_link ends[2];  /* [0] at who connected */
     size_t nodes[2];
     uint32_t incarnations[2];
-    bool open[2];
+    bool open[2], hung;
     int64_t delay_ms, last_ms[2]; /* when the last message towards an end arrives: order is kept */
 };
 
@@ -142,6 +142,8 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
         close_end(sim, link, 1, true);
         return;
     }
+    if (random_below(&sim->random, 1000) < sim->options.hangs_per_1000) link->hung = true;
+    if (link->hung) return;
     at_ms = sim->now_ms + link->delay_ms + (int64_t)random_below(&sim->random, (uint64_t)link->delay_ms + 1);
     if (at_ms < link->last_ms[other]) at_ms = link->last_ms[other];
     link->last_ms[other] = at_ms;
@@ -380,6 +382,11 @@ void sim_start(struct sim *sim, size_t n)
     node->core = cluster_load(buf_bytes(&node->file), &node->options, random_u64(&sim->random), sim->now_ms, error);
     if (node->core == NULL) sim_broken(sim, n, error);
     begin(sim, n);
+}
+
+void sim_set_hangs(struct sim *sim, unsigned hangs_per_1000)
+{
+    sim->options.hangs_per_1000 = hangs_per_1000;
 }
 
 void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000)

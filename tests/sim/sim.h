@@ -2,8 +2,8 @@
  *
  * Many copies of the cluster core on a simulated network, in simulated time, from one seed: the same seed gives the same run, so a
  * failure is a number to keep. The bus runs over TCP, so this is what can go wrong: a link takes time, links overtake each other,
- * a link breaks and what was on its way is lost, a connection cannot be made, a node is stopped and comes back, with its state
- * file or without.
+ * a link breaks and what was on its way is lost, or hangs and says nothing; a connection cannot be made; a node is stopped and
+ * comes back with its state file.
  *
  * After every event what must always hold is checked: epochs never go back, and the owner words a node was told are those its
  * view says. */
@@ -18,6 +18,7 @@ struct sim_options {
     int64_t node_timeout_ms;
     int64_t delay_ms_max;      /* each link draws its own from 1 to this; each message up to twice that */
     unsigned breaks_per_1000;  /* chance of a message breaking its link instead of arriving */
+    unsigned hangs_per_1000;   /* chance of its link swallowing it and all that follow, both ways, without a word */
 };
 
 struct sim *sim_new(const struct sim_options *options);
@@ -38,8 +39,9 @@ void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last);
 void sim_stop(struct sim *sim, size_t node);
 /* Starts it again from that file. */
 void sim_start(struct sim *sim, size_t node);
-/* Chance of a broken link from here on. */
+/* Chances of broken and of hung links from here on. */
 void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000);
+void sim_set_hangs(struct sim *sim, unsigned hangs_per_1000);
 
 void sim_run(struct sim *sim, int64_t for_ms);
 /* Runs until it holds; false where it does not within that time. */

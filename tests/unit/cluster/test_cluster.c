@@ -386,6 +386,12 @@ TEST(a_higher_epoch_takes_a_slot_and_its_keys_are_dropped)
     /* Who is wrong is told: the answer, then the correction. */
     CHECK(sent(&f, 1, &update) && update.type == MESSAGE_UPDATE && update.subject_epoch == 5 && bitmap_has(update.subject_slots, 7));
 
+    /* An equal epoch takes nothing; it is a collision, which raises mine if my id is the smaller. */
+    node_rename(f.c, f.c->myself, "zz00000000000000000000000000000000000000");
+    b->config_epoch = header.config_epoch = header.current_epoch = 5;
+    receive_header(&f, 11, &header);
+    CHECK(cluster_slot_owner(f.c, 7) == 0 && f.c->myself->config_epoch == 5);
+
     b->config_epoch = header.config_epoch = header.current_epoch = 6;
     receive_header(&f, 11, &header);
     CHECK(cluster_slot_owner(f.c, 7) == b->index && count_of(&f, EFFECT_DROP_KEYS) == 1);
