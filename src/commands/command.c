@@ -359,7 +359,7 @@ static void describe_commands(struct call *call)
         if (command != NULL)
             reply_info(call->reply, command);
         else
-            reply_null_array(call->reply);
+            reply_null(call->reply);
     }
 }
 
