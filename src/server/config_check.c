@@ -41,7 +41,7 @@ static int class_of(struct bytes word)
 /* Fours of class, hard limit, soft limit, seconds; classes that are not named stay as they are. */
 static bool read_limits(const struct bytes *words, size_t count, struct limits limits[CLIENT_CLASS_COUNT], char error[OPTION_ERROR_BYTES])
 {
-    if (count % 4 != 0 || count == 0) return refuse(error, "Wrong number of arguments in buffer limit configuration.");
+    if (count % 4 != 0) return refuse(error, "Wrong number of arguments in buffer limit configuration.");
     for (size_t i = 0; i < count; i += 4) {
         int class = class_of(words[i]);
         int64_t seconds;
@@ -63,6 +63,8 @@ bool config_check_output_limits(const struct bytes *words, size_t count, struct 
     struct words present;
     bool ok;
 
+    /* Nothing given changes nothing. */
+    if (count == 1 && words[0].len == 0) count = 0;
     if (words_split(buf_bytes(text), &present) && present.count > 0) read_limits(present.items, present.count, limits, error);
     words_free(&present);
     ok = read_limits(words, count, limits, error);
