@@ -3,7 +3,7 @@
 #
 # What is meant to differ stands in differences.txt, each with its reason; nothing else may, and an entry that is not met any more
 # fails the last test, so that the list stays true.
-#     DIFFERENTIAL_SEED=n   the random part of an earlier run      DIFFERENTIAL_RANDOM=n   how many random cases (default 1500)
+#     DIFFERENTIAL_SEED=n   the random part of an earlier run      DIFFERENTIAL_RANDOM=n   how many random cases (default 500)
 
 source [file join [file dirname [info script]] differential_cases.tcl]
 
@@ -12,7 +12,7 @@ proc number_from_env {name default} {
 }
 
 set seed [number_from_env DIFFERENTIAL_SEED [expr {int(rand() * 1000000000)}]]
-set random_count [number_from_env DIFFERENTIAL_RANDOM 1500]
+set random_count [number_from_env DIFFERENTIAL_RANDOM 500]
 array set ::difference_seen {}
 set ::runs 0
 
@@ -96,8 +96,19 @@ proc subcommand_cases {} {
     return $out
 }
 
+# How every command describes itself. Not the containers, which list their subcommands: ours has fewer.
+proc description_cases {} {
+    set theirs [resp::do theirs command list]
+    set out {}
+    foreach name [lsort [resp::do ours command list]] {
+        if {$name in $theirs && [lsearch -glob $theirs $name|*] < 0} { lappend out [list command info $name] }
+    }
+    return $out
+}
+
 proc is_kind_only {words} {
     set text [string tolower [join $words " "]]
+    if {$text in $::kind_only_alone} { return 1 }
     foreach glob $::kind_only {
         if {[string match $glob $text] || [string match "$glob *" $text]} { return 1 }
     }
@@ -123,6 +134,8 @@ proc is_near {words theirs ours} {
 # A deadline so near that it passes on one node before it is looked at on both.
 proc is_race {words} {
     set text [string tolower [join $words " "]]
+    # The deadline of the state before: on one node the clock may have moved since.
+    if {$text in {"expire exp 100 gt" "expire exp 100 lt"}} { return 1 }
     return [regexp {(^(pexpire|psetex) \S* |px )(1|2|10|100|1e2|01)( |$)} $text]
 }
 
@@ -215,8 +228,8 @@ proc run_differential {options resp cluster} {
     set ::difference_list {}
     set ::difference_count 0
     array unset ::kinds_shown
-    # We have one database; so has the oracle.
-    node_start theirs [dict merge $options {@binary redis-server databases 1}]
+    # Without a cluster we have one database; so has the oracle.
+    node_start theirs [dict merge [expr {$cluster ? {} : {databases 1}}] $options {@binary redis-server}]
     node_start ours [dict merge $options {enable-debug-command yes}]
     foreach name {theirs ours} {
         connect $name $name
@@ -225,7 +238,7 @@ proc run_differential {options resp cluster} {
     if {$cluster} {
         foreach name {theirs ours} { eventually { [field_of [resp::do $name cluster info] cluster_state] eq "ok" } }
     }
-    set arities [concat [arity_cases] [subcommand_cases]]
+    set arities [concat [arity_cases] [subcommand_cases] [description_cases]]
     if {$resp == 3} {
         foreach name {theirs ours} { resp::hello3 $name }
     }
@@ -242,7 +255,8 @@ proc run_differential {options resp cluster} {
         set conversation $::setup
         while {[llength $conversation] < 12} {
             set case [random_case]
-            if {![is_race $case]} { lappend conversation $case }
+            # A lost first word may leave SYNC, whose reply is a stream; two equal deadlines in a row are a race for GT and LT.
+            if {![is_race $case] && [lindex $case 0] ne "sync" && [lindex $case end] ni {gt lt}} { lappend conversation $case }
         }
         lappend conversations [concat $conversation $::observe]
     }
