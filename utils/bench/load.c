@@ -168,7 +168,8 @@ static void connection_build_requests(struct connection *connection)
     if (options.work == WORK_GET) {
         length = snprintf(request, room, "*2\r\n$3\r\nGET\r\n$%d\r\nkey:%0*d\r\n", KEY_BYTES, KEY_DIGITS, 0);
     } else {
-        length = snprintf(request, room, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%0*d\r\n$%zu\r\n", KEY_BYTES, KEY_DIGITS, 0, options.value_bytes);
+        length = snprintf(request, room, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%0*d\r\n$%zu\r\n", KEY_BYTES, KEY_DIGITS, 0,
+                          options.value_bytes);
         /* Bytes that a compressing or deduplicating server could make nothing of. */
         for (size_t i = 0; i < options.value_bytes; i++)
             request[length++] = (char)('!' + random_next(&connection->random) % 90);
@@ -194,7 +195,8 @@ static void write_key(char *digits, uint64_t key)
 static void connection_send(struct connection *connection)
 {
     while (connection->sent < connection->to_send) {
-        ssize_t n = send(connection->fd, connection->requests + connection->sent, connection->to_send - connection->sent, MSG_NOSIGNAL);
+        ssize_t n = send(connection->fd, connection->requests + connection->sent,
+                         connection->to_send - connection->sent, MSG_NOSIGNAL);
 
         if (n < 0) {
             if (errno == EAGAIN) return; /* the socket will be told writable */
@@ -257,8 +259,10 @@ static void line_ended(struct connection *connection, uint64_t ns)
 static void line_byte(struct connection *connection, char byte)
 {
     if (connection->type == '$') {
-        if (byte == '-') connection->is_negative = true;
-        else if (isdigit((unsigned char)byte)) connection->number = connection->number * 10 + (uint64_t)(byte - '0');
+        if (byte == '-')
+            connection->is_negative = true;
+        else if (isdigit((unsigned char)byte))
+            connection->number = connection->number * 10 + (uint64_t)(byte - '0');
     } else if (connection->type == '-' && connection->text_bytes < sizeof(connection->text) - 1 && byte != '\r') {
         connection->text[connection->text_bytes++] = byte;
     }
@@ -279,8 +283,10 @@ static void connection_feed(struct connection *connection, const char *bytes, si
             connection->reading = READING_LINE;
             break;
         case READING_LINE:
-            if (bytes[i] == '\n') line_ended(connection, ns);
-            else line_byte(connection, bytes[i]);
+            if (bytes[i] == '\n')
+                line_ended(connection, ns);
+            else
+                line_byte(connection, bytes[i]);
             i++;
             break;
         case READING_BULK: {
@@ -327,8 +333,7 @@ static void connection_open(struct connection *connection, int index, int epoll)
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0) die("fcntl");
     connection->random = (options.seed * 1000003u + (uint64_t)index + 1) * 0x9E3779B97F4A7C15u | 1u;
-    for (int i = 0; i < 10; i++)
-        (void)random_next(&connection->random);
+    for (int i = 0; i < 10; i++) (void)random_next(&connection->random);
     connection->next_key = share * (uint64_t)index;
     connection->end_key = index == options.connections - 1 ? options.keys : connection->next_key + share;
     connection_build_requests(connection);
@@ -351,27 +356,31 @@ static struct cpu server_cpu(void)
     fclose(file);
     /* The name may hold anything, spaces and brackets too; it ends at the last bracket. */
     after_name = strrchr(text, ')');
-    if (!after_name || sscanf(after_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2) die(path);
+    if (!after_name ||
+        sscanf(after_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+        die(path);
     return (struct cpu){ (double)user / ticks, (double)system / ticks };
 }
 
 static double own_cpu_s(void)
 {
-    struct rusage usage;
+    struct rusage used;
 
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
 static void print_result(double seconds, struct cpu cpu, double own_s)
 {
     double replies = counts.replies ? (double)counts.replies : 1;
 
-    printf("commands=%" PRIu64 " seconds=%.3f per_second=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f user_us=%.4f system_us=%.4f "
+    printf("commands=%" PRIu64
+           " seconds=%.3f per_second=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f user_us=%.4f system_us=%.4f "
            "server_busy=%.3f load_busy=%.3f misses=%" PRIu64 " errors=%" PRIu64 "\n",
-           counts.replies, seconds, (double)counts.replies / seconds, percentile_us(0.50), percentile_us(0.99), percentile_us(0.999),
-           cpu.user_s * 1e6 / replies, cpu.system_s * 1e6 / replies, (cpu.user_s + cpu.system_s) / seconds, own_s / seconds, counts.misses,
-           counts.errors);
+           counts.replies, seconds, (double)counts.replies / seconds, percentile_us(0.50), percentile_us(0.99),
+           percentile_us(0.999), cpu.user_s * 1e6 / replies, cpu.system_s * 1e6 / replies,
+           (cpu.user_s + cpu.system_s) / seconds, own_s / seconds, counts.misses, counts.errors);
 }
 
 static void run(struct connection *connections)
@@ -384,8 +393,7 @@ static void run(struct connection *connections)
     double own_before;
 
     if (epoll < 0) die("epoll_create1");
-    for (int i = 0; i < options.connections; i++)
-        connection_open(&connections[i], i, epoll);
+    for (int i = 0; i < options.connections; i++) connection_open(&connections[i], i, epoll);
     cpu_before = server_cpu();
     own_before = own_cpu_s();
     began = now_ns();
@@ -419,7 +427,8 @@ static void run(struct connection *connections)
     }
     cpu_after = server_cpu();
     print_result((double)(now_ns() - began) / 1e9,
-                 (struct cpu){ cpu_after.user_s - cpu_before.user_s, cpu_after.system_s - cpu_before.system_s }, own_cpu_s() - own_before);
+                 (struct cpu){ cpu_after.user_s - cpu_before.user_s, cpu_after.system_s - cpu_before.system_s },
+                 own_cpu_s() - own_before);
 }
 
 static void usage(void)
@@ -445,22 +454,45 @@ static void read_options(int argc, char **argv)
 
     while ((option = getopt(argc, argv, "p:t:c:P:k:d:s:w:r:x:")) != -1) {
         switch (option) {
-        case 'p': options.port = (int)number(optarg, 1, 65535); break;
-        case 'c': options.connections = (int)number(optarg, 1, 10000); break;
-        case 'P': options.depth = (int)number(optarg, 1, 10000); break;
-        case 'k': options.keys = (uint64_t)number(optarg, 1, 999999999999.0); break;
-        case 'd': options.value_bytes = (size_t)number(optarg, 0, 16777216); break;
-        case 's': options.seconds = number(optarg, 0.01, 86400); break;
-        case 'w': options.warm_up_seconds = number(optarg, 0, 3600); break;
-        case 'r': options.seed = (uint64_t)number(optarg, 0, 4294967295.0); break;
-        case 'x': options.server_pid = (int)number(optarg, 1, 4194304); break;
-        case 't':
-            if (strcmp(optarg, "get") == 0) options.work = WORK_GET;
-            else if (strcmp(optarg, "set") == 0) options.work = WORK_SET;
-            else if (strcmp(optarg, "load") == 0) options.work = WORK_LOAD;
-            else usage();
+        case 'p':
+            options.port = (int)number(optarg, 1, 65535);
             break;
-        default: usage();
+        case 'c':
+            options.connections = (int)number(optarg, 1, 10000);
+            break;
+        case 'P':
+            options.depth = (int)number(optarg, 1, 10000);
+            break;
+        case 'k':
+            options.keys = (uint64_t)number(optarg, 1, 999999999999.0);
+            break;
+        case 'd':
+            options.value_bytes = (size_t)number(optarg, 0, 16777216);
+            break;
+        case 's':
+            options.seconds = number(optarg, 0.01, 86400);
+            break;
+        case 'w':
+            options.warm_up_seconds = number(optarg, 0, 3600);
+            break;
+        case 'r':
+            options.seed = (uint64_t)number(optarg, 0, 4294967295.0);
+            break;
+        case 'x':
+            options.server_pid = (int)number(optarg, 1, 4194304);
+            break;
+        case 't':
+            if (strcmp(optarg, "get") == 0)
+                options.work = WORK_GET;
+            else if (strcmp(optarg, "set") == 0)
+                options.work = WORK_SET;
+            else if (strcmp(optarg, "load") == 0)
+                options.work = WORK_LOAD;
+            else
+                usage();
+            break;
+        default:
+            usage();
         }
     }
     if (optind != argc) usage();
