@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void reply_outcome(struct call *call, const char *error)
@@ -224,7 +225,7 @@ void cluster_cmd_setslot(struct call *call)
     else if (call->argc == 4 && call_arg_is(call, 3, "stable"))
         cluster_setslot_stable(cluster, slot, call->now_ms, effects, error);
     else
-        strcpy(error, "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
+        snprintf(error, CLUSTER_ERROR_BYTES, "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
     bus_unlock(call->node->bus);
     reply_outcome(call, error);
 }
@@ -355,8 +356,7 @@ void cluster_cmd_bumpepoch(struct call *call)
     char text[16 + I64_TEXT_BYTES];
 
     bus_unlock(call->node->bus);
-    strcpy(text, bumped ? "BUMPED " : "STILL ");
-    u64_to_text(text + strlen(text), epoch);
+    snprintf(text, sizeof(text), "%s %llu", bumped ? "BUMPED" : "STILL", (unsigned long long)epoch);
     reply_simple(call->reply, text);
 }
 

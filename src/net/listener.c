@@ -84,7 +84,7 @@ int listener_unix(const char *path, unsigned mode, int backlog)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     at.path.sun_family = AF_UNIX;
-    strcpy(at.path.sun_path, path);
+    memcpy(at.path.sun_path, path, strlen(path));
     /* The mask, not a chmod afterwards: between bind and chmod anybody could connect. */
     old_mask = mode != 0 ? umask((mode_t)(0777 & ~mode)) : 0;
     fd = listening(fd, &at, sizeof(at.path), backlog);

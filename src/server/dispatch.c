@@ -139,9 +139,10 @@ static void count_keys(struct call *call, const struct slot *slot, struct presen
 
         inner.argc = queued->argc;
         inner.argv = queued->argv;
-        presence->call = &inner;
+        presence->call = &inner; // cppcheck-suppress autoVariables
         command_keys(queued->command, queued->argc, count_presence, presence);
     }
+    presence->call = call;
 }
 
 /* With the slot of the first key locked: may the command run here? On no, has replied. */

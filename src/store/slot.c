@@ -64,8 +64,10 @@ static void count(_Atomic uint64_t *at, int64_t more)
 /* sign is 1 for an entry that comes, -1 for one that goes. */
 static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
 {
+    int64_t bytes = (int64_t)entry_bytes(entry);
+
     count(&slot->keys, sign);
-    count(&slot->entry_bytes, sign * (int64_t)entry_bytes(entry));
+    count(&slot->entry_bytes, sign < 0 ? -bytes : bytes);
     if (entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER) count(&slot->expiring, sign);
 }
 

@@ -596,7 +596,7 @@ struct entry *table_random(const struct table *table, struct random *random)
 
     if (depth == 0 && node_entries(leaf) == 0) return NULL;
     /* Empty leaves are rare, and two siblings are never both empty: merging sees to it. */
-    while (node_entries(leaf) == 0) leaf = leaf_of(table, hash = random_u64(random), &depth);
+    while (node_entries(leaf) == 0) leaf = leaf_of(table, random_u64(random), &depth);
     wanted = random_below(random, node_entries(leaf));
     each_word(leaf, at, place)
     {
