@@ -32,8 +32,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const *const families[] = { commands_connection, commands_server,  commands_keys,   commands_strings,
-                                                         commands_transactions, commands_cluster, commands_config, NULL };
+static const struct command *const *const families[] = { commands_connection,   commands_server,
+                                                         commands_keys,         commands_strings,
+                                                         commands_transactions, commands_cluster,
+                                                         commands_config,       NULL };
 
 static void print_and_exit(void (*print)(struct buf *out))
 {
@@ -46,8 +48,8 @@ static void print_and_exit(void (*print)(struct buf *out))
 
 static void print_version(struct buf *out)
 {
-    buf_printf(out, "Redis-shard server v=%s sha=00000000:0 malloc=%s bits=%zu build=%.16s\n", REDIS_SHARD_VERSION, alloc_name(),
-               8 * sizeof(void *), process_build_id());
+    buf_printf(out, "Redis-shard server v=%s sha=00000000:0 malloc=%s bits=%zu build=%.16s\n", REDIS_SHARD_VERSION,
+               alloc_name(), 8 * sizeof(void *), process_build_id());
 }
 
 static void print_commands_docs(struct buf *out)
@@ -65,9 +67,12 @@ static void answer_questions(int argc, char **argv)
         const char *word;
         void (*print)(struct buf *out);
     } questions[] = {
-        { "--version", print_version },    { "-v", print_version },
-        { "--help", config_print_help },   { "-h", config_print_help },
-        { "--print-config-file", config_print_file }, { "--print-config-docs", config_print_docs },
+        { "--version", print_version },
+        { "-v", print_version },
+        { "--help", config_print_help },
+        { "-h", config_print_help },
+        { "--print-config-file", config_print_file },
+        { "--print-config-docs", config_print_docs },
         { "--print-commands-docs", print_commands_docs },
     };
 
@@ -147,7 +152,8 @@ static void fit_clients(struct config *config)
     int64_t wanted = config_int(config, maxclients), fit = process_allow_clients(wanted, apply_reserved_files(config));
 
     if (fit >= wanted) return;
-    log_warning("maxclients: %lld asked for, but the limit of open files leaves room for %lld; raise it with 'ulimit -n' for more",
+    log_warning("maxclients: %lld asked for, but the limit of open files leaves room for %lld; raise it with 'ulimit "
+                "-n' for more",
                 (long long)wanted, (long long)fit);
     atomic_store_explicit(&config->maxclients, fit, memory_order_relaxed);
 }
@@ -197,9 +203,12 @@ static void stop_workers(struct node *node)
 
 static void say_hello(const struct node *node)
 {
-    log_notice("redis-shard version=%s, bits=%zu, pid=%d, just started", REDIS_SHARD_VERSION, 8 * sizeof(void *), (int)getpid());
-    if (!node->config_file) log_notice("no config file: defaults and the command line; 'redis-shard /path/to/redis-shard.conf' reads one");
-    log_notice("Running mode=%s, port=%lld, workers=%lld.", config_int(node->config, cluster_enabled) ? "cluster" : "standalone",
+    log_notice("redis-shard version=%s, bits=%zu, pid=%d, just started", REDIS_SHARD_VERSION, 8 * sizeof(void *),
+               (int)getpid());
+    if (!node->config_file)
+        log_notice("no config file: defaults and the command line; 'redis-shard /path/to/redis-shard.conf' reads one");
+    log_notice("Running mode=%s, port=%lld, workers=%lld.",
+               config_int(node->config, cluster_enabled) ? "cluster" : "standalone",
                (long long)config_int(node->config, port), (long long)config_int(node->config, io_threads));
 }
 
@@ -209,7 +218,8 @@ static void say_ready(const struct node *node)
 
     log_notice("Server initialized");
     if (config_int(node->config, port))
-        log_notice("The server is now ready to accept connections on port %lld", (long long)config_int(node->config, port));
+        log_notice("The server is now ready to accept connections on port %lld",
+                   (long long)config_int(node->config, port));
     log_notice("Ready to accept connections");
     if (supervised == SUPERVISED_SYSTEMD || (supervised == SUPERVISED_AUTO && getenv("NOTIFY_SOCKET")))
         process_notify_systemd("STATUS=Ready to accept connections\nREADY=1\n");

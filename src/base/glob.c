@@ -86,8 +86,7 @@ static bool match(struct bytes pattern, struct bytes text, bool nocase)
             return false;
         }
     }
-    while (at < pattern.len && pattern.data[at] == '*')
-        at++;
+    while (at < pattern.len && pattern.data[at] == '*') at++;
     return at == pattern.len;
 }
 

@@ -40,5 +40,5 @@ static inline void list_remove(struct list *link)
 }
 /* (The parameter is not called "list": it would be replaced inside "struct list" too.) */
 #define list_each(at, ring) for (struct list *at = (ring)->next; at != (ring); at = at->next)
-#define list_each_safe(at, ring)                                                                             \
+#define list_each_safe(at, ring)                                                                                       \
     for (struct list *at = (ring)->next, *at##_next = at->next; at != (ring); at = at##_next, at##_next = at->next)

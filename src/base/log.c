@@ -125,11 +125,16 @@ static size_t escape(char *out, size_t room, const char *message)
         char escaped[8];
         int width;
 
-        if (byte == '\n') width = snprintf(escaped, sizeof(escaped), "\\n");
-        else if (byte == '\r') width = snprintf(escaped, sizeof(escaped), "\\r");
-        else if (byte == '\t') width = snprintf(escaped, sizeof(escaped), "\\t");
-        else if (byte < 0x20 || byte == 0x7f) width = snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
-        else width = 1, escaped[0] = *message;
+        if (byte == '\n')
+            width = snprintf(escaped, sizeof(escaped), "\\n");
+        else if (byte == '\r')
+            width = snprintf(escaped, sizeof(escaped), "\\r");
+        else if (byte == '\t')
+            width = snprintf(escaped, sizeof(escaped), "\\t");
+        else if (byte < 0x20 || byte == 0x7f)
+            width = snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+        else
+            width = 1, escaped[0] = *message;
         if (len + (size_t)width > room) break;
         memcpy(out + len, escaped, (size_t)width);
         len += (size_t)width;
@@ -149,8 +154,8 @@ static size_t write_head(char *line, size_t room, enum log_level level)
     localtime_r(&seconds, &calendar);
     strftime(date, sizeof(date), "%d %b %Y %H:%M:%S", &calendar);
     len = snprintf(line, room, "%d:%c %s.%03d %c ", (int)getpid(),
-                   (char)atomic_load_explicit(&logger.role, memory_order_relaxed), date,
-                   (int)(now_us / 1000 % 1000), marks[level]);
+                   (char)atomic_load_explicit(&logger.role, memory_order_relaxed), date, (int)(now_us / 1000 % 1000),
+                   marks[level]);
     return len < 0 ? 0 : (size_t)len;
 }
 

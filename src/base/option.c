@@ -16,7 +16,9 @@ static bool digits_to_u64(struct bytes text, uint64_t *out)
     if (text.len == 0) return false;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '9') return false;
-        if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(text.data[i] - '0'), &value)) return false;
+        if (__builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text.data[i] - '0'), &value))
+            return false;
     }
     *out = value;
     return true;
@@ -27,8 +29,8 @@ bool option_size(struct bytes text, uint64_t *out)
     static const struct {
         const char *suffix;
         uint64_t unit;
-    } units[] = { { "", 1 }, { "b", 1 }, { "k", 1000 }, { "kb", 1024 }, { "m", 1000000 }, { "mb", 1u << 20 }, { "g", 1000000000 },
-                  { "gb", 1u << 30 } };
+    } units[] = { { "", 1 },        { "b", 1 },         { "k", 1000 },       { "kb", 1024 },
+                  { "m", 1000000 }, { "mb", 1u << 20 }, { "g", 1000000000 }, { "gb", 1u << 30 } };
     size_t digits = 0;
     uint64_t number;
 
@@ -64,9 +66,11 @@ static bool parse_percent(const struct option *option, struct bytes word, int64_
 {
     uint64_t percent;
 
-    if (!digits_to_u64((struct bytes){ word.data, word.len - 1 }, &percent)) return refuse(error, "argument must be a memory or percent value");
+    if (!digits_to_u64((struct bytes){ word.data, word.len - 1 }, &percent))
+        return refuse(error, "argument must be a memory or percent value");
     if (percent > (uint64_t)-option->min) {
-        snprintf(error, OPTION_ERROR_BYTES, "percentage argument must be less or equal to %lld", (long long)-option->min);
+        snprintf(error, OPTION_ERROR_BYTES, "percentage argument must be less or equal to %lld",
+                 (long long)-option->min);
         return false;
     }
     *out = -(int64_t)percent;
@@ -84,7 +88,8 @@ static bool parse_number(const struct option *option, struct bytes word, int64_t
 
         /* An empty size means none, as an empty maxmemory always has. */
         if (word.len > 0 && !option_size(word, &bytes))
-            return refuse(error, percent ? "argument must be a memory or percent value" : "argument must be a memory value");
+            return refuse(error,
+                          percent ? "argument must be a memory or percent value" : "argument must be a memory value");
         value = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
     } else if (option->flags & OPTION_OCTAL) {
         if (!parse_octal(word, &value)) return refuse(error, "argument couldn't be parsed as an octal number");
@@ -93,10 +98,11 @@ static bool parse_number(const struct option *option, struct bytes word, int64_t
     }
     if (value < min || value > option->max) {
         if (option->flags & OPTION_OCTAL)
-            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %llo and %llo inclusive", (unsigned long long)min,
-                     (unsigned long long)option->max);
+            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %llo and %llo inclusive",
+                     (unsigned long long)min, (unsigned long long)option->max);
         else
-            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %lld and %lld inclusive", (long long)min, (long long)option->max);
+            snprintf(error, OPTION_ERROR_BYTES, "argument must be between %lld and %lld inclusive", (long long)min,
+                     (long long)option->max);
         return false;
     }
     *out = value;
@@ -114,13 +120,15 @@ static bool parse_enum(const struct option *option, struct bytes word, int64_t *
     }
     used = (size_t)snprintf(error, OPTION_ERROR_BYTES, "argument(s) must be one of the following: ");
     for (const struct option_name *name = option->names; name->name && used < OPTION_ERROR_BYTES; name++)
-        used += (size_t)snprintf(error + used, OPTION_ERROR_BYTES - used, "%s%s", name == option->names ? "" : ", ", name->name);
+        used += (size_t)snprintf(error + used, OPTION_ERROR_BYTES - used, "%s%s", name == option->names ? "" : ", ",
+                                 name->name);
     return false;
 }
 
 static bool parse_bool(struct bytes word, int64_t *out, char error[OPTION_ERROR_BYTES])
 {
-    if (!bytes_is_word(word, "yes") && !bytes_is_word(word, "no")) return refuse(error, "argument must be 'yes' or 'no'");
+    if (!bytes_is_word(word, "yes") && !bytes_is_word(word, "no"))
+        return refuse(error, "argument must be 'yes' or 'no'");
     *out = bytes_is_word(word, "yes");
     return true;
 }
@@ -149,22 +157,24 @@ static bool is_allowed(const struct option *option, const struct option_value *v
     option_default(option, &fallback);
     allowed = !(option->flags & OPTION_HIDDEN) && option_values_equal(option, value, &fallback);
     option_format(option, value, &text);
-    for (const char *const *at = option->allowed; !allowed && at && *at; at++) allowed = bytes_is_word(buf_bytes(&text), *at);
+    for (const char *const *at = option->allowed; !allowed && at && *at; at++)
+        allowed = bytes_is_word(buf_bytes(&text), *at);
     if (!allowed) {
         buf_clear(&text);
         option_format(option, &fallback, &text);
         if (option->flags & OPTION_HIDDEN)
             snprintf(error, OPTION_ERROR_BYTES, "this node has no %s", option->lacks);
         else
-            snprintf(error, OPTION_ERROR_BYTES, "this node has no %s: the value can only be '%.*s'", option->lacks, (int)text.len,
-                     text.len ? text.data : "");
+            snprintf(error, OPTION_ERROR_BYTES, "this node has no %s: the value can only be '%.*s'", option->lacks,
+                     (int)text.len, text.len ? text.data : "");
     }
     buf_free(&text);
     buf_free(&fallback.text);
     return allowed;
 }
 
-bool option_parse(const struct option *option, const struct bytes *words, size_t count, struct option_value *out, char error[OPTION_ERROR_BYTES])
+bool option_parse(const struct option *option, const struct bytes *words, size_t count, struct option_value *out,
+                  char error[OPTION_ERROR_BYTES])
 {
     bool many = option->type == OPTION_LIST || option->type == OPTION_SPECIAL;
     bool ok = false;
@@ -236,7 +246,8 @@ bool option_values_equal(const struct option *option, const struct option_value 
 const struct option *option_find(const struct option *table, size_t count, struct bytes name)
 {
     for (size_t i = 0; i < count; i++)
-        if (bytes_is_word(name, table[i].name) || (table[i].alias && bytes_is_word(name, table[i].alias))) return &table[i];
+        if (bytes_is_word(name, table[i].name) || (table[i].alias && bytes_is_word(name, table[i].alias)))
+            return &table[i];
     return NULL;
 }
 
@@ -261,7 +272,8 @@ static size_t edits(struct bytes a, struct bytes b)
             bool same = x == y || (x == '_' && y == '-');
 
             row[j] = min_of(last[j - 1] + !same, 1 + min_of(last[j], row[j - 1]));
-            if (i > 1 && j > 1 && x == tolower((unsigned char)b.data[j - 2]) && y == tolower((unsigned char)a.data[i - 2]))
+            if (i > 1 && j > 1 && x == tolower((unsigned char)b.data[j - 2]) &&
+                y == tolower((unsigned char)a.data[i - 2]))
                 row[j] = min_of(row[j], before[j - 2] + 1);
         }
         size_t *oldest = before;
@@ -308,12 +320,18 @@ static int hex_digit(char c)
 static char escaped(char c)
 {
     switch (c) {
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    case 'b': return '\b';
-    case 'a': return '\a';
-    default: return c;
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    case 'b':
+        return '\b';
+    case 'a':
+        return '\a';
+    default:
+        return c;
     }
 }
 
@@ -331,8 +349,8 @@ static bool copy_quoted(struct bytes line, size_t *at, char quote, struct buf *o
         }
         if (c == '\\' && i + 1 < line.len && quote == '\'' && line.data[i + 1] == '\'') {
             c = line.data[++i];
-        } else if (c == '\\' && quote == '"' && i + 3 < line.len && line.data[i + 1] == 'x' && hex_digit(line.data[i + 2]) >= 0 &&
-                   hex_digit(line.data[i + 3]) >= 0) {
+        } else if (c == '\\' && quote == '"' && i + 3 < line.len && line.data[i + 1] == 'x' &&
+                   hex_digit(line.data[i + 2]) >= 0 && hex_digit(line.data[i + 3]) >= 0) {
             c = (char)(hex_digit(line.data[i + 2]) * 16 + hex_digit(line.data[i + 3]));
             i += 3;
         } else if (c == '\\' && quote == '"' && i + 1 < line.len) {

@@ -27,9 +27,9 @@ enum option_flag {
     OPTION_SECRET = 1u << 2,    /* never in a log or an error */
     OPTION_HIDDEN = 1u << 3,    /* a directive of the file without a value of its own: not in CONFIG GET */
     OPTION_OCTAL = 1u << 4,
-    OPTION_PERCENT = 1u << 5,   /* a size that may also be N% : kept as -N */
-    OPTION_INERT = 1u << 6,     /* taken and kept, changes nothing here */
-    OPTION_OURS = 1u << 7,      /* redis.conf has no such directive */
+    OPTION_PERCENT = 1u << 5, /* a size that may also be N% : kept as -N */
+    OPTION_INERT = 1u << 6,   /* taken and kept, changes nothing here */
+    OPTION_OURS = 1u << 7,    /* redis.conf has no such directive */
 };
 
 struct option_name {
@@ -42,9 +42,9 @@ struct option_name {
 
 struct option {
     const char *name;
-    const char *alias;         /* an older name, or NULL */
-    const char *section;       /* heading it is documented under */
-    const char *help;          /* sentences */
+    const char *alias;   /* an older name, or NULL */
+    const char *section; /* heading it is documented under */
+    const char *help;    /* sentences */
     enum option_type type;
     uint32_t flags;            /* enum option_flag */
     size_t place;              /* where the owner keeps it: an offset or an index */
@@ -66,7 +66,8 @@ struct option_value {
 };
 
 /* Reads a value from its words; of a special, out->text holds the present value on entry. The reason it is refused is in error. Does not look at flags FIXED and PROTECTED. */
-bool option_parse(const struct option *option, const struct bytes *words, size_t count, struct option_value *out, char error[OPTION_ERROR_BYTES]);
+bool option_parse(const struct option *option, const struct bytes *words, size_t count, struct option_value *out,
+                  char error[OPTION_ERROR_BYTES]);
 /* The default. */
 void option_default(const struct option *option, struct option_value *out);
 /* Appends the value as CONFIG GET shows it. */

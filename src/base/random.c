@@ -24,8 +24,7 @@ static inline uint64_t rotate_left(uint64_t bits, int by)
 
 void random_seed(struct random *random, uint64_t seed)
 {
-    for (int i = 0; i < 4; i++)
-        random->state[i] = splitmix64(&seed);
+    for (int i = 0; i < 4; i++) random->state[i] = splitmix64(&seed);
 }
 
 uint64_t random_u64(struct random *random)
@@ -51,8 +50,7 @@ uint64_t random_below(struct random *random, uint64_t below)
 
     if ((uint64_t)product < below) {
         uint64_t uneven = (0 - below) % below;
-        while ((uint64_t)product < uneven)
-            product = (unsigned __int128)random_u64(random) * below;
+        while ((uint64_t)product < uneven) product = (unsigned __int128)random_u64(random) * below;
     }
     return (uint64_t)(product >> 64);
 }

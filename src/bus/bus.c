@@ -49,13 +49,13 @@ struct bus {
      * given back could overtake each other. */
     struct ev_async wake;
 
-    struct lock lock;              /* guards the next four */
+    struct lock lock; /* guards the next four */
     struct cluster *cluster;
     struct effects effects;
     struct outbox outbox;
     bool was_solo;
 
-    struct lock endpoints_lock;    /* innermost; guards the next two */
+    struct lock endpoints_lock; /* innermost; guards the next two */
     struct endpoint **endpoints;
     size_t endpoint_count;
 
@@ -67,8 +67,8 @@ struct bus {
     struct links *links;
     struct listener listeners[LISTENERS_MAX];
     int listener_count;
-    struct outbox held;            /* waits for the disk */
-    struct state_done seen;        /* of the state file: what the core was told */
+    struct outbox held;     /* waits for the disk */
+    struct state_done seen; /* of the state file: what the core was told */
     bool draining;
 };
 
@@ -136,7 +136,9 @@ static void publish_endpoints(struct bus *bus)
 /* The state to save leaves for the mover at once; its ticket is what later messages may have to wait for. */
 static uint64_t submit(struct bus *bus, struct effect *effect)
 {
-    struct buf content = { .data = (char *)(uintptr_t)effect->data.data, .len = effect->data.len, .cap = effect->data.len };
+    struct buf content = { .data = (char *)(uintptr_t)effect->data.data,
+                           .len = effect->data.len,
+                           .cap = effect->data.len };
 
     effect->data = BYTES_NONE;
     return state_file_submit(bus->file, &content, effect->sequence);
@@ -331,7 +333,8 @@ static void drain(struct bus *bus)
 {
     if (bus->draining) return;
     bus->draining = true;
-    while (empty_outbox(bus) || hear_of_saves(bus) || report_broken(bus)) {}
+    while (empty_outbox(bus) || hear_of_saves(bus) || report_broken(bus)) {
+    }
     bus->draining = false;
 }
 
@@ -481,7 +484,8 @@ static bool listen_on(struct bus *bus, const char *address, uint16_t port, char 
     if (fd < 0) {
         /* Optional is what the machine may not have; a port that somebody else holds is an error all the same. */
         if (optional && errno != EADDRINUSE && errno != EACCES) return true;
-        snprintf(error, 512, "Could not create the cluster bus listening socket %.200s:%u: bind: %s", address, port, strerror(errno));
+        snprintf(error, 512, "Could not create the cluster bus listening socket %.200s:%u: bind: %s", address, port,
+                 strerror(errno));
         return false;
     }
     listener_start(&bus->listeners[bus->listener_count++], bus->loop, fd, false, accepted, bus);
@@ -641,8 +645,12 @@ size_t bus_links(struct bus *bus, struct bus_link_info *out, size_t max)
                 struct bus_link_info *info = &out[count];
 
                 *info = (struct bus_link_info){
-                    .outbound = i == 0, .created_ms = numbers.created_ms, .reads = true, .writes = numbers.send_used > 0,
-                    .send_allocated = numbers.send_allocated, .send_used = numbers.send_used,
+                    .outbound = i == 0,
+                    .created_ms = numbers.created_ms,
+                    .reads = true,
+                    .writes = numbers.send_used > 0,
+                    .send_allocated = numbers.send_allocated,
+                    .send_used = numbers.send_used,
                 };
                 memcpy(info->node, node.id, sizeof info->node);
             }

@@ -26,14 +26,15 @@ struct ev_loop;
 struct bus_options {
     const char *const *bind; /* addresses as in the bind directive; a leading '-' means optional */
     int bind_count;
-    uint16_t port;           /* bus port */
-    const char *state_file;  /* nodes.conf */
+    uint16_t port;          /* bus port */
+    const char *state_file; /* nodes.conf */
     struct cluster_options cluster;
     uint64_t link_sendbuf_limit; /* cluster-link-sendbuf-limit; 0: none */
 };
 
 /* Reads or makes the state file, takes its file lock, listens. On failure returns NULL with a line for the user in error. */
-struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struct bus_options *options, char error[512]);
+struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struct bus_options *options,
+                    char error[512]);
 /* Saves the state and closes everything. */
 void bus_free(struct bus **bus);
 

@@ -207,7 +207,8 @@ static struct link *connecting_to(struct links *links, uint16_t node)
     return NULL;
 }
 
-void links_connect(struct links *links, uint16_t node, const char *ip, uint16_t port, int64_t now_ms, int64_t timeout_ms)
+void links_connect(struct links *links, uint16_t node, const char *ip, uint16_t port, int64_t now_ms,
+                   int64_t timeout_ms)
 {
     struct link *link = connecting_to(links, node);
     union address address;
@@ -229,7 +230,9 @@ void links_connect(struct links *links, uint16_t node, const char *ip, uint16_t 
     link->node = node;
     link->port = port;
     snprintf(link->ip, sizeof link->ip, "%s", ip);
-    fd = address_of(ip, port, &address, &len) ? socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
+    fd = address_of(ip, port, &address, &len)
+             ? socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+             : -1;
     ev_io_init(&link->connected, on_connected, fd, EV_WRITE);
     if (fd < 0) {
         link_break(link);

@@ -20,19 +20,19 @@
 struct links;
 
 struct link {
-    struct list chain;    /* in its bucket */
-    struct list listed;   /* among all, or the broken, or the buried */
+    struct list chain;  /* in its bucket */
+    struct list listed; /* among all, or the broken, or the buried */
     struct links *links;
     cluster_link id;
     bool outbound, connecting, broken;
-    uint16_t node;        /* of an outbound one: index of the node it was opened to */
+    uint16_t node; /* of an outbound one: index of the node it was opened to */
     uint16_t port;
     char ip[46];
     struct conn conn;
     struct ev_io connected; /* while connecting */
-    struct buf input;     /* a message that is not whole yet */
+    struct buf input;       /* a message that is not whole yet */
     int64_t created_ms;
-    int64_t deadline_ms;  /* to be connected, or of an inbound one to say something; 0 once it has */
+    int64_t deadline_ms; /* to be connected, or of an inbound one to say something; 0 once it has */
     _Atomic size_t send_allocated, send_used; /* for links_info() */
 };
 
@@ -47,7 +47,8 @@ struct links *links_new(struct ev_loop *loop, const struct link_events *events, 
 void links_free(struct links **links);
 
 /* Starts to connect. One that is still connecting to the same node and address goes on instead; to another address, it gives way. */
-void links_connect(struct links *links, uint16_t node, const char *ip, uint16_t port, int64_t now_ms, int64_t timeout_ms);
+void links_connect(struct links *links, uint16_t node, const char *ip, uint16_t port, int64_t now_ms,
+                   int64_t timeout_ms);
 /* Takes an accepted socket. */
 struct link *links_adopt(struct links *links, int fd, int64_t now_ms, int64_t timeout_ms);
 struct link *links_find(struct links *links, cluster_link id);

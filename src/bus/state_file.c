@@ -18,18 +18,18 @@
 #define RETRY_SECONDS 1
 
 struct state_file {
-    char *path;              /* as the user named it, for messages */
+    char *path; /* as the user named it, for messages */
     char *name, *temporary, *old, *old_temporary, *lock_name, *damaged;
-    int folder, lock;        /* descriptors */
-    bool keep_former;        /* false while the file on disk is a damaged one: the mover's, set before it starts */
-    bool warned;             /* the mover's */
+    int folder, lock; /* descriptors */
+    bool keep_former; /* false while the file on disk is a damaged one: the mover's, set before it starts */
+    bool warned;      /* the mover's */
     bool started;
     void (*checkpoint)(int step);
     void (*saved)(void *context);
     void *context;
 
     pthread_t mover;
-    pthread_mutex_t guard;   /* for all below */
+    pthread_mutex_t guard; /* for all below */
     pthread_cond_t asked, finished;
     struct buf pending;
     bool has_pending, ending;
@@ -118,7 +118,8 @@ struct state_file *state_file_open(const char *path, char error[512])
         if (errno == EWOULDBLOCK)
             snprintf(error, 512,
                      "The cluster state file %.300s is already used by another node of this machine. Give each node a "
-                     "cluster-config-file, or a dir, of its own.", path);
+                     "cluster-config-file, or a dir, of its own.",
+                     path);
         else
             snprintf(error, 512, "Can't lock %.300s.lock: %s", path, strerror(errno));
         discard(file);
@@ -189,8 +190,9 @@ static bool exists_and_is_empty(struct state_file *file, const char *name)
     return fstatat(file->folder, name, &info, 0) == 0 && S_ISREG(info.st_mode) && info.st_size == 0;
 }
 
-enum state_found state_file_load(struct state_file *file, bool (*accept)(void *context, struct bytes content, char reason[256]),
-                                 void *context, char error[512])
+enum state_found state_file_load(struct state_file *file,
+                                 bool (*accept)(void *context, struct bytes content, char reason[256]), void *context,
+                                 char error[512])
 {
     char reason[256], former_reason[256];
 
@@ -206,7 +208,8 @@ enum state_found state_file_load(struct state_file *file, bool (*accept)(void *c
     }
     switch (offer(file, file->old, accept, context, former_reason)) {
     case CONTENT_GOOD:
-        snprintf(error, 512, "The cluster state file %.150s is damaged (%.100s): using the generation before it, %.150s.old",
+        snprintf(error, 512,
+                 "The cluster state file %.150s is damaged (%.100s): using the generation before it, %.150s.old",
                  file->path, reason, file->path);
         /* The next save must not put the damaged content in place of the good former one. */
         file->keep_former = false;
@@ -222,8 +225,10 @@ enum state_found state_file_load(struct state_file *file, bool (*accept)(void *c
         break;
     }
     snprintf(error, 512,
-             "The cluster state file %.100s is damaged (%.60s), and so is its former generation %.100s.old (%.60s). Restore one of "
-             "them, or remove both to start as a new node.", file->path, reason, file->path, former_reason);
+             "The cluster state file %.100s is damaged (%.60s), and so is its former generation %.100s.old (%.60s). "
+             "Restore one of "
+             "them, or remove both to start as a new node.",
+             file->path, reason, file->path, former_reason);
     return STATE_REFUSED;
 }
 
@@ -289,10 +294,12 @@ static void note_result(struct state_file *file, int failed, uint64_t failures)
 {
     if (failed != 0 && !file->warned) {
         file->warned = true;
-        log_warning("state file %s: not saved: %s; the node goes on and tries again each second", file->path, strerror(failed));
+        log_warning("state file %s: not saved: %s; the node goes on and tries again each second", file->path,
+                    strerror(failed));
     } else if (failed == 0 && file->warned) {
         file->warned = false;
-        log_notice("state file %s: saved again, %llu attempts had failed so far", file->path, (unsigned long long)failures);
+        log_notice("state file %s: saved again, %llu attempts had failed so far", file->path,
+                   (unsigned long long)failures);
     }
 }
 
@@ -340,7 +347,8 @@ static void *mover(void *argument)
 
             clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_sec += RETRY_SECONDS;
-            while (!file->ending && pthread_cond_timedwait(&file->asked, &file->guard, &until) != ETIMEDOUT) {}
+            while (!file->ending && pthread_cond_timedwait(&file->asked, &file->guard, &until) != ETIMEDOUT) {
+            }
             /* Unless something newer came, the same content is tried again. */
             if (!file->has_pending && !file->ending) {
                 file->pending = content;

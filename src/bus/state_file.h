@@ -27,8 +27,9 @@ enum state_found {
 };
 
 /* Reads the file and offers its content to accept(), which returns false with a reason where it is damaged; then the former generation. */
-enum state_found state_file_load(struct state_file *file, bool (*accept)(void *context, struct bytes content, char reason[256]),
-                                 void *context, char error[512]);
+enum state_found state_file_load(struct state_file *file,
+                                 bool (*accept)(void *context, struct bytes content, char reason[256]), void *context,
+                                 char error[512]);
 
 /* Starts the mover. saved() runs on its thread after each attempt that changed what state_file_done() says. */
 void state_file_start(struct state_file *file, void (*saved)(void *context), void *context);

@@ -5,8 +5,8 @@
 
 #include <assert.h>
 
-#define LOOK_ENTRIES 128u  /* at most so many under one lock */
-#define STRETCH 8u         /* a cycle that finds much looks at so many times its budget */
+#define LOOK_ENTRIES 128u /* at most so many under one lock */
+#define STRETCH 8u        /* a cycle that finds much looks at so many times its budget */
 
 void expiry_init(struct expiry *expiry, unsigned index, unsigned workers)
 {

@@ -46,8 +46,7 @@ void cluster_free(struct cluster **cluster)
             next = link->next;
             alloc_free(link);
         }
-    for (size_t i = 0; i < c->node_count; i++)
-        node_free(c->nodes[i]);
+    for (size_t i = 0; i < c->node_count; i++) node_free(c->nodes[i]);
     alloc_free(c->links);
     alloc_free(c->nodes);
     alloc_free(c->indices);
@@ -97,7 +96,8 @@ void cluster_note_keys(struct cluster *c, const uint8_t *bitmap, int64_t now_ms,
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)i;
         if (!bitmap_has(bitmap, slot)) continue;
-        if (c->owner[slot] == INDEX_NONE) slot_bind(c, slot, c->myself, e);
+        if (c->owner[slot] == INDEX_NONE)
+            slot_bind(c, slot, c->myself, e);
         else if (c->owner[slot] != c->myself->index && c->importing[slot] == INDEX_NONE)
             slot_set_importing(c, slot, c->owner[slot], e);
     }
@@ -132,8 +132,11 @@ void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, struct eff
 {
     if (ok == !c->save_failed) return;
     c->save_failed = !ok;
-    if (ok) emit_log(e, LOG_NOTICE, "cluster: state %llu is on disk, after failures", (unsigned long long)sequence);
-    else emit_log(e, LOG_WARNING, "cluster: state %llu could not be written; trying again each second", (unsigned long long)sequence);
+    if (ok)
+        emit_log(e, LOG_NOTICE, "cluster: state %llu is on disk, after failures", (unsigned long long)sequence);
+    else
+        emit_log(e, LOG_WARNING, "cluster: state %llu could not be written; trying again each second",
+                 (unsigned long long)sequence);
 }
 
 /* --- Links --- */
@@ -151,7 +154,8 @@ void cluster_link_opened(struct cluster *c, uint16_t index, cluster_link link, i
 {
     struct node *node = connect_answered(c, index);
 
-    if (node == NULL || node == c->myself || node->outbound != 0 || node->connect_is_stale || link_find(c, link) != NULL) {
+    if (node == NULL || node == c->myself || node->outbound != 0 || node->connect_is_stale ||
+        link_find(c, link) != NULL) {
         emit_close(e, link);
         return;
     }
@@ -180,7 +184,8 @@ static void copy_ip(char out[46], const char *ip)
     if (!text_is_address(out)) out[0] = '\0';
 }
 
-void cluster_link_accepted(struct cluster *c, cluster_link id, const char *local_ip, const char *peer_ip, int64_t now_ms)
+void cluster_link_accepted(struct cluster *c, cluster_link id, const char *local_ip, const char *peer_ip,
+                           int64_t now_ms)
 {
     struct link *link;
 
@@ -280,8 +285,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
     for (size_t i = 0; i < c->node_count; i++)
         if (c->nodes[i] != c->myself) connect_node(c, c->nodes[i], now_ms, e);
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);
-    for (size_t i = 0; i < c->node_count; i++)
-        watch(c, c->nodes[i], now_ms, e);
+    for (size_t i = 0; i < c->node_count; i++) watch(c, c->nodes[i], now_ms, e);
     /* Elections and manual failovers take their steps here, once there are replicas. */
     if (c->save_failed && c->tick_count % SAVE_RETRY_TICKS == 0) cluster_save_later(c, SAVE_SYNC);
     cluster_settle(c, true, now_ms, e);

@@ -33,21 +33,28 @@ struct cluster;
 typedef uint64_t cluster_link;
 
 enum effect_kind {
-    EFFECT_CONNECT, EFFECT_CLOSE, EFFECT_SEND, EFFECT_OWNER, EFFECT_PERSIST, EFFECT_VIEW, EFFECT_LOG, EFFECT_DROP_KEYS
+    EFFECT_CONNECT,
+    EFFECT_CLOSE,
+    EFFECT_SEND,
+    EFFECT_OWNER,
+    EFFECT_PERSIST,
+    EFFECT_VIEW,
+    EFFECT_LOG,
+    EFFECT_DROP_KEYS
 };
 
 struct effect {
     enum effect_kind kind;
-    uint16_t node;        /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
-    uint16_t slot;        /* OWNER, DROP_KEYS */
-    uint64_t owner;       /* OWNER */
-    cluster_link link;    /* CLOSE, SEND */
-    struct bytes data;    /* SEND: the message; PERSIST: the file's whole content; LOG: the line. Owned by the queue. */
-    char ip[46];          /* CONNECT */
-    uint16_t port;        /* CONNECT: bus port */
-    int log_level;        /* LOG: enum log_level of base/log.h */
-    uint64_t sequence;    /* PERSIST: what cluster_persisted() gives back */
-    bool sync;            /* PERSIST: must be on disk before what follows in the queue is carried out */
+    uint16_t node;  /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
+    uint16_t slot;  /* OWNER, DROP_KEYS */
+    uint64_t owner; /* OWNER */
+    cluster_link link; /* CLOSE, SEND */
+    struct bytes data; /* SEND: the message; PERSIST: the file's whole content; LOG: the line. Owned by the queue. */
+    char ip[46];       /* CONNECT */
+    uint16_t port;     /* CONNECT: bus port */
+    int log_level;     /* LOG: enum log_level of base/log.h */
+    uint64_t sequence; /* PERSIST: what cluster_persisted() gives back */
+    bool sync;         /* PERSIST: must be on disk before what follows in the queue is carried out */
 };
 
 struct effects {
@@ -62,8 +69,8 @@ struct cluster_options {
     int64_t node_timeout_ms;
     bool require_full_coverage;
     bool allow_replica_migration;
-    uint16_t port, cport;            /* what we listen on */
-    char announce_ip[46];            /* "" = find out */
+    uint16_t port, cport;                   /* what we listen on */
+    char announce_ip[46];                   /* "" = find out */
     uint16_t announce_port, announce_cport; /* 0 = port, cport */
     char announce_hostname[256];
     enum endpoint_type { ENDPOINT_IP, ENDPOINT_HOSTNAME, ENDPOINT_UNKNOWN } preferred_endpoint;
@@ -83,13 +90,16 @@ void cluster_announce_all(struct cluster *cluster, struct effects *effects);
 
 /* --- Events --- */
 void cluster_tick(struct cluster *cluster, int64_t now_ms, struct effects *effects);
-void cluster_link_opened(struct cluster *cluster, uint16_t node, cluster_link link, int64_t now_ms, struct effects *effects);
+void cluster_link_opened(struct cluster *cluster, uint16_t node, cluster_link link, int64_t now_ms,
+                         struct effects *effects);
 void cluster_link_failed(struct cluster *cluster, uint16_t node, int64_t now_ms, struct effects *effects);
 /* local_ip, peer_ip: of the accepted socket, as text. */
-void cluster_link_accepted(struct cluster *cluster, cluster_link link, const char *local_ip, const char *peer_ip, int64_t now_ms);
+void cluster_link_accepted(struct cluster *cluster, cluster_link link, const char *local_ip, const char *peer_ip,
+                           int64_t now_ms);
 void cluster_link_closed(struct cluster *cluster, cluster_link link, int64_t now_ms, struct effects *effects);
 /* One whole message, framed by the caller: signature and totlen are checked already (cluster_frame). */
-void cluster_packet(struct cluster *cluster, cluster_link link, struct bytes packet, int64_t now_ms, struct effects *effects);
+void cluster_packet(struct cluster *cluster, cluster_link link, struct bytes packet, int64_t now_ms,
+                    struct effects *effects);
 void cluster_persisted(struct cluster *cluster, uint64_t sequence, bool ok, struct effects *effects);
 
 /* How long the message that starts here is: 0 more bytes are needed, -1 not a message (close the link). */
@@ -98,19 +108,25 @@ int64_t cluster_frame(struct bytes data);
 /* --- Commands. Each writes "" into error and does it, or writes the reply's error text ("ERR Unknown node x") and does nothing. --- */
 #define CLUSTER_ERROR_BYTES 256
 typedef char cluster_error[CLUSTER_ERROR_BYTES];
-void cluster_meet(struct cluster *c, struct bytes ip, int64_t port, int64_t cport, int64_t now_ms, struct effects *e, cluster_error error);
-void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e, cluster_error error);
-void cluster_del_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_meet(struct cluster *c, struct bytes ip, int64_t port, int64_t cport, int64_t now_ms, struct effects *e,
+                  cluster_error error);
+void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e,
+                       cluster_error error);
+void cluster_del_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e,
+                       cluster_error error);
 /* keys: whether this node holds keys at all. */
 void cluster_flush_slots(struct cluster *c, bool keys, int64_t now_ms, struct effects *e, cluster_error error);
 void cluster_set_config_epoch(struct cluster *c, int64_t epoch, int64_t now_ms, struct effects *e, cluster_error error);
 /* True where it was changed; *epoch is ours afterwards either way. */
 bool cluster_bump_epoch(struct cluster *c, uint64_t *epoch, int64_t now_ms, struct effects *e);
-void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
-void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e,
+                               cluster_error error);
+void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e,
+                               cluster_error error);
 void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, struct effects *e, cluster_error error);
 /* keys: how many keys of the slot are here, counted under its lock, which the caller still holds. */
-void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes node, uint64_t keys, int64_t now_ms, struct effects *e, cluster_error error);
+void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes node, uint64_t keys, int64_t now_ms,
+                          struct effects *e, cluster_error error);
 void cluster_forget(struct cluster *c, struct bytes node, int64_t now_ms, struct effects *e, cluster_error error);
 void cluster_reset(struct cluster *c, bool hard, bool keys, int64_t now_ms, struct effects *e, cluster_error error);
 
@@ -128,7 +144,7 @@ struct cluster_node_info {
     char id[NODE_ID_BYTES + 1];
     char ip[46], hostname[256], shard_id[NODE_ID_BYTES + 1];
     uint16_t port, cport;
-    uint16_t flags;               /* as on the wire */
+    uint16_t flags;                     /* as on the wire */
     char primary_id[NODE_ID_BYTES + 1]; /* "" for a primary */
     int64_t ping_sent_ms, pong_received_ms;
     uint64_t config_epoch, offset;

@@ -26,12 +26,12 @@
 #include "base/random.h"
 #include "cluster/cluster.h"
 
-#define NODES_MAX 4096u        /* known nodes, handshakes included: what a hostile member could make us hold */
-#define HANDSHAKES_MAX 256u    /* anybody who reaches the port can ask for one */
+#define NODES_MAX 4096u     /* known nodes, handshakes included: what a hostile member could make us hold */
+#define HANDSHAKES_MAX 256u /* anybody who reaches the port can ask for one */
 #define INBOUND_LINKS_MAX 9000u
 #define BLACKLIST_MAX 1024u
-#define INDEX_NONE 0xffffu     /* no node: never given out */
-#define INDEX_REST_MS 60000    /* how long an index lies unused before it may name another node */
+#define INDEX_NONE 0xffffu          /* no node: never given out */
+#define INDEX_REST_MS 60000         /* how long an index lies unused before it may name another node */
 #define EPOCH_MAX (UINT64_MAX >> 1) /* higher ones are refused: nobody could outbid them */
 
 #define SLOT_BITMAP_BYTES (SLOT_COUNT / 8)
@@ -54,7 +54,8 @@ enum node_flag {
     FLAG_NOFAILOVER = 0x0200,
 };
 /* What we tell of a node, and what we take over from somebody else's gossip about one we did not know. */
-#define FLAGS_GOSSIPED (FLAG_PRIMARY | FLAG_REPLICA | FLAG_PFAIL | FLAG_FAIL | FLAG_NOADDR | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)
+#define FLAGS_GOSSIPED                                                                                                 \
+    (FLAG_PRIMARY | FLAG_REPLICA | FLAG_PFAIL | FLAG_FAIL | FLAG_NOADDR | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)
 #define FLAGS_LEARNED (FLAG_PRIMARY | FLAG_REPLICA | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)
 
 /* Of the wire, as message.h numbers them. */
@@ -88,10 +89,10 @@ struct node {
 
     cluster_link outbound, inbound; /* 0 = none */
     int64_t outbound_opened_ms;
-    bool connecting;      /* EFFECT_CONNECT is out and not answered */
+    bool connecting;       /* EFFECT_CONNECT is out and not answered */
     bool connect_is_stale; /* the address has changed since */
     int64_t connect_asked_ms;
-    bool sends_shard_id;  /* so it understands one */
+    bool sends_shard_id; /* so it understands one */
 
     uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
     uint32_t slot_count;
@@ -174,7 +175,8 @@ void emit_owner(struct effects *effects, uint16_t slot, uint64_t owner);
 void emit_drop_keys(struct effects *effects, uint16_t slot);
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
 void emit_view(struct effects *effects);
-void emit_log(struct effects *effects, enum log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void emit_log(struct effects *effects, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* --- node.c --- */
 static inline bool node_is(const struct node *node, unsigned flags)
@@ -205,11 +207,11 @@ void node_become_primary(struct cluster *c, struct node *node);
 void node_become_replica(struct cluster *c, struct node *node, struct node *primary, struct effects *e);
 /* Closes the outbound link (or disowns the one being opened); the next tick connects again. */
 void node_disconnect(struct cluster *c, struct node *node, struct effects *e);
-bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint16_t port, uint16_t cport, uint16_t pport,
-                      struct effects *e);
+bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint16_t port, uint16_t cport,
+                      uint16_t pport, struct effects *e);
 /* NULL where there is no room, or such a handshake is under way (*exists). */
-struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, uint16_t cport, unsigned flags, int64_t now_ms,
-                             bool *exists);
+struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, uint16_t cport, unsigned flags,
+                             int64_t now_ms, bool *exists);
 struct link *link_find(const struct cluster *c, cluster_link id);
 struct link *link_add(struct cluster *c, cluster_link id, bool inbound);
 void link_remove(struct cluster *c, cluster_link id);
@@ -251,10 +253,12 @@ static inline size_t view_quorum(const struct cluster *c)
 
 /* --- gossip.c --- */
 /* A PING, PONG or MEET (message.h) to a link; `to` is the node at its end where that is known. */
-void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms, struct effects *e);
+void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms,
+                 struct effects *e);
 void gossip_broadcast_pong(struct cluster *c, int64_t now_ms, struct effects *e);
 struct message;
-void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms, struct effects *e);
+void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
+                    struct effects *e);
 /* A header with our own facts, for any type. */
 void header_begin(const struct cluster *c, unsigned type, struct buf *out);
 /* Takes the message; sets its length, counts it. */

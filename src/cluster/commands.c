@@ -113,8 +113,7 @@ void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, i
     error[0] = '\0';
     if (!check_slots(c, slots, count, true, error)) return;
     /* Those that were served all along do not become nobody's for a moment. */
-    for (size_t i = 0; c->solo && i < count; i++)
-        bitmap_set(c->kept, slots[i]);
+    for (size_t i = 0; c->solo && i < count; i++) bitmap_set(c->kept, slots[i]);
     view_end_solo(c, e);
     for (size_t i = 0; i < count; i++) {
         slot_bind(c, slots[i], c->myself, e);
@@ -189,11 +188,15 @@ static struct node *move_partner(const struct cluster *c, struct bytes id, clust
 {
     struct node *node = named(c, id);
 
-    if (node == NULL) refuse(error, "ERR I don't know about node %.*s", shown(id), id.data);
-    else if (!node_is_primary(node)) refuse(error, "ERR Target node is not a master");
+    if (node == NULL)
+        refuse(error, "ERR I don't know about node %.*s", shown(id), id.data);
+    else if (!node_is_primary(node))
+        refuse(error, "ERR Target node is not a master");
     /* A slot that moves to where it is would send its clients in a circle. */
-    else if (node == c->myself) refuse(error, "ERR Target node is myself");
-    else return node;
+    else if (node == c->myself)
+        refuse(error, "ERR Target node is myself");
+    else
+        return node;
     return NULL;
 }
 
@@ -245,8 +248,8 @@ void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, st
     cluster_settle(c, true, now_ms, e);
 }
 
-void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uint64_t keys, int64_t now_ms, struct effects *e,
-                          cluster_error error)
+void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uint64_t keys, int64_t now_ms,
+                          struct effects *e, cluster_error error)
 {
     struct node *node;
     bool imported;
@@ -262,7 +265,8 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
         return;
     }
     if (is_mine(c, slot) && node != c->myself && keys > 0) {
-        refuse(error, "ERR Can't assign hashslot %u to a different node while I still hold keys for this hash slot.", slot);
+        refuse(error, "ERR Can't assign hashslot %u to a different node while I still hold keys for this hash slot.",
+               slot);
         return;
     }
     view_end_solo(c, e);
@@ -272,7 +276,8 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
     if (node == c->myself && imported) {
         /* Ours by the operator's word: the new epoch makes it win everywhere, and all hear of it at once. */
         if (epoch_bump(c, e))
-            emit_log(e, LOG_NOTICE, "slot %u: imported, my epoch is %llu now", slot, (unsigned long long)c->myself->config_epoch);
+            emit_log(e, LOG_NOTICE, "slot %u: imported, my epoch is %llu now", slot,
+                     (unsigned long long)c->myself->config_epoch);
         cluster_settle(c, true, now_ms, e);
         gossip_broadcast_pong(c, now_ms, e);
         return;
@@ -315,8 +320,7 @@ void cluster_reset(struct cluster *c, bool hard, bool keys, int64_t now_ms, stru
     }
     memset(c->kept, 0, sizeof(c->kept));
     view_end_solo(c, e);
-    while (c->node_count > 1)
-        node_remove(c, c->nodes[c->node_count - 1], now_ms, e);
+    while (c->node_count > 1) node_remove(c, c->nodes[c->node_count - 1], now_ms, e);
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         slot_set_migrating(c, (uint16_t)slot, INDEX_NONE, e);
         slot_set_importing(c, (uint16_t)slot, INDEX_NONE, e);

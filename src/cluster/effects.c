@@ -22,8 +22,7 @@ static struct effect *add(struct effects *effects, enum effect_kind kind)
 
 void effects_clear(struct effects *effects)
 {
-    for (size_t i = 0; i < effects->count; i++)
-        alloc_free((void *)(uintptr_t)effects->items[i].data.data);
+    for (size_t i = 0; i < effects->count; i++) alloc_free((void *)(uintptr_t)effects->items[i].data.data);
     effects->count = 0;
 }
 

@@ -11,8 +11,8 @@ void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, s
 {
     if (current <= c->current_epoch) return;
     if (current - c->current_epoch > EPOCH_JUMP)
-        emit_log(e, LOG_WARNING, "epoch: %.40s raised it from %llu to %llu", sender->id, (unsigned long long)c->current_epoch,
-                 (unsigned long long)current);
+        emit_log(e, LOG_WARNING, "epoch: %.40s raised it from %llu to %llu", sender->id,
+                 (unsigned long long)c->current_epoch, (unsigned long long)current);
     c->current_epoch = current;
     cluster_save_later(c, SAVE_SOON);
 }

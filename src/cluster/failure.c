@@ -19,7 +19,8 @@ void failure_suspect(struct cluster *c, struct node *node, int64_t now_ms, struc
     node->flags |= FLAG_PFAIL;
     c->state_dirty = c->view_dirty = true;
     emit_log(e, LOG_VERBOSE, "node %.40s: suspected, silent for %lld ms", node->id,
-             (long long)(now_ms - (node->ping_sent_ms > node->data_received_ms ? node->ping_sent_ms : node->data_received_ms)));
+             (long long)(now_ms -
+                         (node->ping_sent_ms > node->data_received_ms ? node->ping_sent_ms : node->data_received_ms)));
     /* Reports may have come before my own suspicion did. */
     failure_evaluate(c, node, now_ms, e);
 }

@@ -14,14 +14,21 @@ void header_begin(const struct cluster *c, unsigned type, struct buf *out)
     const struct node *me = c->myself, *speaks_for = me->primary != NULL ? me->primary : me;
 
     message_header_write(out, &(struct message_header){
-        .type = (uint16_t)type,
-        .port = me->port, .cport = me->cport, .pport = me->pport,
-        .flags = (uint16_t)(me->flags & (FLAG_PRIMARY | FLAG_REPLICA | FLAG_MYSELF | FLAG_MIGRATE_TO | FLAG_NOFAILOVER)),
-        .state = c->ok ? 0 : 1,
-        .current_epoch = c->current_epoch, .config_epoch = speaks_for->config_epoch, .offset = me->offset,
-        .sender = me->id, .primary = me->primary != NULL ? me->primary->id : "", .ip = c->options.announce_ip,
-        .slots = speaks_for->slots,
-    });
+                                  .type = (uint16_t)type,
+                                  .port = me->port,
+                                  .cport = me->cport,
+                                  .pport = me->pport,
+                                  .flags = (uint16_t)(me->flags & (FLAG_PRIMARY | FLAG_REPLICA | FLAG_MYSELF |
+                                                                   FLAG_MIGRATE_TO | FLAG_NOFAILOVER)),
+                                  .state = c->ok ? 0 : 1,
+                                  .current_epoch = c->current_epoch,
+                                  .config_epoch = speaks_for->config_epoch,
+                                  .offset = me->offset,
+                                  .sender = me->id,
+                                  .primary = me->primary != NULL ? me->primary->id : "",
+                                  .ip = c->options.announce_ip,
+                                  .slots = speaks_for->slots,
+                              });
 }
 
 void message_send(struct cluster *c, cluster_link link, struct buf *message, struct effects *e)
@@ -48,8 +55,12 @@ void message_broadcast(struct cluster *c, struct buf *message, struct effects *e
 static void put(struct cluster *c, struct node *node, struct buf *out)
 {
     struct gossip entry = {
-        .ping_sent_s = (uint32_t)(node->ping_sent_ms / 1000), .pong_received_s = (uint32_t)(node->pong_received_ms / 1000),
-        .port = node->port, .cport = node->cport, .pport = node->pport, .flags = node->flags & FLAGS_GOSSIPED,
+        .ping_sent_s = (uint32_t)(node->ping_sent_ms / 1000),
+        .pong_received_s = (uint32_t)(node->pong_received_ms / 1000),
+        .port = node->port,
+        .cport = node->cport,
+        .pport = node->pport,
+        .flags = node->flags & FLAGS_GOSSIPED,
     };
 
     memcpy(entry.id, node->id, sizeof(entry.id));
@@ -61,8 +72,7 @@ static void put(struct cluster *c, struct node *node, struct buf *out)
 static void new_mark(struct cluster *c)
 {
     if (++c->gossip_mark != 0) return;
-    for (size_t i = 0; i < c->node_count; i++)
-        c->nodes[i]->gossip_mark = 0;
+    for (size_t i = 0; i < c->node_count; i++) c->nodes[i]->gossip_mark = 0;
     c->gossip_mark = 1;
 }
 
@@ -75,7 +85,8 @@ static uint16_t put_some(struct cluster *c, const struct node *to, struct buf *o
     if (wanted > fresh) wanted = fresh;
     for (size_t tries = wanted * 3; tries > 0 && count < wanted && fresh > 0; tries--) {
         struct node *node = c->nodes[random_below(&c->random, c->node_count)];
-        if (node == c->myself || node == to || node_is(node, FLAG_PFAIL) || node->gossip_mark == c->gossip_mark) continue;
+        if (node == c->myself || node == to || node_is(node, FLAG_PFAIL) || node->gossip_mark == c->gossip_mark)
+            continue;
         if (node_is(node, FLAG_HANDSHAKE | FLAG_NOADDR) || (node->outbound == 0 && node->slot_count == 0)) {
             fresh--;
             continue;
@@ -100,7 +111,8 @@ static uint16_t put_suspected(struct cluster *c, struct buf *out)
     return (uint16_t)count;
 }
 
-void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms, struct effects *e)
+void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms,
+                 struct effects *e)
 {
     struct buf out = { 0 };
     uint16_t entries, extensions = 0;
@@ -139,8 +151,8 @@ static bool has_address(const struct gossip *entry)
     return entry->ip[0] != '\0' && entry->cport != 0 && (entry->flags & FLAG_NOADDR) == 0;
 }
 
-static void about_known(struct cluster *c, struct node *sender, struct node *node, const struct gossip *entry, int64_t now_ms,
-                        struct effects *e)
+static void about_known(struct cluster *c, struct node *sender, struct node *node, const struct gossip *entry,
+                        int64_t now_ms, struct effects *e)
 {
     bool fails = (entry->flags & (FLAG_PFAIL | FLAG_FAIL)) != 0;
     int64_t pong_ms = (int64_t)entry->pong_received_s * 1000;
@@ -169,15 +181,18 @@ static void about_stranger(struct cluster *c, const struct node *sender, const s
     struct node *node;
 
     if (!has_address(entry) || blacklist_has(c, entry->id, now_ms)) return;
-    if (flags & FLAG_REPLICA) flags &= ~(unsigned)FLAG_PRIMARY;
-    else flags |= FLAG_PRIMARY;
+    if (flags & FLAG_REPLICA)
+        flags &= ~(unsigned)FLAG_PRIMARY;
+    else
+        flags |= FLAG_PRIMARY;
     node = node_add(c, entry->id, flags, now_ms);
     if (node == NULL) return;
     node_set_address(c, node, entry->ip, entry->port, entry->cport, entry->pport, e);
     emit_log(e, LOG_VERBOSE, "node %.40s: new, at %s:%u, says %.40s", node->id, node->ip, node->port, sender->id);
 }
 
-void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms, struct effects *e)
+void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
+                    struct effects *e)
 {
     for (size_t i = 0; i < message->count; i++) {
         struct gossip entry;
@@ -185,7 +200,9 @@ void gossip_receive(struct cluster *c, struct node *sender, const struct message
         if (!gossip_decode(message, i, &entry)) continue;
         node = node_find(c, entry.id);
         if (node == c->myself) continue;
-        if (node == NULL) about_stranger(c, sender, &entry, now_ms, e);
-        else if (!node_is(node, FLAG_HANDSHAKE)) about_known(c, sender, node, &entry, now_ms, e);
+        if (node == NULL)
+            about_stranger(c, sender, &entry, now_ms, e);
+        else if (!node_is(node, FLAG_HANDSHAKE))
+            about_known(c, sender, node, &entry, now_ms, e);
     }
 }

@@ -137,7 +137,8 @@ static bool extensions_span(const uint8_t *at, size_t left, uint16_t count, size
         uint32_t length;
         if (left - *span < EXTENSION_HEAD_BYTES) return false;
         length = get32(at + *span);
-        if (length < EXTENSION_HEAD_BYTES || length % 8 != 0 || length > UINT16_MAX || length > left - *span) return false;
+        if (length < EXTENSION_HEAD_BYTES || length % 8 != 0 || length > UINT16_MAX || length > left - *span)
+            return false;
         *span += length;
     }
     return true;
@@ -162,7 +163,8 @@ static enum message_verdict decode_gossip(struct message *out, const uint8_t *da
     bool has_extensions = (out->mflags & MESSAGE_EXT_DATA) != 0;
 
     if (len < entries) return MESSAGE_BAD_LENGTH;
-    if (has_extensions && !extensions_span(data + entries, len - entries, out->extensions, &span)) return MESSAGE_BAD_EXTENSION;
+    if (has_extensions && !extensions_span(data + entries, len - entries, out->extensions, &span))
+        return MESSAGE_BAD_EXTENSION;
     if (len != entries + span) return MESSAGE_BAD_LENGTH;
 
     /* A count without the bit was never checked by anybody: nothing of it is read. */
@@ -233,7 +235,8 @@ enum message_verdict message_decode(struct bytes packet, struct message *out)
     if (verdict != MESSAGE_OK) return verdict;
 
     if (!get_id(at + AT_SENDER, out->sender)) return MESSAGE_BAD_FIELD;
-    if (memcmp(at + AT_PRIMARY, nobody, NODE_ID_BYTES) != 0 && !get_id(at + AT_PRIMARY, out->primary)) return MESSAGE_BAD_FIELD;
+    if (memcmp(at + AT_PRIMARY, nobody, NODE_ID_BYTES) != 0 && !get_id(at + AT_PRIMARY, out->primary))
+        return MESSAGE_BAD_FIELD;
     if (!get_ip(at + AT_IP, out->ip)) return MESSAGE_BAD_FIELD;
     /* One such epoch, believed, would end all elections: nobody could ever say a higher one. */
     if (out->current_epoch > EPOCH_MAX || out->config_epoch > EPOCH_MAX) return MESSAGE_BAD_FIELD;

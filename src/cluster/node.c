@@ -15,8 +15,7 @@ static size_t bucket_of_id(const char *id)
 
 void id_random(struct cluster *c, char out[NODE_ID_BYTES + 1])
 {
-    for (unsigned i = 0; i < NODE_ID_BYTES; i++)
-        out[i] = "0123456789abcdef"[random_below(&c->random, 16)];
+    for (unsigned i = 0; i < NODE_ID_BYTES; i++) out[i] = "0123456789abcdef"[random_below(&c->random, 16)];
     out[NODE_ID_BYTES] = '\0';
 }
 
@@ -49,8 +48,7 @@ static void unchain(struct cluster *c, struct node *node)
 {
     struct node **at = &c->by_id[bucket_of_id(node->id)];
 
-    while (*at != node)
-        at = &(*at)->next_by_id;
+    while (*at != node) at = &(*at)->next_by_id;
     *at = node->next_by_id;
 }
 
@@ -137,8 +135,7 @@ void node_remove(struct cluster *c, struct node *node, int64_t now_ms, struct ef
         emit_close(e, node->inbound);
         link_remove(c, node->inbound);
     }
-    while (c->nodes[at] != node)
-        at++;
+    while (c->nodes[at] != node) at++;
     memmove(&c->nodes[at], &c->nodes[at + 1], (c->node_count - at - 1) * sizeof(struct node *));
     c->node_count--;
     unchain(c, node);
@@ -203,8 +200,8 @@ void node_disconnect(struct cluster *c, struct node *node, struct effects *e)
     link_remove(c, node->outbound);
 }
 
-bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint16_t port, uint16_t cport, uint16_t pport,
-                      struct effects *e)
+bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint16_t port, uint16_t cport,
+                      uint16_t pport, struct effects *e)
 {
     if (strcmp(node->ip, ip) == 0 && node->port == port && node->cport == cport && node->pport == pport) return false;
     memset(node->ip, 0, sizeof(node->ip));
@@ -219,8 +216,8 @@ bool node_set_address(struct cluster *c, struct node *node, const char *ip, uint
     return true;
 }
 
-struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, uint16_t cport, unsigned flags, int64_t now_ms,
-                             bool *exists)
+struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, uint16_t cport, unsigned flags,
+                             int64_t now_ms, bool *exists)
 {
     char id[NODE_ID_BYTES + 1];
     struct node *node;
@@ -308,8 +305,7 @@ void link_remove(struct cluster *c, cluster_link id)
     if (node != NULL && node->outbound == id) node->outbound = 0;
     if (node != NULL && node->inbound == id) node->inbound = 0;
     at = &c->links[bucket_of_link(c->link_buckets, id)];
-    while (*at != link)
-        at = &(*at)->next;
+    while (*at != link) at = &(*at)->next;
     *at = link->next;
     c->link_count--;
     if (link->inbound) c->inbound_count--;

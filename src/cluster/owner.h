@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum owner_state {
-    OWNER_HERE = 0,  /* 0, so that a keyspace without a cluster serves every slot */
+    OWNER_HERE = 0, /* 0, so that a keyspace without a cluster serves every slot */
     OWNER_ELSEWHERE,
     OWNER_NOBODY,
 };
@@ -33,11 +33,14 @@ struct owner {
 
 static inline uint64_t owner_pack(struct owner owner)
 {
-    return (uint64_t)owner.state | (uint64_t)owner.flags << 8 | (uint64_t)owner.node << 16 | (uint64_t)owner.other << 32 |
-           (uint64_t)owner.sequence << 48;
+    return (uint64_t)owner.state | (uint64_t)owner.flags << 8 | (uint64_t)owner.node << 16 |
+           (uint64_t)owner.other << 32 | (uint64_t)owner.sequence << 48;
 }
 static inline struct owner owner_unpack(uint64_t word)
 {
-    return (struct owner){ .state = (enum owner_state)(word & 0xff), .flags = (uint8_t)(word >> 8), .node = (uint16_t)(word >> 16),
-                           .other = (uint16_t)(word >> 32), .sequence = (uint16_t)(word >> 48) };
+    return (struct owner){ .state = (enum owner_state)(word & 0xff),
+                           .flags = (uint8_t)(word >> 8),
+                           .node = (uint16_t)(word >> 16),
+                           .other = (uint16_t)(word >> 32),
+                           .sequence = (uint16_t)(word >> 48) };
 }

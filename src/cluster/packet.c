@@ -9,17 +9,17 @@
 
 #include "cluster/message.h"
 
-
 struct packet {
     const struct message *message;
-    struct link *link;    /* looked up again after what may remove it */
+    struct link *link; /* looked up again after what may remove it */
     cluster_link link_id;
-    struct node *sender;  /* NULL: a stranger */
+    struct node *sender; /* NULL: a stranger */
     int64_t now_ms;
 };
 
-static const char *const type_names[MESSAGE_TYPES] = { "ping", "pong", "meet", "fail", "publish", "auth-req", "auth-ack", "update",
-                                                       "mfstart", "module", "publishshard" };
+static const char *const type_names[MESSAGE_TYPES] = { "ping",    "pong",     "meet",        "fail",
+                                                       "publish", "auth-req", "auth-ack",    "update",
+                                                       "mfstart", "module",   "publishshard" };
 
 static const char *type_name(uint16_t type)
 {
@@ -159,7 +159,8 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
     view_correct(c, sender, message->config_epoch, message->slots, e);
 }
 
-static void learn_names(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms, struct effects *e)
+static void learn_names(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
+                        struct effects *e)
 {
     char id[NODE_ID_BYTES + 1];
     uint64_t ttl_s;
@@ -224,7 +225,9 @@ static void update(struct cluster *c, const struct packet *packet, struct effect
     const struct message *message = packet->message;
     struct node *node = node_find(c, message->subject);
 
-    if (node == NULL || node == c->myself || node_is(node, FLAG_HANDSHAKE) || node->config_epoch >= message->subject_epoch) return;
+    if (node == NULL || node == c->myself || node_is(node, FLAG_HANDSHAKE) ||
+        node->config_epoch >= message->subject_epoch)
+        return;
     node_become_primary(c, node);
     node->config_epoch = message->subject_epoch;
     cluster_save_later(c, SAVE_SOON);
@@ -272,7 +275,8 @@ static bool refuse(struct cluster *c, enum message_verdict verdict, uint16_t typ
         emit_log(e, LOG_VERBOSE, "packet: %s of %zu bytes, which is not its length, dropped", type_name(type), len);
         return true;
     case MESSAGE_BAD_FIELD:
-        emit_log(e, LOG_VERBOSE, "packet: %s of %zu bytes with an impossible id, text or epoch dropped", type_name(type), len);
+        emit_log(e, LOG_VERBOSE, "packet: %s of %zu bytes with an impossible id, text or epoch dropped",
+                 type_name(type), len);
         return true;
     }
     return true;
@@ -291,7 +295,8 @@ static bool find_sender(struct cluster *c, struct packet *packet, struct effects
     }
     if (packet->link->inbound && node != NULL && node != named) {
         /* One connection speaks for one node. Who changes its id comes again on a new one. */
-        emit_log(e, LOG_VERBOSE, "link of node %.40s: closed, a packet on it is from %.40s", node->id, packet->message->sender);
+        emit_log(e, LOG_VERBOSE, "link of node %.40s: closed, a packet on it is from %.40s", node->id,
+                 packet->message->sender);
         emit_close(e, packet->link_id);
         link_remove(c, packet->link_id);
         return false;

@@ -15,19 +15,19 @@ enum redirect {
     REDIRECT_DOWN,          /* CLUSTERDOWN The cluster is down */
     REDIRECT_DOWN_READONLY, /* CLUSTERDOWN The cluster is down and only accepts read commands */
     REDIRECT_TRYAGAIN,
-    REDIRECT_ASK,           /* to owner.other */
-    REDIRECT_MOVED,         /* to owner.node */
+    REDIRECT_ASK,   /* to owner.other */
+    REDIRECT_MOVED, /* to owner.node */
 };
 
 struct redirect_facts {
     struct owner owner;
     bool cluster_ok;
-    bool reads_when_down;  /* cluster-allow-reads-when-down */
-    bool writes;           /* the command (or one queued in the transaction) writes */
-    bool asking;           /* the client said ASKING, or the command implies it */
-    bool migrates;         /* the command is MIGRATE */
-    bool several_keys;     /* more than one distinct key */
-    size_t keys_present;   /* counted only where the slot is migrating or importing */
+    bool reads_when_down; /* cluster-allow-reads-when-down */
+    bool writes;          /* the command (or one queued in the transaction) writes */
+    bool asking;          /* the client said ASKING, or the command implies it */
+    bool migrates;        /* the command is MIGRATE */
+    bool several_keys;    /* more than one distinct key */
+    size_t keys_present;  /* counted only where the slot is migrating or importing */
     size_t keys_missing;
 };
 

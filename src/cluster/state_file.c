@@ -29,8 +29,7 @@ static uint64_t checksum(struct bytes bytes)
 
     for (size_t i = 0; i < bytes.len; i++) {
         crc ^= (uint8_t)bytes.data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = (crc & 1) ? crc >> 1 ^ 0xc96c5795d7870f42u : crc >> 1;
+        for (int bit = 0; bit < 8; bit++) crc = (crc & 1) ? crc >> 1 ^ 0xc96c5795d7870f42u : crc >> 1;
     }
     return ~crc;
 }
@@ -47,7 +46,8 @@ void cluster_save(const struct cluster *c, struct buf *out)
     }
     buf_printf(out, "vars currentEpoch %llu lastVoteEpoch %llu%s\n", (unsigned long long)c->current_epoch,
                (unsigned long long)c->last_vote_epoch, c->solo ? " solo 1" : "");
-    buf_printf(out, "checksum %016llx\n", (unsigned long long)checksum((struct bytes){ out->data + start, out->len - start }));
+    buf_printf(out, "checksum %016llx\n",
+               (unsigned long long)checksum((struct bytes){ out->data + start, out->len - start }));
 }
 
 /* --- Reading --- */
@@ -119,7 +119,8 @@ static bool read_names(struct reader *reader, struct node *node, struct bytes na
         for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
             if (bytes_equal(name, bytes_of(known[i]))) is_known = true;
         if (!is_known) return refuse(reader, "unknown field in an address");
-        if (bytes_equal(name, BYTES("shard-id")) && !read_id(value, node->shard_id)) return refuse(reader, "not a shard id");
+        if (bytes_equal(name, BYTES("shard-id")) && !read_id(value, node->shard_id))
+            return refuse(reader, "not a shard id");
     }
     return true;
 }
@@ -130,13 +131,13 @@ static bool read_address(struct reader *reader, struct node *node, struct bytes 
     struct bytes names = field, address = cut(&names, ','), port, ip = address;
     uint64_t number;
 
-    while (ip.len > 0 && ip.data[ip.len - 1] != ':')
-        ip.len--;
+    while (ip.len > 0 && ip.data[ip.len - 1] != ':') ip.len--;
     if (ip.len == 0) return refuse(reader, "not an address");
     address.data += ip.len;
     address.len -= ip.len;
     ip.len--;
-    if (!copy_text(ip, node->ip, sizeof(node->ip)) || !text_is_address(node->ip)) return refuse(reader, "not an address");
+    if (!copy_text(ip, node->ip, sizeof(node->ip)) || !text_is_address(node->ip))
+        return refuse(reader, "not an address");
     port = cut(&address, '@');
     if (!read_number(port, UINT16_MAX, &number)) return refuse(reader, "not a port");
     node->port = (uint16_t)number;
@@ -156,8 +157,14 @@ static bool read_flags(struct reader *reader, struct bytes field, unsigned *flag
         const char *name;
         unsigned flag;
     } words[] = {
-        { "noflags", 0 }, { "myself", FLAG_MYSELF }, { "master", FLAG_PRIMARY }, { "slave", FLAG_REPLICA },
-        { "fail?", FLAG_PFAIL }, { "fail", FLAG_FAIL }, { "handshake", FLAG_HANDSHAKE }, { "noaddr", FLAG_NOADDR },
+        { "noflags", 0 },
+        { "myself", FLAG_MYSELF },
+        { "master", FLAG_PRIMARY },
+        { "slave", FLAG_REPLICA },
+        { "fail?", FLAG_PFAIL },
+        { "fail", FLAG_FAIL },
+        { "handshake", FLAG_HANDSHAKE },
+        { "noaddr", FLAG_NOADDR },
         { "nofailover", FLAG_NOFAILOVER },
     };
 
@@ -165,13 +172,13 @@ static bool read_flags(struct reader *reader, struct bytes field, unsigned *flag
     do {
         struct bytes word = cut(&field, ',');
         size_t i = 0;
-        while (i < sizeof(words) / sizeof(words[0]) && !bytes_equal(word, bytes_of(words[i].name)))
-            i++;
+        while (i < sizeof(words) / sizeof(words[0]) && !bytes_equal(word, bytes_of(words[i].name))) i++;
         if (i == sizeof(words) / sizeof(words[0])) return refuse(reader, "unknown flag");
         *flags |= words[i].flag;
     } while (field.len > 0);
     if (*flags & FLAG_HANDSHAKE) return refuse(reader, "a node in handshake");
-    if (((*flags & FLAG_PRIMARY) != 0) == ((*flags & FLAG_REPLICA) != 0)) return refuse(reader, "a node is either master or slave");
+    if (((*flags & FLAG_PRIMARY) != 0) == ((*flags & FLAG_REPLICA) != 0))
+        return refuse(reader, "a node is either master or slave");
     return true;
 }
 
@@ -203,7 +210,8 @@ static bool read_node(struct reader *reader, struct bytes line)
     if (!read_number(fields[6], EPOCH_MAX, &epoch)) return refuse(reader, "not an epoch");
     if (!bytes_equal(fields[7], BYTES("connected")) && !bytes_equal(fields[7], BYTES("disconnected")))
         return refuse(reader, "neither connected nor disconnected");
-    if ((flags & FLAG_MYSELF) && (flags & FLAG_REPLICA)) return refuse(reader, "this node is a replica there, which it cannot be yet");
+    if ((flags & FLAG_MYSELF) && (flags & FLAG_REPLICA))
+        return refuse(reader, "this node is a replica there, which it cannot be yet");
     if ((flags & FLAG_MYSELF) && c->myself != NULL) return refuse(reader, "a second node is myself");
     if ((flags & FLAG_PRIMARY) && !bytes_equal(fields[3], BYTES("-"))) return refuse(reader, "a master with a master");
 
@@ -241,8 +249,10 @@ static bool read_open_slot(struct reader *reader, const struct node *node, struc
     if (!read_number(number, SLOT_COUNT - 1, &slot)) return refuse(reader, "not a slot");
     other = find(reader, id);
     if (other == NULL) return false;
-    if (leaves) c->migrating[slot] = other->index;
-    else c->importing[slot] = other->index;
+    if (leaves)
+        c->migrating[slot] = other->index;
+    else
+        c->importing[slot] = other->index;
     return true;
 }
 
@@ -298,10 +308,14 @@ static bool read_vars(struct reader *reader, struct bytes line)
         struct bytes name = cut(&line, ' '), value = cut(&line, ' ');
         uint64_t number;
         if (!read_number(value, EPOCH_MAX, &number)) return refuse(reader, "a var without a number");
-        if (bytes_equal(name, BYTES("currentEpoch"))) c->current_epoch = number;
-        else if (bytes_equal(name, BYTES("lastVoteEpoch"))) c->last_vote_epoch = number;
-        else if (bytes_equal(name, BYTES("solo")) && reader->own_format && number == 1) c->solo = true;
-        else if (reader->own_format) return refuse(reader, "an unknown var");
+        if (bytes_equal(name, BYTES("currentEpoch")))
+            c->current_epoch = number;
+        else if (bytes_equal(name, BYTES("lastVoteEpoch")))
+            c->last_vote_epoch = number;
+        else if (bytes_equal(name, BYTES("solo")) && reader->own_format && number == 1)
+            c->solo = true;
+        else if (reader->own_format)
+            return refuse(reader, "an unknown var");
     }
     return true;
 }
@@ -370,8 +384,7 @@ static void put_myself_first(struct cluster *c)
 {
     size_t at = 0;
 
-    while (c->nodes[at] != c->myself)
-        at++;
+    while (c->nodes[at] != c->myself) at++;
     memmove(&c->nodes[1], &c->nodes[0], at * sizeof(struct node *));
     c->nodes[0] = c->myself;
 }

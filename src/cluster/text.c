@@ -7,8 +7,10 @@ static const struct {
     unsigned flag;
     const char *name;
 } flag_names[] = {
-    { FLAG_MYSELF, "myself" }, { FLAG_PRIMARY, "master" }, { FLAG_REPLICA, "slave" }, { FLAG_PFAIL, "fail?" },
-    { FLAG_FAIL, "fail" }, { FLAG_HANDSHAKE, "handshake" }, { FLAG_NOADDR, "noaddr" }, { FLAG_NOFAILOVER, "nofailover" },
+    { FLAG_MYSELF, "myself" }, { FLAG_PRIMARY, "master" },
+    { FLAG_REPLICA, "slave" }, { FLAG_PFAIL, "fail?" },
+    { FLAG_FAIL, "fail" },     { FLAG_HANDSHAKE, "handshake" },
+    { FLAG_NOADDR, "noaddr" }, { FLAG_NOFAILOVER, "nofailover" },
 };
 
 static void put_flags(const struct node *node, struct buf *out)
@@ -27,8 +29,10 @@ static void put_flags(const struct node *node, struct buf *out)
 static void put_address(const struct node *node, bool for_file, struct buf *out)
 {
     buf_printf(out, "%s:%u@%u", node->ip, node->port, node->cport);
-    if (for_file && node->shard_id[0]) buf_printf(out, ",%s,shard-id=%s", node->hostname, node->shard_id);
-    else if (node->hostname[0]) buf_printf(out, ",%s", node->hostname);
+    if (for_file && node->shard_id[0])
+        buf_printf(out, ",%s,shard-id=%s", node->hostname, node->shard_id);
+    else if (node->hostname[0])
+        buf_printf(out, ",%s", node->hostname);
 }
 
 static void put_slots(const struct node *node, struct buf *out)
@@ -42,10 +46,11 @@ static void put_slots(const struct node *node, struct buf *out)
             continue;
         }
         if (!bitmap_has(slots, slot)) continue;
-        while (slot + 1 < SLOT_COUNT && bitmap_has(slots, slot + 1))
-            slot++;
-        if (slot == first) buf_printf(out, " %u", first);
-        else buf_printf(out, " %u-%u", first, slot);
+        while (slot + 1 < SLOT_COUNT && bitmap_has(slots, slot + 1)) slot++;
+        if (slot == first)
+            buf_printf(out, " %u", first);
+        else
+            buf_printf(out, " %u-%u", first, slot);
     }
 }
 
@@ -53,8 +58,10 @@ static void put_open_slots(const struct cluster *c, struct buf *out)
 {
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         const struct node *to = node_at_index(c, c->migrating[slot]), *from = node_at_index(c, c->importing[slot]);
-        if (to != NULL) buf_printf(out, " [%u->-%.40s]", slot, to->id);
-        else if (from != NULL) buf_printf(out, " [%u-<-%.40s]", slot, from->id);
+        if (to != NULL)
+            buf_printf(out, " [%u->-%.40s]", slot, to->id);
+        else if (from != NULL)
+            buf_printf(out, " [%u-<-%.40s]", slot, from->id);
     }
 }
 
@@ -105,14 +112,16 @@ void cluster_nodes_text_served(const struct cluster *c, struct buf *out)
 
 static void put_counts(const char *direction, const uint64_t *counts, struct buf *out)
 {
-    static const char *const names[MESSAGE_TYPES] = { "ping", "pong", "meet", "fail", "publish", "auth-req", "auth-ack", "update",
-                                                      "mfstart", "module", "publishshard" };
+    static const char *const names[MESSAGE_TYPES] = { "ping",    "pong",     "meet",        "fail",
+                                                      "publish", "auth-req", "auth-ack",    "update",
+                                                      "mfstart", "module",   "publishshard" };
     uint64_t total = 0;
 
     for (unsigned type = 0; type < MESSAGE_TYPES; type++) {
         total += counts[type];
         if (counts[type] > 0)
-            buf_printf(out, "cluster_stats_messages_%s_%s:%llu\r\n", names[type], direction, (unsigned long long)counts[type]);
+            buf_printf(out, "cluster_stats_messages_%s_%s:%llu\r\n", names[type], direction,
+                       (unsigned long long)counts[type]);
     }
     buf_printf(out, "cluster_stats_messages_%s:%llu\r\n", direction, (unsigned long long)total);
 }
@@ -122,10 +131,13 @@ void cluster_info_text(const struct cluster *c, struct buf *out)
     uint32_t assigned = c->solo ? SLOT_COUNT : c->assigned_count, suspected = 0, failed = 0;
 
     for (size_t i = 0; i < c->node_count; i++) {
-        if (node_is(c->nodes[i], FLAG_FAIL)) failed += c->nodes[i]->slot_count;
-        else if (node_is(c->nodes[i], FLAG_PFAIL)) suspected += c->nodes[i]->slot_count;
+        if (node_is(c->nodes[i], FLAG_FAIL))
+            failed += c->nodes[i]->slot_count;
+        else if (node_is(c->nodes[i], FLAG_PFAIL))
+            suspected += c->nodes[i]->slot_count;
     }
-    buf_printf(out, "cluster_state:%s\r\ncluster_slots_assigned:%u\r\ncluster_slots_ok:%u\r\ncluster_slots_pfail:%u\r\n"
+    buf_printf(out,
+               "cluster_state:%s\r\ncluster_slots_assigned:%u\r\ncluster_slots_ok:%u\r\ncluster_slots_pfail:%u\r\n"
                "cluster_slots_fail:%u\r\ncluster_known_nodes:%zu\r\ncluster_size:%zu\r\ncluster_current_epoch:%llu\r\n"
                "cluster_my_epoch:%llu\r\n",
                c->ok ? "ok" : "fail", assigned, assigned - suspected - failed, suspected, failed, c->node_count,
@@ -166,11 +178,19 @@ static bool info_of(const struct cluster *c, const struct node *node, struct clu
 {
     if (node == NULL) return false;
     *out = (struct cluster_node_info){
-        .index = node->index, .port = node->port, .cport = node->cport, .flags = node->flags,
-        .ping_sent_ms = node->ping_sent_ms, .pong_received_ms = node->pong_received_ms, .config_epoch = shown_epoch(node),
-        .offset = node->offset, .connected = node == c->myself || node->outbound != 0,
+        .index = node->index,
+        .port = node->port,
+        .cport = node->cport,
+        .flags = node->flags,
+        .ping_sent_ms = node->ping_sent_ms,
+        .pong_received_ms = node->pong_received_ms,
+        .config_epoch = shown_epoch(node),
+        .offset = node->offset,
+        .connected = node == c->myself || node->outbound != 0,
         .slot_count = c->solo && node == c->myself ? SLOT_COUNT : node->slot_count,
-        .outbound = node->outbound, .inbound = node->inbound, .failure_reports = node->report_count,
+        .outbound = node->outbound,
+        .inbound = node->inbound,
+        .failure_reports = node->report_count,
     };
     memcpy(out->id, node->id, sizeof(out->id));
     memcpy(out->ip, node->ip, sizeof(out->ip));

@@ -131,10 +131,11 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         emit_drop_keys(e, slot);
     }
     if (lost == 0) return;
-    emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu", (unsigned)lost,
-             claimer->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
+    emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu",
+             (unsigned)lost, claimer->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
     /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
-    if (c->myself->slot_count == 0) emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+    if (c->myself->slot_count == 0)
+        emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
 }
 
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
@@ -172,10 +173,13 @@ void view_end_solo(struct cluster *c, struct effects *e)
     c->state_dirty = c->view_dirty = true;
     cluster_save_later(c, SAVE_SOON);
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
-        if (bitmap_has(c->kept, slot)) slot_bind(c, (uint16_t)slot, c->myself, e);
-        else tell(c, (uint16_t)slot, e);
+        if (bitmap_has(c->kept, slot))
+            slot_bind(c, (uint16_t)slot, c->myself, e);
+        else
+            tell(c, (uint16_t)slot, e);
     }
-    emit_log(e, LOG_NOTICE, "cluster: this node is not alone any more; it serves the %u slots it holds keys of or was given",
+    emit_log(e, LOG_NOTICE,
+             "cluster: this node is not alone any more; it serves the %u slots it holds keys of or was given",
              (unsigned)c->myself->slot_count);
 }
 

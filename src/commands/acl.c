@@ -27,7 +27,8 @@ static void acl_cat(struct call *call)
     }
     category = acl_category_by_name(call_arg(call, 2));
     if (category == 0) {
-        reply_errorf(call->reply, "ERR Unknown category '%.*s'", (int)(call_arg(call, 2).len & INT_MAX), call_arg(call, 2).data);
+        reply_errorf(call->reply, "ERR Unknown category '%.*s'", (int)(call_arg(call, 2).len & INT_MAX),
+                     call_arg(call, 2).data);
         return;
     }
     for (size_t i = 0; i < command_number_max(commands); i++) {
@@ -95,8 +96,9 @@ static const struct command command_acl_help = {
 static void acl_list(struct call *call)
 {
     reply_array(call->reply, 1);
-    reply_bulk_text(call->reply, config_int(call->node->config, requires_password) ? "user default on ~* &* +@all"
-                                                                                    : "user default on nopass ~* &* +@all");
+    reply_bulk_text(call->reply, config_int(call->node->config, requires_password)
+                                     ? "user default on ~* &* +@all"
+                                     : "user default on nopass ~* &* +@all");
 }
 
 static const struct command command_acl_list = {

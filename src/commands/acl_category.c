@@ -1,14 +1,55 @@
 /* The categories in the order Redis lists them; ours come last. */
 #include "commands/acl.h"
 
-enum { KEYSPACE, READ, WRITE, SET, SORTEDSET, LIST, HASH, STRING, BITMAP, HYPERLOGLOG, GEO, STREAM, PUBSUB, ADMIN, FAST, SLOW, BLOCKING,
-       DANGEROUS, CONNECTION, TRANSACTION, SCRIPTING, CACHE, CATEGORY_COUNT };
+enum {
+    KEYSPACE,
+    READ,
+    WRITE,
+    SET,
+    SORTEDSET,
+    LIST,
+    HASH,
+    STRING,
+    BITMAP,
+    HYPERLOGLOG,
+    GEO,
+    STREAM,
+    PUBSUB,
+    ADMIN,
+    FAST,
+    SLOW,
+    BLOCKING,
+    DANGEROUS,
+    CONNECTION,
+    TRANSACTION,
+    SCRIPTING,
+    CACHE,
+    CATEGORY_COUNT
+};
 
 static const char *const names[CATEGORY_COUNT] = {
-    [KEYSPACE] = "keyspace", [READ] = "read", [WRITE] = "write", [SET] = "set", [SORTEDSET] = "sortedset", [LIST] = "list",
-    [HASH] = "hash", [STRING] = "string", [BITMAP] = "bitmap", [HYPERLOGLOG] = "hyperloglog", [GEO] = "geo", [STREAM] = "stream",
-    [PUBSUB] = "pubsub", [ADMIN] = "admin", [FAST] = "fast", [SLOW] = "slow", [BLOCKING] = "blocking", [DANGEROUS] = "dangerous",
-    [CONNECTION] = "connection", [TRANSACTION] = "transaction", [SCRIPTING] = "scripting", [CACHE] = "cache",
+    [KEYSPACE] = "keyspace",
+    [READ] = "read",
+    [WRITE] = "write",
+    [SET] = "set",
+    [SORTEDSET] = "sortedset",
+    [LIST] = "list",
+    [HASH] = "hash",
+    [STRING] = "string",
+    [BITMAP] = "bitmap",
+    [HYPERLOGLOG] = "hyperloglog",
+    [GEO] = "geo",
+    [STREAM] = "stream",
+    [PUBSUB] = "pubsub",
+    [ADMIN] = "admin",
+    [FAST] = "fast",
+    [SLOW] = "slow",
+    [BLOCKING] = "blocking",
+    [DANGEROUS] = "dangerous",
+    [CONNECTION] = "connection",
+    [TRANSACTION] = "transaction",
+    [SCRIPTING] = "scripting",
+    [CACHE] = "cache",
 };
 
 #define BIT(category) ((uint64_t)1 << (category))
@@ -17,8 +58,10 @@ static const struct {
     uint32_t acl;
     int category;
 } added[] = {
-    { ACL_KEYSPACE, KEYSPACE },     { ACL_STRING, STRING },       { ACL_CONNECTION, CONNECTION }, { ACL_TRANSACTION, TRANSACTION },
-    { ACL_DANGEROUS, DANGEROUS },   { ACL_CACHE, CACHE },         { ACL_SCRIPTING, SCRIPTING },   { ACL_READ, READ },
+    { ACL_KEYSPACE, KEYSPACE },     { ACL_STRING, STRING },
+    { ACL_CONNECTION, CONNECTION }, { ACL_TRANSACTION, TRANSACTION },
+    { ACL_DANGEROUS, DANGEROUS },   { ACL_CACHE, CACHE },
+    { ACL_SCRIPTING, SCRIPTING },   { ACL_READ, READ },
     { ACL_WRITE, WRITE },           { ACL_ADMIN, ADMIN },
 };
 

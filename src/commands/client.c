@@ -49,7 +49,8 @@ static void switch_flag(struct call *call, uint32_t flag)
 /* No connection tracks keys, so there is nothing to tell about any. */
 static void client_caching(struct call *call)
 {
-    reply_error(call->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled");
+    reply_error(call->reply, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or "
+                             "OPTOUT mode enabled");
 }
 
 static const struct command_arg client_caching_mode_args[] = {
@@ -219,7 +220,12 @@ static const struct command_arg client_kill_filter_new_format_normal_master_slav
 };
 static const struct command_arg client_kill_filter_new_format_args[] = {
     { .name = "client-id", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "ID", .since = "2.8.12" },
-    { .name = "normal_master_slave_pubsub", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .token = "TYPE", .since = "2.8.12", .args = client_kill_filter_new_format_normal_master_slave_pubsub_args },
+    { .name = "normal_master_slave_pubsub",
+      .type = ARG_ONEOF,
+      .flags = ARG_OPTIONAL,
+      .token = "TYPE",
+      .since = "2.8.12",
+      .args = client_kill_filter_new_format_normal_master_slave_pubsub_args },
     { .name = "username", .type = ARG_STRING, .flags = ARG_OPTIONAL, .token = "USER" },
     { .name = "ip:port", .type = ARG_STRING, .flags = ARG_OPTIONAL, .token = "ADDR" },
     { .name = "ip:port", .type = ARG_STRING, .flags = ARG_OPTIONAL, .token = "LADDR", .since = "6.2.0" },
@@ -261,8 +267,18 @@ static const struct command_arg client_list_id_args[] = {
     { .name = NULL },
 };
 static const struct command_arg client_list_args[] = {
-    { .name = "normal_master_replica_pubsub", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .token = "TYPE", .since = "5.0.0", .args = client_list_normal_master_replica_pubsub_args },
-    { .name = "id", .type = ARG_BLOCK, .flags = ARG_OPTIONAL, .token = "ID", .since = "6.2.0", .args = client_list_id_args },
+    { .name = "normal_master_replica_pubsub",
+      .type = ARG_ONEOF,
+      .flags = ARG_OPTIONAL,
+      .token = "TYPE",
+      .since = "5.0.0",
+      .args = client_list_normal_master_replica_pubsub_args },
+    { .name = "id",
+      .type = ARG_BLOCK,
+      .flags = ARG_OPTIONAL,
+      .token = "ID",
+      .since = "6.2.0",
+      .args = client_list_id_args },
     { .name = NULL },
 };
 static const char *const client_list_tips[] = { "nondeterministic_output", NULL };
@@ -454,7 +470,8 @@ static void client_setinfo(struct call *call)
         return;
     }
     if (!text_is_printable(call_arg(call, 3))) {
-        reply_errorf(call->reply, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)attribute.len, attribute.data);
+        reply_errorf(call->reply, "ERR %.*s cannot contain spaces, newlines or special characters.", (int)attribute.len,
+                     attribute.data);
         return;
     }
     client_set_text(client, is_name ? &client->lib_name : &client->lib_version, call_arg(call, 3));
@@ -529,7 +546,10 @@ static const struct command_arg client_tracking_status_args[] = {
 static const struct command_arg client_tracking_args[] = {
     { .name = "status", .type = ARG_ONEOF, .args = client_tracking_status_args },
     { .name = "client-id", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "REDIRECT" },
-    { .name = "prefix", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE | ARG_MULTIPLE_TOKEN, .token = "PREFIX" },
+    { .name = "prefix",
+      .type = ARG_STRING,
+      .flags = ARG_OPTIONAL | ARG_MULTIPLE | ARG_MULTIPLE_TOKEN,
+      .token = "PREFIX" },
     { .name = "bcast", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "BCAST" },
     { .name = "optin", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "OPTIN" },
     { .name = "optout", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "OPTOUT" },
@@ -633,11 +653,25 @@ static const struct command command_client_unpause = {
 };
 
 static const struct command *const client_subcommands[] = {
-    &command_client_caching, &command_client_getname, &command_client_getredir, &command_client_help,
-    &command_client_id, &command_client_info, &command_client_kill, &command_client_list, &command_client_no_evict,
-    &command_client_no_touch, &command_client_pause, &command_client_reply, &command_client_setinfo,
-    &command_client_setname, &command_client_tracking, &command_client_trackinginfo, &command_client_unblock,
-    &command_client_unpause, NULL,
+    &command_client_caching,
+    &command_client_getname,
+    &command_client_getredir,
+    &command_client_help,
+    &command_client_id,
+    &command_client_info,
+    &command_client_kill,
+    &command_client_list,
+    &command_client_no_evict,
+    &command_client_no_touch,
+    &command_client_pause,
+    &command_client_reply,
+    &command_client_setinfo,
+    &command_client_setname,
+    &command_client_tracking,
+    &command_client_trackinginfo,
+    &command_client_unblock,
+    &command_client_unpause,
+    NULL,
 };
 const struct command command_client = {
     .name = "client",

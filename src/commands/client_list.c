@@ -49,16 +49,21 @@ static void append_client(struct buf *out, struct client *client, int64_t now_ms
     uint32_t multi_bytes = LOADED(client->multi_bytes);
     int multi = flags & CLIENT_MULTI ? (int)LOADED(client->multi_count) : -1;
 
-    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)client->id, client->peer,
-               client->local, LOADED(client->fd), client->name != NULL ? client->name : "",
-               (long long)((now_ms - client->created_ms) / 1000), (long long)((now_ms - LOADED(client->last_active_ms)) / 1000));
+    buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)client->id,
+               client->peer, client->local, LOADED(client->fd), client->name != NULL ? client->name : "",
+               (long long)((now_ms - client->created_ms) / 1000),
+               (long long)((now_ms - LOADED(client->last_active_ms)) / 1000));
     append_flags(out, flags, LOADED(client->kill));
-    buf_printf(out, " db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=0 oll=%d omem=%u "
-                    "tot-mem=%zu events=%s cmd=",
-               multi, query, multi_bytes, output > 0, output, sizeof(*client) + query + output + multi_bytes, output > 0 ? "rw" : "r");
+    buf_printf(out,
+               " db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=0 "
+               "oll=%d omem=%u "
+               "tot-mem=%zu events=%s cmd=",
+               multi, query, multi_bytes, output > 0, output, sizeof(*client) + query + output + multi_bytes,
+               output > 0 ? "rw" : "r");
     append_command_name(out, LOADED(client->last_command));
     buf_printf(out, " user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n", LOADED(client->resp),
-               client->lib_name != NULL ? client->lib_name : "", client->lib_version != NULL ? client->lib_version : "");
+               client->lib_name != NULL ? client->lib_name : "",
+               client->lib_version != NULL ? client->lib_version : "");
 }
 
 struct line {
@@ -146,7 +151,9 @@ static void append_ids(struct call *call, const struct listing *listing, struct 
 
         if (!bytes_to_i64(call_arg(call, arg), &id) || id < 0) continue;
         wanted.id = (uint64_t)id;
-        found = listing->count == 0 ? NULL : bsearch(&wanted, listing->lines, listing->count, sizeof(*listing->lines), compare_lines);
+        found = listing->count == 0
+                    ? NULL
+                    : bsearch(&wanted, listing->lines, listing->count, sizeof(*listing->lines), compare_lines);
         if (found != NULL) listing_append(listing, found, out);
     }
 }

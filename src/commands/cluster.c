@@ -182,8 +182,7 @@ static void getkeysinslot(struct call *call)
     gathered.max = (uint64_t)max < keys ? (size_t)max : (size_t)keys;
     gathered.keys = alloc((gathered.max + 1) * sizeof *gathered.keys);
     if (gathered.max > 0) {
-        do
-            cursor = slot_scan(slot, cursor, gather, &gathered);
+        do cursor = slot_scan(slot, cursor, gather, &gathered);
         while (cursor != 0 && gathered.count < gathered.max);
     }
     reply_array(call->reply, gathered.count);
@@ -281,18 +280,19 @@ static void forbid_replica_reads(struct call *call)
 
 static const char *const varies[] = { "nondeterministic_output", NULL };
 
-static const struct command_arg args_slots[] = { { .name = "slot", .type = ARG_INTEGER, .flags = ARG_MULTIPLE }, { .name = NULL } };
-static const struct command_arg range_args[] = {
-    { .name = "start-slot", .type = ARG_INTEGER }, { .name = "end-slot", .type = ARG_INTEGER }, { .name = NULL }
-};
+static const struct command_arg args_slots[] = { { .name = "slot", .type = ARG_INTEGER, .flags = ARG_MULTIPLE },
+                                                 { .name = NULL } };
+static const struct command_arg range_args[] = { { .name = "start-slot", .type = ARG_INTEGER },
+                                                 { .name = "end-slot", .type = ARG_INTEGER },
+                                                 { .name = NULL } };
 static const struct command_arg args_ranges[] = {
     { .name = "start-slot_end-slot", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = range_args }, { .name = NULL }
 };
 static const struct command_arg args_node[] = { { .name = "node-id", .type = ARG_STRING }, { .name = NULL } };
 static const struct command_arg args_slot[] = { { .name = "slot", .type = ARG_INTEGER }, { .name = NULL } };
-static const struct command_arg args_slot_count[] = {
-    { .name = "slot", .type = ARG_INTEGER }, { .name = "count", .type = ARG_INTEGER }, { .name = NULL }
-};
+static const struct command_arg args_slot_count[] = { { .name = "slot", .type = ARG_INTEGER },
+                                                      { .name = "count", .type = ARG_INTEGER },
+                                                      { .name = NULL } };
 static const struct command_arg args_key[] = { { .name = "key", .type = ARG_STRING }, { .name = NULL } };
 static const struct command_arg args_epoch[] = { { .name = "config-epoch", .type = ARG_INTEGER }, { .name = NULL } };
 static const struct command_arg args_meet[] = {
@@ -302,14 +302,16 @@ static const struct command_arg args_meet[] = {
     { .name = NULL },
 };
 static const struct command_arg failover_options[] = {
-    { .name = "force", .type = ARG_PURE_TOKEN, .token = "FORCE" }, { .name = "takeover", .type = ARG_PURE_TOKEN, .token = "TAKEOVER" },
+    { .name = "force", .type = ARG_PURE_TOKEN, .token = "FORCE" },
+    { .name = "takeover", .type = ARG_PURE_TOKEN, .token = "TAKEOVER" },
     { .name = NULL },
 };
 static const struct command_arg args_failover[] = {
     { .name = "options", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .args = failover_options }, { .name = NULL }
 };
 static const struct command_arg reset_options[] = {
-    { .name = "hard", .type = ARG_PURE_TOKEN, .token = "HARD" }, { .name = "soft", .type = ARG_PURE_TOKEN, .token = "SOFT" },
+    { .name = "hard", .type = ARG_PURE_TOKEN, .token = "HARD" },
+    { .name = "soft", .type = ARG_PURE_TOKEN, .token = "SOFT" },
     { .name = NULL },
 };
 static const struct command_arg args_reset[] = {
@@ -322,94 +324,152 @@ static const struct command_arg setslot_forms[] = {
     { .name = "stable", .type = ARG_PURE_TOKEN, .token = "STABLE" },
     { .name = NULL },
 };
-static const struct command_arg args_setslot[] = {
-    { .name = "slot", .type = ARG_INTEGER }, { .name = "subcommand", .type = ARG_ONEOF, .args = setslot_forms }, { .name = NULL }
-};
+static const struct command_arg args_setslot[] = { { .name = "slot", .type = ARG_INTEGER },
+                                                   { .name = "subcommand", .type = ARG_ONEOF, .args = setslot_forms },
+                                                   { .name = NULL } };
 
 /* A subcommand: its text, its facts, its handler; what only some have comes last. */
-#define SUB(id, text, from, cost, count, bits, handler, ...)                                                                \
-    static const struct command sub_##id = {                                                                               \
-        .summary = text, .since = from, .group = "cluster", .complexity = cost, .arity = count, .flags = bits,              \
-        .parent = "cluster", .run = handler, __VA_ARGS__                                                                   \
-    }
+#define SUB(id, text, from, cost, count, bits, handler, ...)                                                           \
+    static const struct command sub_##id = { .summary = text,                                                          \
+                                             .since = from,                                                            \
+                                             .group = "cluster",                                                       \
+                                             .complexity = cost,                                                       \
+                                             .arity = count,                                                           \
+                                             .flags = bits,                                                            \
+                                             .parent = "cluster",                                                      \
+                                             .run = handler,                                                           \
+                                             __VA_ARGS__ }
 
-SUB(addslots, "Take slots that nobody serves", "3.0.0", "O(N), N being the slots named", -3, CHANGE, cluster_cmd_addslots,
-    .name = "addslots", .args = args_slots);
-SUB(addslotsrange, "Take ranges of slots that nobody serves", "7.0.0", "O(N), N being the slots in the ranges", -4, CHANGE,
-    cluster_cmd_addslotsrange, .name = "addslotsrange", .args = args_ranges);
+SUB(addslots, "Take slots that nobody serves", "3.0.0", "O(N), N being the slots named", -3, CHANGE,
+    cluster_cmd_addslots, .name = "addslots", .args = args_slots);
+SUB(addslotsrange, "Take ranges of slots that nobody serves", "7.0.0", "O(N), N being the slots in the ranges", -4,
+    CHANGE, cluster_cmd_addslotsrange, .name = "addslotsrange", .args = args_ranges);
 SUB(bumpepoch, "Raise this node's config epoch", "3.0.0", "O(1)", 2, CHANGE, cluster_cmd_bumpepoch, .name = "bumpepoch",
     .tips = varies);
 SUB(count_failure_reports, "Count the nodes that hold a node for unreachable", "3.0.0", "O(N), N being the reports", 3,
     OPERATOR_QUESTION, count_failure_reports, .name = "count-failure-reports", .args = args_node, .tips = varies);
 SUB(countkeysinslot, "Count the keys of a slot that are here", "3.0.0", "O(1)", 3, QUESTION, countkeysinslot,
     .name = "countkeysinslot", .args = args_slot);
-SUB(delslots, "Forget, on this node, who serves slots", "3.0.0", "O(N), N being the slots named", -3, CHANGE, cluster_cmd_delslots,
-    .name = "delslots", .args = args_slots);
-SUB(delslotsrange, "Forget, on this node, who serves ranges of slots", "7.0.0", "O(N), N being the slots in the ranges", -4, CHANGE,
-    cluster_cmd_delslotsrange, .name = "delslotsrange", .args = args_ranges);
-SUB(failover, "Make a replica take over from its primary", "3.0.0", "O(1)", -2, CHANGE, cluster_cmd_failover, .name = "failover",
-    .args = args_failover);
-SUB(flushslots, "Give all slots of this node up", "3.0.0", "O(1)", 2, CHANGE, cluster_cmd_flushslots, .name = "flushslots");
+SUB(delslots, "Forget, on this node, who serves slots", "3.0.0", "O(N), N being the slots named", -3, CHANGE,
+    cluster_cmd_delslots, .name = "delslots", .args = args_slots);
+SUB(delslotsrange, "Forget, on this node, who serves ranges of slots", "7.0.0", "O(N), N being the slots in the ranges",
+    -4, CHANGE, cluster_cmd_delslotsrange, .name = "delslotsrange", .args = args_ranges);
+SUB(failover, "Make a replica take over from its primary", "3.0.0", "O(1)", -2, CHANGE, cluster_cmd_failover,
+    .name = "failover", .args = args_failover);
+SUB(flushslots, "Give all slots of this node up", "3.0.0", "O(1)", 2, CHANGE, cluster_cmd_flushslots,
+    .name = "flushslots");
 SUB(forget, "Remove a node from this node's view", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_forget, .name = "forget",
     .args = args_node);
 /* A transaction that visits slots holds all of them, so that none is taken out of order. */
-SUB(getkeysinslot, "List keys of a slot that are here", "3.0.0", "O(N), N being the keys asked for", 4, QUESTION | COMMAND_ALL_SLOTS,
-    getkeysinslot, .name = "getkeysinslot", .args = args_slot_count, .tips = varies);
+SUB(getkeysinslot, "List keys of a slot that are here", "3.0.0", "O(N), N being the keys asked for", 4,
+    QUESTION | COMMAND_ALL_SLOTS, getkeysinslot, .name = "getkeysinslot", .args = args_slot_count, .tips = varies);
 SUB(help, "Explain the subcommands", "5.0.0", "O(1)", 2, COMMAND_LOADING | QUESTION, help, .name = "help");
 SUB(info, "State and counters of the cluster", "3.0.0", "O(1)", 2, QUESTION, info, .name = "info", .tips = varies);
-SUB(keyslot, "Find the slot of a key", "3.0.0", "O(N), N being the length of the key", 3, QUESTION, keyslot, .name = "keyslot",
-    .args = args_key);
+SUB(keyslot, "Find the slot of a key", "3.0.0", "O(N), N being the length of the key", 3, QUESTION, keyslot,
+    .name = "keyslot", .args = args_key);
 SUB(links, "List the connections to and from the other nodes", "7.0.0", "O(N), N being the nodes", 2, QUESTION, links,
     .name = "links", .tips = varies);
-SUB(meet, "Join the cluster of another node", "3.0.0", "O(1)", -4, CHANGE, cluster_cmd_meet, .name = "meet", .args = args_meet);
+SUB(meet, "Join the cluster of another node", "3.0.0", "O(1)", -4, CHANGE, cluster_cmd_meet, .name = "meet",
+    .args = args_meet);
 SUB(myid, "Tell this node's id", "3.0.0", "O(1)", 2, QUESTION, myid, .name = "myid");
-SUB(myshardid, "Tell the id of this node's shard", "7.2.0", "O(1)", 2, QUESTION, myshardid, .name = "myshardid", .tips = varies);
-SUB(nodes, "List the nodes as this one sees them", "3.0.0", "O(N), N being the nodes", 2, QUESTION, nodes, .name = "nodes",
+SUB(myshardid, "Tell the id of this node's shard", "7.2.0", "O(1)", 2, QUESTION, myshardid, .name = "myshardid",
     .tips = varies);
+SUB(nodes, "List the nodes as this one sees them", "3.0.0", "O(N), N being the nodes", 2, QUESTION, nodes,
+    .name = "nodes", .tips = varies);
 SUB(replicas, "List the replicas of a primary", "5.0.0", "O(N), N being the nodes", 3, OPERATOR_QUESTION, replicas,
     .name = "replicas", .args = args_node, .tips = varies);
 SUB(replicate, "Become a replica of a primary", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_replicate, .name = "replicate",
     .args = args_node);
 SUB(reset, "Leave the cluster and forget it", "3.0.0", "O(N), N being the nodes", -2,
-    COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_STALE | COMMAND_CLUSTER_ONLY, cluster_cmd_reset, .name = "reset", .args = args_reset);
+    COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_STALE | COMMAND_CLUSTER_ONLY, cluster_cmd_reset, .name = "reset",
+    .args = args_reset);
 SUB(saveconfig, "Write the state file now", "3.0.0", "O(1)", 2, CHANGE, cluster_cmd_saveconfig, .name = "saveconfig");
 SUB(set_config_epoch, "Set the config epoch of a new node", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_set_config_epoch,
     .name = "set-config-epoch", .args = args_epoch);
 SUB(setslot, "Open a slot for a move, close it, or say who serves it", "3.0.0", "O(1)", -4, CHANGE | COMMAND_ALL_SLOTS,
     cluster_cmd_setslot, .name = "setslot", .args = args_setslot);
-SUB(shards, "Map slots to nodes, by shard", "7.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_shards, .name = "shards",
-    .tips = varies);
-SUB(slaves, "List the replicas of a primary (older name of REPLICAS)", "3.0.0", "O(N), N being the nodes", 3, OPERATOR_QUESTION,
-    replicas, .name = "slaves", .args = args_node, .tips = varies);
-SUB(slots, "Map ranges of slots to nodes", "3.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_slots, .name = "slots",
-    .tips = varies);
+SUB(shards, "Map slots to nodes, by shard", "7.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_shards,
+    .name = "shards", .tips = varies);
+SUB(slaves, "List the replicas of a primary (older name of REPLICAS)", "3.0.0", "O(N), N being the nodes", 3,
+    OPERATOR_QUESTION, replicas, .name = "slaves", .args = args_node, .tips = varies);
+SUB(slots, "Map ranges of slots to nodes", "3.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_slots,
+    .name = "slots", .tips = varies);
 
 static const struct command *const subcommands[] = {
-    &sub_addslots, &sub_addslotsrange, &sub_bumpepoch, &sub_count_failure_reports, &sub_countkeysinslot, &sub_delslots,
-    &sub_delslotsrange, &sub_failover, &sub_flushslots, &sub_forget, &sub_getkeysinslot, &sub_help, &sub_info, &sub_keyslot,
-    &sub_links, &sub_meet, &sub_myid, &sub_myshardid, &sub_nodes, &sub_replicas, &sub_replicate, &sub_reset, &sub_saveconfig,
-    &sub_set_config_epoch, &sub_setslot, &sub_shards, &sub_slaves, &sub_slots, NULL,
+    &sub_addslots,
+    &sub_addslotsrange,
+    &sub_bumpepoch,
+    &sub_count_failure_reports,
+    &sub_countkeysinslot,
+    &sub_delslots,
+    &sub_delslotsrange,
+    &sub_failover,
+    &sub_flushslots,
+    &sub_forget,
+    &sub_getkeysinslot,
+    &sub_help,
+    &sub_info,
+    &sub_keyslot,
+    &sub_links,
+    &sub_meet,
+    &sub_myid,
+    &sub_myshardid,
+    &sub_nodes,
+    &sub_replicas,
+    &sub_replicate,
+    &sub_reset,
+    &sub_saveconfig,
+    &sub_set_config_epoch,
+    &sub_setslot,
+    &sub_shards,
+    &sub_slaves,
+    &sub_slots,
+    NULL,
 };
 
 static const struct command command_cluster = {
-    .name = "cluster", .summary = "Commands of the cluster", .since = "3.0.0", .group = "cluster",
-    .complexity = "Depends on the subcommand", .arity = -2, .flags = COMMAND_CLUSTER_ONLY, .subcommands = subcommands,
+    .name = "cluster",
+    .summary = "Commands of the cluster",
+    .since = "3.0.0",
+    .group = "cluster",
+    .complexity = "Depends on the subcommand",
+    .arity = -2,
+    .flags = COMMAND_CLUSTER_ONLY,
+    .subcommands = subcommands,
 };
 static const struct command command_asking = {
-    .name = "asking", .summary = "Let the next command into a slot that is being imported", .since = "3.0.0", .group = "cluster",
-    .complexity = "O(1)", .arity = 1, .flags = COMMAND_FAST | COMMAND_CLUSTER_ONLY, .acl = ACL_CONNECTION, .run = asking,
+    .name = "asking",
+    .summary = "Let the next command into a slot that is being imported",
+    .since = "3.0.0",
+    .group = "cluster",
+    .complexity = "O(1)",
+    .arity = 1,
+    .flags = COMMAND_FAST | COMMAND_CLUSTER_ONLY,
+    .acl = ACL_CONNECTION,
+    .run = asking,
 };
 static const struct command command_readonly = {
-    .name = "readonly", .summary = "Let this connection read from a replica", .since = "3.0.0", .group = "cluster",
-    .complexity = "O(1)", .arity = 1, .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_CLUSTER_ONLY,
-    .acl = ACL_CONNECTION, .run = allow_replica_reads,
+    .name = "readonly",
+    .summary = "Let this connection read from a replica",
+    .since = "3.0.0",
+    .group = "cluster",
+    .complexity = "O(1)",
+    .arity = 1,
+    .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_CLUSTER_ONLY,
+    .acl = ACL_CONNECTION,
+    .run = allow_replica_reads,
 };
 static const struct command command_readwrite = {
-    .name = "readwrite", .summary = "Send this connection's reads to the primary again", .since = "3.0.0", .group = "cluster",
-    .complexity = "O(1)", .arity = 1, .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_CLUSTER_ONLY,
-    .acl = ACL_CONNECTION, .run = forbid_replica_reads,
+    .name = "readwrite",
+    .summary = "Send this connection's reads to the primary again",
+    .since = "3.0.0",
+    .group = "cluster",
+    .complexity = "O(1)",
+    .arity = 1,
+    .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_CLUSTER_ONLY,
+    .acl = ACL_CONNECTION,
+    .run = forbid_replica_reads,
 };
 
-const struct command *const commands_cluster[] = {
-    &command_cluster, &command_asking, &command_readonly, &command_readwrite, NULL
-};
+const struct command *const commands_cluster[] = { &command_cluster, &command_asking, &command_readonly,
+                                                   &command_readwrite, NULL };

@@ -105,7 +105,8 @@ static bool refuse_ranges_so_far(struct call *call, const struct slot_list *list
     return true;
 }
 
-static bool read_range(struct call *call, int arg, const struct slot_list *before, bool add, uint16_t *first, uint16_t *last)
+static bool read_range(struct call *call, int arg, const struct slot_list *before, bool add, uint16_t *first,
+                       uint16_t *last)
 {
     int64_t a, b;
     bool readable = bytes_to_i64(call->argv[arg], &a) && a >= 0 && a < (int64_t)SLOT_COUNT &&
@@ -225,7 +226,8 @@ void cluster_cmd_setslot(struct call *call)
     else if (call->argc == 4 && call_arg_is(call, 3, "stable"))
         cluster_setslot_stable(cluster, slot, call->now_ms, effects, error);
     else
-        snprintf(error, CLUSTER_ERROR_BYTES, "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
+        snprintf(error, CLUSTER_ERROR_BYTES,
+                 "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
     bus_unlock(call->node->bus);
     reply_outcome(call, error);
 }

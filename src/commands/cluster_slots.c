@@ -10,9 +10,9 @@
 
 struct view {
     struct cluster_node_info *nodes;
-    int *primaries;           /* of each: where its primary stands in nodes, itself for a primary, or NOBODY */
+    int *primaries; /* of each: where its primary stands in nodes, itself for a primary, or NOBODY */
     int count;
-    int owners[SLOT_COUNT];   /* where the owner stands in nodes, or NOBODY */
+    int owners[SLOT_COUNT]; /* where the owner stands in nodes, or NOBODY */
     enum endpoint_type preferred;
 };
 
@@ -130,7 +130,8 @@ static void reply_slots_range(struct call *call, const struct view *view, unsign
     reply_integer(call->reply, last);
     reply_slots_node(call, view, &view->nodes[owner]);
     for (int i = 0; i < view->count; i++)
-        if (is_replica_of(view, i, owner) && is_available(&view->nodes[i])) reply_slots_node(call, view, &view->nodes[i]);
+        if (is_replica_of(view, i, owner) && is_available(&view->nodes[i]))
+            reply_slots_node(call, view, &view->nodes[i]);
 }
 
 void cluster_cmd_slots(struct call *call)

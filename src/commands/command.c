@@ -17,19 +17,40 @@ struct flag_name {
 };
 
 static const struct flag_name command_flags[] = {
-    { COMMAND_WRITE, "write" },         { COMMAND_READONLY, "readonly" },   { COMMAND_DENYOOM, "denyoom" },
-    { COMMAND_ADMIN, "admin" },         { COMMAND_PUBSUB, "pubsub" },       { COMMAND_NOSCRIPT, "noscript" },
-    { COMMAND_BLOCKING, "blocking" },   { COMMAND_LOADING, "loading" },     { COMMAND_STALE, "stale" },
-    { COMMAND_SKIP_MONITOR, "skip_monitor" }, { COMMAND_SKIP_SLOWLOG, "skip_slowlog" }, { COMMAND_ASKING, "asking" },
-    { COMMAND_FAST, "fast" },           { COMMAND_NO_AUTH, "no_auth" },     { COMMAND_NO_ASYNC_LOADING, "no_async_loading" },
-    { COMMAND_NO_MULTI, "no_multi" },   { COMMAND_MOVABLE_KEYS, "movablekeys" }, { COMMAND_ALLOW_BUSY, "allow_busy" },
+    { COMMAND_WRITE, "write" },
+    { COMMAND_READONLY, "readonly" },
+    { COMMAND_DENYOOM, "denyoom" },
+    { COMMAND_ADMIN, "admin" },
+    { COMMAND_PUBSUB, "pubsub" },
+    { COMMAND_NOSCRIPT, "noscript" },
+    { COMMAND_BLOCKING, "blocking" },
+    { COMMAND_LOADING, "loading" },
+    { COMMAND_STALE, "stale" },
+    { COMMAND_SKIP_MONITOR, "skip_monitor" },
+    { COMMAND_SKIP_SLOWLOG, "skip_slowlog" },
+    { COMMAND_ASKING, "asking" },
+    { COMMAND_FAST, "fast" },
+    { COMMAND_NO_AUTH, "no_auth" },
+    { COMMAND_NO_ASYNC_LOADING, "no_async_loading" },
+    { COMMAND_NO_MULTI, "no_multi" },
+    { COMMAND_MOVABLE_KEYS, "movablekeys" },
+    { COMMAND_ALLOW_BUSY, "allow_busy" },
     { 0, NULL },
 };
 
 static const struct flag_name key_flags[] = {
-    { KEY_RO, "RO" },         { KEY_RW, "RW" },         { KEY_OW, "OW" },           { KEY_RM, "RM" },
-    { KEY_ACCESS, "access" }, { KEY_UPDATE, "update" }, { KEY_INSERT, "insert" },   { KEY_DELETE, "delete" },
-    { KEY_NOT_KEY, "not_key" }, { KEY_INCOMPLETE, "incomplete" }, { KEY_VARIABLE_FLAGS, "variable_flags" }, { 0, NULL },
+    { KEY_RO, "RO" },
+    { KEY_RW, "RW" },
+    { KEY_OW, "OW" },
+    { KEY_RM, "RM" },
+    { KEY_ACCESS, "access" },
+    { KEY_UPDATE, "update" },
+    { KEY_INSERT, "insert" },
+    { KEY_DELETE, "delete" },
+    { KEY_NOT_KEY, "not_key" },
+    { KEY_INCOMPLETE, "incomplete" },
+    { KEY_VARIABLE_FLAGS, "variable_flags" },
+    { 0, NULL },
 };
 
 static void reply_flags(struct reply *reply, const struct flag_name *names, uint32_t flags)
@@ -392,10 +413,14 @@ struct name_filter {
 static bool filter_takes(const struct name_filter *filter, const struct command *command, struct bytes name)
 {
     switch (filter->kind) {
-    case FILTER_NONE: return true;
-    case FILTER_MODULE: return false; /* there are no modules */
-    case FILTER_CATEGORY: return (acl_categories(command) & filter->category) != 0;
-    case FILTER_PATTERN: return glob_match_nocase(filter->pattern, name);
+    case FILTER_NONE:
+        return true;
+    case FILTER_MODULE:
+        return false; /* there are no modules */
+    case FILTER_CATEGORY:
+        return (acl_categories(command) & filter->category) != 0;
+    case FILTER_PATTERN:
+        return glob_match_nocase(filter->pattern, name);
     }
     return false;
 }
@@ -453,7 +478,11 @@ static const struct command_arg command_list_filterby_args[] = {
     { .name = NULL },
 };
 static const struct command_arg command_list_args[] = {
-    { .name = "filterby", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .token = "FILTERBY", .args = command_list_filterby_args },
+    { .name = "filterby",
+      .type = ARG_ONEOF,
+      .flags = ARG_OPTIONAL,
+      .token = "FILTERBY",
+      .args = command_list_filterby_args },
     { .name = NULL },
 };
 static const char *const command_list_tips[] = { "nondeterministic_output_order", NULL };
@@ -475,7 +504,7 @@ static const struct command command_command_list = {
 static const char *const command_tips[] = { "nondeterministic_output_order", NULL };
 static const struct command *const command_subcommands[] = {
     &command_command_count, &command_command_docs, &command_command_getkeys, &command_command_getkeysandflags,
-    &command_command_help, &command_command_info, &command_command_list, NULL,
+    &command_command_help,  &command_command_info, &command_command_list,    NULL,
 };
 const struct command command_command = {
     .name = "command",

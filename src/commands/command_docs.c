@@ -17,15 +17,24 @@
 static const char *arg_type_name(enum arg_type type)
 {
     switch (type) {
-    case ARG_STRING: return "string";
-    case ARG_INTEGER: return "integer";
-    case ARG_DOUBLE: return "double";
-    case ARG_KEY: return "key";
-    case ARG_PATTERN: return "pattern";
-    case ARG_UNIX_TIME: return "unix-time";
-    case ARG_PURE_TOKEN: return "pure-token";
-    case ARG_ONEOF: return "oneof";
-    case ARG_BLOCK: return "block";
+    case ARG_STRING:
+        return "string";
+    case ARG_INTEGER:
+        return "integer";
+    case ARG_DOUBLE:
+        return "double";
+    case ARG_KEY:
+        return "key";
+    case ARG_PATTERN:
+        return "pattern";
+    case ARG_UNIX_TIME:
+        return "unix-time";
+    case ARG_PURE_TOKEN:
+        return "pure-token";
+    case ARG_ONEOF:
+        return "oneof";
+    case ARG_BLOCK:
+        return "block";
     }
     return "string";
 }
@@ -41,7 +50,8 @@ static void reply_args(struct reply *reply, const struct command_arg *args);
 
 static void reply_arg(struct reply *reply, const struct command_arg *arg)
 {
-    size_t pairs = 2u + (arg->type == ARG_KEY) + (arg->token != NULL) + (arg->since != NULL) + (arg->flags != 0) + (arg->args != NULL);
+    size_t pairs = 2u + (arg->type == ARG_KEY) + (arg->token != NULL) + (arg->since != NULL) + (arg->flags != 0) +
+                   (arg->args != NULL);
 
     reply_map(reply, pairs);
     pair_text(reply, "name", arg->name);
@@ -205,7 +215,8 @@ void commands_print_docs(const struct command_table *commands, struct buf *out)
     const char *group = "";
 
     buf_append_text(out, "# Commands\n\n"
-                         "Made from the command table by `redis-shard --print-commands-docs`; do not edit. Replies and errors are those of\n"
+                         "Made from the command table by `redis-shard --print-commands-docs`; do not edit. Replies and "
+                         "errors are those of\n"
                          "Redis 7.0 where Redis has the command.\n");
     for (size_t i = 0; i < count; i++) sorted[i] = command_at(commands, i);
     qsort(sorted, count, sizeof(*sorted), compare_commands);

@@ -38,13 +38,15 @@ static void config_get(struct call *call)
 
 static bool is_local(const struct client *client)
 {
-    return (client_flags(client) & CLIENT_UNIX_SOCKET) || strncmp(client->peer, "127.", 4) == 0 || strncmp(client->peer, "[::1]", 5) == 0;
+    return (client_flags(client) & CLIENT_UNIX_SOCKET) || strncmp(client->peer, "127.", 4) == 0 ||
+           strncmp(client->peer, "[::1]", 5) == 0;
 }
 
 static void config_set_pairs(struct call *call)
 {
     int64_t protected_configs = config_int(call->node->config, enable_protected_configs);
-    bool protected_ok = protected_configs == CONFIG_YES || (protected_configs == CONFIG_LOCAL && is_local(call->client));
+    bool protected_ok =
+        protected_configs == CONFIG_YES || (protected_configs == CONFIG_LOCAL && is_local(call->client));
     size_t count = (size_t)(call->argc - 2) / 2;
     struct config_pair *pairs;
     char error[512] = "";
@@ -54,8 +56,7 @@ static void config_set_pairs(struct call *call)
         return;
     }
     pairs = alloc(count * sizeof(*pairs));
-    for (size_t i = 0; i < count; i++)
-        pairs[i] = (struct config_pair){ call->argv[2 + 2 * i], call->argv[3 + 2 * i] };
+    for (size_t i = 0; i < count; i++) pairs[i] = (struct config_pair){ call->argv[2 + 2 * i], call->argv[3 + 2 * i] };
     if (config_set(call->node->config, pairs, count, protected_ok, error))
         reply_ok(call->reply);
     else
@@ -89,10 +90,14 @@ static void config_resetstat(struct call *call)
 static void config_help(struct call *call)
 {
     static const char *const lines[] = {
-        "GET <pattern> [<pattern> ...]", "    Show the directives that a glob pattern matches, with their values.",
-        "SET <directive> <value> [<directive> <value> ...]", "    Give directives new values: all of them or, where one is refused, none.",
-        "RESETSTAT", "    Count from zero again.",
-        "REWRITE", "    Write the present values into the config file.",
+        "GET <pattern> [<pattern> ...]",
+        "    Show the directives that a glob pattern matches, with their values.",
+        "SET <directive> <value> [<directive> <value> ...]",
+        "    Give directives new values: all of them or, where one is refused, none.",
+        "RESETSTAT",
+        "    Count from zero again.",
+        "REWRITE",
+        "    Write the present values into the config file.",
         NULL,
     };
 
@@ -102,41 +107,87 @@ static void config_help(struct call *call)
 #define ADMIN_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
 
 static const struct command_arg get_block[] = { { .name = "parameter", .type = ARG_STRING }, { .name = NULL } };
-static const struct command_arg get_args[] = { { .name = "parameter", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = get_block },
-                                               { .name = NULL } };
-static const struct command_arg set_block[] = { { .name = "parameter", .type = ARG_STRING }, { .name = "value", .type = ARG_STRING },
+static const struct command_arg get_args[] = {
+    { .name = "parameter", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = get_block }, { .name = NULL }
+};
+static const struct command_arg set_block[] = { { .name = "parameter", .type = ARG_STRING },
+                                                { .name = "value", .type = ARG_STRING },
                                                 { .name = NULL } };
-static const struct command_arg set_args[] = { { .name = "parameter_value", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = set_block },
-                                               { .name = NULL } };
+static const struct command_arg set_args[] = {
+    { .name = "parameter_value", .type = ARG_BLOCK, .flags = ARG_MULTIPLE, .args = set_block }, { .name = NULL }
+};
 static const char *const set_tips[] = { "request_policy:all_nodes", "response_policy:all_succeeded", NULL };
 
 static const struct command sub_get = {
-    .name = "get", .parent = "config", .summary = "Show directives and their values", .since = "2.0.0", .group = "server",
-    .complexity = "O(N) when N is the number of configuration parameters provided", .arity = -3, .flags = ADMIN_FLAGS, .args = get_args,
+    .name = "get",
+    .parent = "config",
+    .summary = "Show directives and their values",
+    .since = "2.0.0",
+    .group = "server",
+    .complexity = "O(N) when N is the number of configuration parameters provided",
+    .arity = -3,
+    .flags = ADMIN_FLAGS,
+    .args = get_args,
     .run = config_get,
 };
 static const struct command sub_set = {
-    .name = "set", .parent = "config", .summary = "Give directives new values", .since = "2.0.0", .group = "server",
-    .complexity = "O(N) when N is the number of configuration parameters provided", .arity = -4, .flags = ADMIN_FLAGS | COMMAND_SKIP_SLOWLOG | COMMAND_SKIP_MONITOR, .args = set_args,
-    .tips = set_tips, .run = config_set_pairs,
+    .name = "set",
+    .parent = "config",
+    .summary = "Give directives new values",
+    .since = "2.0.0",
+    .group = "server",
+    .complexity = "O(N) when N is the number of configuration parameters provided",
+    .arity = -4,
+    .flags = ADMIN_FLAGS | COMMAND_SKIP_SLOWLOG | COMMAND_SKIP_MONITOR,
+    .args = set_args,
+    .tips = set_tips,
+    .run = config_set_pairs,
 };
 static const struct command sub_rewrite = {
-    .name = "rewrite", .parent = "config", .summary = "Write the present values into the config file", .since = "2.8.0", .group = "server",
-    .complexity = "O(1)", .arity = 2, .flags = ADMIN_FLAGS, .run = config_rewrite_file,
+    .name = "rewrite",
+    .parent = "config",
+    .summary = "Write the present values into the config file",
+    .since = "2.8.0",
+    .group = "server",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = ADMIN_FLAGS,
+    .run = config_rewrite_file,
 };
 static const struct command sub_resetstat = {
-    .name = "resetstat", .parent = "config", .summary = "Count from zero again", .since = "2.0.0", .group = "server", .complexity = "O(1)",
-    .arity = 2, .flags = ADMIN_FLAGS, .run = config_resetstat,
+    .name = "resetstat",
+    .parent = "config",
+    .summary = "Count from zero again",
+    .since = "2.0.0",
+    .group = "server",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = ADMIN_FLAGS,
+    .run = config_resetstat,
 };
 static const struct command sub_help = {
-    .name = "help", .parent = "config", .summary = "Explain the subcommands", .since = "5.0.0", .group = "server", .complexity = "O(1)",
-    .arity = 2, .flags = COMMAND_LOADING | COMMAND_STALE, .run = config_help,
+    .name = "help",
+    .parent = "config",
+    .summary = "Explain the subcommands",
+    .since = "5.0.0",
+    .group = "server",
+    .complexity = "O(1)",
+    .arity = 2,
+    .flags = COMMAND_LOADING | COMMAND_STALE,
+    .run = config_help,
 };
-static const struct command *const subcommands[] = { &sub_get, &sub_resetstat, &sub_rewrite, &sub_set, &sub_help, NULL };
+static const struct command *const subcommands[] = {
+    &sub_get, &sub_resetstat, &sub_rewrite, &sub_set, &sub_help, NULL
+};
 
 static const struct command command_config = {
-    .name = "config", .summary = "Read and change the node's configuration", .since = "2.0.0", .group = "server",
-    .complexity = "Depends on subcommand.", .arity = -2, .subcommands = subcommands,
+    .name = "config",
+    .summary = "Read and change the node's configuration",
+    .since = "2.0.0",
+    .group = "server",
+    .complexity = "Depends on subcommand.",
+    .arity = -2,
+    .subcommands = subcommands,
 };
 
 const struct command *const commands_config[] = { &command_config, NULL };

@@ -85,7 +85,7 @@ static const struct command command_echo = {
 };
 
 struct hello {
-    int64_t version;          /* 0: none was asked for */
+    int64_t version; /* 0: none was asked for */
     bool has_user, has_name;
     struct bytes user, password, name;
 };
@@ -117,8 +117,8 @@ static bool read_hello(struct call *call, struct hello *hello)
             if (!client_name_is_valid(call, hello->name)) return false;
             arg++;
         } else {
-            reply_errorf(call->reply, "ERR Syntax error in HELLO option '%.*s'", (int)(call_arg(call, arg).len & INT_MAX),
-                         call_arg(call, arg).data);
+            reply_errorf(call->reply, "ERR Syntax error in HELLO option '%.*s'",
+                         (int)(call_arg(call, arg).len & INT_MAX), call_arg(call, arg).data);
             return false;
         }
     }
@@ -160,9 +160,11 @@ static void hello(struct call *call)
         client_set(client, CLIENT_AUTHENTICATED);
     }
     if (!(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(call->node->config, requires_password)) {
-        reply_error(call->reply, "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-                                 "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
-                                 "the same time");
+        reply_error(
+            call->reply,
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+            "the same time");
         return;
     }
     if (hello.has_name) client_set_text(client, &client->name, hello.name);
@@ -177,7 +179,11 @@ static const struct command_arg hello_all_username_password_args[] = {
 };
 static const struct command_arg hello_all_args[] = {
     { .name = "protover", .type = ARG_INTEGER },
-    { .name = "username_password", .type = ARG_BLOCK, .flags = ARG_OPTIONAL, .token = "AUTH", .args = hello_all_username_password_args },
+    { .name = "username_password",
+      .type = ARG_BLOCK,
+      .flags = ARG_OPTIONAL,
+      .token = "AUTH",
+      .args = hello_all_username_password_args },
     { .name = "clientname", .type = ARG_STRING, .flags = ARG_OPTIONAL, .token = "SETNAME" },
     { .name = NULL },
 };
@@ -240,8 +246,8 @@ static const struct command command_quit = {
     .group = "connection",
     .complexity = "O(1)",
     .arity = -1,
-    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
-             COMMAND_ALLOW_BUSY | COMMAND_IN_MULTI,
+    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY |
+             COMMAND_IN_MULTI,
     .acl = ACL_CONNECTION,
     .run = quit,
 };
@@ -259,8 +265,8 @@ static const struct command command_reset = {
     .group = "connection",
     .complexity = "O(1)",
     .arity = 1,
-    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH |
-             COMMAND_ALLOW_BUSY | COMMAND_IN_MULTI,
+    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY |
+             COMMAND_IN_MULTI,
     .acl = ACL_CONNECTION,
     .run = reset,
 };

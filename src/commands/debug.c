@@ -72,8 +72,8 @@ static void debug_object(struct call *call)
     if (entry == NULL) {
         reply_error(call->reply, ERROR_NO_KEY);
     } else {
-        snprintf(text, sizeof(text), "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:0", (const void *)entry,
-                 encodings[entry_encoding(entry)], entry_value(entry).len + 1);
+        snprintf(text, sizeof(text), "Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:0 lru_seconds_idle:0",
+                 (const void *)entry, encodings[entry_encoding(entry)], entry_value(entry).len + 1);
         reply_simple(call->reply, text);
     }
     call_slot_leave(call, slot);
@@ -105,8 +105,8 @@ static void debug_sleep(struct call *call)
 
 static bool is_local(const struct client *client)
 {
-    return (client_flags(client) & CLIENT_UNIX_SOCKET) || strncmp(client->peer, "127.", 4) == 0 || strncmp(client->peer, "::1", 3) == 0 ||
-           strncmp(client->peer, "[::1]", 5) == 0;
+    return (client_flags(client) & CLIENT_UNIX_SOCKET) || strncmp(client->peer, "127.", 4) == 0 ||
+           strncmp(client->peer, "::1", 3) == 0 || strncmp(client->peer, "[::1]", 5) == 0;
 }
 
 static bool is_allowed(const struct call *call)
@@ -119,14 +119,16 @@ static bool is_allowed(const struct call *call)
 static void debug(struct call *call)
 {
     static const struct debug_subcommand subcommands[] = {
-        { "error", 3, 3, debug_error },   { "help", 2, 2, debug_help },
-        { "log", 3, 3, debug_log },       { "object", 3, 4, debug_object },
-        { "sleep", 3, 3, debug_sleep },   { "set-active-expire", 3, 3, debug_set_active_expire },
+        { "error", 3, 3, debug_error }, { "help", 2, 2, debug_help },
+        { "log", 3, 3, debug_log },     { "object", 3, 4, debug_object },
+        { "sleep", 3, 3, debug_sleep }, { "set-active-expire", 3, 3, debug_set_active_expire },
     };
 
     if (!is_allowed(call)) {
-        reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a "
-                                 "local connection, otherwise you need to set this option in the configuration file, and then restart the "
+        reply_error(call->reply, "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
+                                 "\"local\", you can run it from a "
+                                 "local connection, otherwise you need to set this option in the configuration file, "
+                                 "and then restart the "
                                  "server.");
         return;
     }

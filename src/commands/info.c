@@ -62,7 +62,8 @@ static const struct command_arg info_args[] = {
     { .name = "section", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE },
     { .name = NULL },
 };
-static const char *const info_tips[] = { "nondeterministic_output", "request_policy:all_shards", "response_policy:special", NULL };
+static const char *const info_tips[] = { "nondeterministic_output", "request_policy:all_shards",
+                                         "response_policy:special", NULL };
 const struct command command_info = {
     .name = "info",
     .summary = "Report the state and the counters of the node",

@@ -179,7 +179,8 @@ static void used_memory(struct node *node, struct buf *out, const struct alloc_s
     line_u64(out, "used_memory_overhead", used > data ? used - data : 0);
     line_u64(out, "used_memory_startup", startup);
     line_u64(out, "used_memory_dataset", data);
-    buf_printf(out, "used_memory_dataset_perc:%.2f%%\r\n", used > startup && data < used - startup ? 100 * ratio(data, used - startup) : 100.0);
+    buf_printf(out, "used_memory_dataset_perc:%.2f%%\r\n",
+               used > startup && data < used - startup ? 100 * ratio(data, used - startup) : 100.0);
     line_u64(out, "used_memory_data", data);
 }
 
@@ -190,9 +191,10 @@ void info_memory(struct call *call, struct buf *out)
     size_t resident = stats_resident_bytes();
     uint64_t maxmemory = (uint64_t)config_int(node->config, maxmemory), link_bytes;
     static const char *const policy_names[] = {
-        [POLICY_VOLATILE_LRU] = "volatile-lru", [POLICY_VOLATILE_LFU] = "volatile-lfu", [POLICY_VOLATILE_RANDOM] = "volatile-random",
-        [POLICY_VOLATILE_TTL] = "volatile-ttl", [POLICY_ALLKEYS_LRU] = "allkeys-lru", [POLICY_ALLKEYS_LFU] = "allkeys-lfu",
-        [POLICY_ALLKEYS_RANDOM] = "allkeys-random", [POLICY_NOEVICTION] = "noeviction",
+        [POLICY_VOLATILE_LRU] = "volatile-lru",       [POLICY_VOLATILE_LFU] = "volatile-lfu",
+        [POLICY_VOLATILE_RANDOM] = "volatile-random", [POLICY_VOLATILE_TTL] = "volatile-ttl",
+        [POLICY_ALLKEYS_LRU] = "allkeys-lru",         [POLICY_ALLKEYS_LFU] = "allkeys-lfu",
+        [POLICY_ALLKEYS_RANDOM] = "allkeys-random",   [POLICY_NOEVICTION] = "noeviction",
     };
 
     buf_append_text(out, "# Memory\r\n");
@@ -201,10 +203,13 @@ void info_memory(struct call *call, struct buf *out)
     line_u64(out, "allocator_active", stats.active_bytes);
     line_u64(out, "allocator_resident", stats.resident_bytes);
     line_bytes(out, "total_system_memory", "total_system_memory_human", physical_memory());
-    buf_append_text(out, "used_memory_lua:0\r\nused_memory_vm_eval:0\r\nused_memory_lua_human:0B\r\nused_memory_scripts_eval:0\r\n"
-                         "number_of_cached_scripts:0\r\nnumber_of_functions:0\r\nnumber_of_libraries:0\r\nused_memory_vm_functions:0\r\n"
-                         "used_memory_vm_total:0\r\nused_memory_vm_total_human:0B\r\nused_memory_functions:0\r\nused_memory_scripts:0\r\n"
-                         "used_memory_scripts_human:0B\r\n");
+    buf_append_text(
+        out,
+        "used_memory_lua:0\r\nused_memory_vm_eval:0\r\nused_memory_lua_human:0B\r\nused_memory_scripts_eval:0\r\n"
+        "number_of_cached_scripts:0\r\nnumber_of_functions:0\r\nnumber_of_libraries:0\r\nused_memory_vm_functions:0\r\n"
+        "used_memory_vm_total:0\r\nused_memory_vm_total_human:0B\r\nused_memory_functions:0\r\nused_memory_scripts:"
+        "0\r\n"
+        "used_memory_scripts_human:0B\r\n");
     line_bytes(out, "maxmemory", "maxmemory_human", maxmemory);
     line_text(out, "maxmemory_policy", policy_names[config_int(node->config, maxmemory_policy)]);
     line_ratio(out, "allocator_frag_ratio", stats.active_bytes, stats.allocated_bytes);
@@ -215,7 +220,8 @@ void info_memory(struct call *call, struct buf *out)
     line_difference(out, "rss_overhead_bytes", resident, stats.resident_bytes);
     line_ratio(out, "mem_fragmentation_ratio", resident, stats.allocated_bytes);
     line_difference(out, "mem_fragmentation_bytes", resident, stats.allocated_bytes);
-    buf_append_text(out, "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_total_replication_buffers:0\r\nmem_clients_slaves:0\r\n");
+    buf_append_text(out, "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_total_replication_buffers:"
+                         "0\r\nmem_clients_slaves:0\r\n");
     line_u64(out, "mem_clients_normal", client_totals(node).bytes);
     cluster_links(node->bus, &link_bytes);
     line_u64(out, "mem_cluster_links", link_bytes);
@@ -226,23 +232,28 @@ void info_memory(struct call *call, struct buf *out)
 
 void info_persistence(struct call *call, struct buf *out)
 {
-    buf_append_text(out, "# Persistence\r\nloading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:0\r\ncurrent_cow_size_age:0\r\n"
+    buf_append_text(out, "# "
+                         "Persistence\r\nloading:0\r\nasync_loading:0\r\ncurrent_cow_peak:0\r\ncurrent_cow_size:"
+                         "0\r\ncurrent_cow_size_age:0\r\n"
                          "current_fork_perc:0.00\r\ncurrent_save_keys_processed:0\r\ncurrent_save_keys_total:0\r\n"
                          "rdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n");
     buf_printf(out, "rdb_last_save_time:%lld\r\n", (long long)(call->node->started_ms / 1000));
-    buf_append_text(out, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\nrdb_saves:0\r\n"
-                         "rdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\naof_enabled:0\r\n"
-                         "aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
-                         "aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
-                         "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\naof_last_cow_size:0\r\n"
-                         "module_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
+    buf_append_text(
+        out,
+        "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\nrdb_saves:0\r\n"
+        "rdb_last_cow_size:0\r\nrdb_last_load_keys_expired:0\r\nrdb_last_load_keys_loaded:0\r\naof_enabled:0\r\n"
+        "aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
+        "aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n"
+        "aof_rewrites_consecutive_failures:0\r\naof_last_write_status:ok\r\naof_last_cow_size:0\r\n"
+        "module_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n");
 }
 
 void info_replication(struct call *call, struct buf *out)
 {
     buf_append_text(out, "# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n");
     line_text(out, "master_replid", call->node->run_id);
-    buf_append_text(out, "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:0\r\nsecond_repl_offset:-1\r\n"
+    buf_append_text(out, "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:0\r\nsecond_"
+                         "repl_offset:-1\r\n"
                          "repl_backlog_active:0\r\n");
     line_u64(out, "repl_backlog_size", (uint64_t)config_int(call->node->config, repl_backlog_size));
     buf_append_text(out, "repl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r\n");
@@ -268,8 +279,9 @@ void info_cpu(struct call *call, struct buf *out)
         int64_t user_us, system_us;
 
         worker_cpu_us(call->node->workers[i], &user_us, &system_us);
-        buf_printf(out, "used_cpu_sys_worker_%d:%lld.%06lld\r\nused_cpu_user_worker_%d:%lld.%06lld\r\n", i, (long long)(system_us / 1000000),
-                   (long long)(system_us % 1000000), i, (long long)(user_us / 1000000), (long long)(user_us % 1000000));
+        buf_printf(out, "used_cpu_sys_worker_%d:%lld.%06lld\r\nused_cpu_user_worker_%d:%lld.%06lld\r\n", i,
+                   (long long)(system_us / 1000000), (long long)(system_us % 1000000), i,
+                   (long long)(user_us / 1000000), (long long)(user_us % 1000000));
     }
 }
 
@@ -291,5 +303,6 @@ void info_keyspace(struct call *call, struct buf *out)
     struct slot_counts counts = keyspace_counts(call->node->keyspace);
 
     buf_append_text(out, "# Keyspace\r\n");
-    if (counts.keys > 0) buf_printf(out, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", counts.keys, counts.expiring);
+    if (counts.keys > 0)
+        buf_printf(out, "db0:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=0\r\n", counts.keys, counts.expiring);
 }

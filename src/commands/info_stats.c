@@ -41,21 +41,26 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "rejected_connections", LOADED(node->connections_rejected));
     buf_append_text(out, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
     line_u64(out, "expired_keys", counts.expired);
-    buf_append_text(out, "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nexpire_cycle_cpu_milliseconds:0\r\n");
+    buf_append_text(out, "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nexpire_cycle_cpu_milliseconds:"
+                         "0\r\n");
     line_u64(out, "evicted_keys", counts.evicted);
     buf_append_text(out, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
     line_u64(out, "keyspace_hits", totals.hits);
     line_u64(out, "keyspace_misses", totals.misses);
-    buf_append_text(out, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n"
-                         "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\nactive_defrag_misses:0\r\n"
-                         "active_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"
-                         "current_active_defrag_time:0\r\ntracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:0\r\n"
-                         "unexpected_error_replies:0\r\n");
+    buf_append_text(
+        out,
+        "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n"
+        "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\nactive_defrag_misses:0\r\n"
+        "active_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"
+        "current_active_defrag_time:0\r\ntracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:"
+        "0\r\n"
+        "unexpected_error_replies:0\r\n");
     line_u64(out, "total_error_replies", totals.errors);
     buf_append_text(out, "dump_payload_sanitizations:0\r\n");
     line_u64(out, "total_reads_processed", totals.reads);
     line_u64(out, "total_writes_processed", totals.writes);
-    buf_append_text(out, "io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\nreply_buffer_shrinks:0\r\nreply_buffer_expands:0\r\n");
+    buf_append_text(out, "io_threaded_reads_processed:0\r\nio_threaded_writes_processed:0\r\nreply_buffer_shrinks:"
+                         "0\r\nreply_buffer_expands:0\r\n");
 }
 
 void info_commandstats(struct call *call, struct buf *out)
@@ -69,8 +74,11 @@ void info_commandstats(struct call *call, struct buf *out)
         if (stats.calls == 0 && stats.rejected == 0 && stats.failed == 0) continue;
         buf_append_text(out, "cmdstat_");
         command_full_name(command_by_number(commands, number), out);
-        buf_printf(out, ":calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64 ",failed_calls=%" PRIu64 "\r\n",
-                   stats.calls, stats.us, stats.calls == 0 ? 0 : (double)stats.us / (double)stats.calls, stats.rejected, stats.failed);
+        buf_printf(out,
+                   ":calls=%" PRIu64 ",usec=%" PRIu64 ",usec_per_call=%.2f,rejected_calls=%" PRIu64
+                   ",failed_calls=%" PRIu64 "\r\n",
+                   stats.calls, stats.us, stats.calls == 0 ? 0 : (double)stats.us / (double)stats.calls, stats.rejected,
+                   stats.failed);
     }
 }
 
@@ -154,7 +162,8 @@ void info_latencystats(struct call *call, struct buf *out)
         buf_append_text(out, "latency_percentiles_usec_");
         command_full_name(command_by_number(commands, number), out);
         for (int i = 0; i < percentile_count; i++)
-            buf_printf(out, "%cp%g=%.3f", i == 0 ? ':' : ',', percentiles[i], latency_percentile_us(&stats, percentiles[i]));
+            buf_printf(out, "%cp%g=%.3f", i == 0 ? ':' : ',', percentiles[i],
+                       latency_percentile_us(&stats, percentiles[i]));
         buf_append_text(out, "\r\n");
     }
 }

@@ -20,8 +20,7 @@ static void exists(struct call *call)
 {
     int64_t found = 0;
 
-    for (int arg = 1; arg < call->argc; arg++)
-        found += call_find_read(call, arg) != NULL;
+    for (int arg = 1; arg < call->argc; arg++) found += call_find_read(call, arg) != NULL;
     reply_integer(call->reply, found);
 }
 

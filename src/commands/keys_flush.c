@@ -25,8 +25,7 @@ static void graves_add(struct graves *graves, struct slot_graveyard *graveyard)
 
 static void graves_free(struct graves *graves)
 {
-    for (size_t i = 0; i < graves->count; i++)
-        slot_graveyard_free(&graves->items[i]);
+    for (size_t i = 0; i < graves->count; i++) slot_graveyard_free(&graves->items[i]);
     alloc_free(graves->items);
     alloc_free(graves);
 }

@@ -78,8 +78,7 @@ static void keys(struct call *call)
         struct scan_cursor at = { .slot = id };
 
         if (slot_is_empty(call, id)) continue;
-        do
-            at.position = visit_bucket(call, at, &pick);
+        do at.position = visit_bucket(call, at, &pick);
         while (at.position != 0);
     }
     pick_reply(&pick, call);

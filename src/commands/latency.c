@@ -10,11 +10,13 @@
 
 static void latency_doctor(struct call *call)
 {
-    reply_verbatim(call->reply, BYTES("Events are not sampled on this node. LATENCY HISTOGRAM shows how long each command took, SLOWLOG GET the "
+    reply_verbatim(call->reply, BYTES("Events are not sampled on this node. LATENCY HISTOGRAM shows how long each "
+                                      "command took, SLOWLOG GET the "
                                       "slowest calls.\n"));
 }
 
-static const char *const latency_doctor_tips[] = { "nondeterministic_output", "request_policy:all_nodes", "response_policy:special", NULL };
+static const char *const latency_doctor_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
+                                                   "response_policy:special", NULL };
 static const struct command command_latency_doctor = {
     .name = "doctor",
     .parent = "latency",
@@ -39,7 +41,8 @@ static const struct command_arg latency_graph_args[] = {
     { .name = "event", .type = ARG_STRING },
     { .name = NULL },
 };
-static const char *const latency_graph_tips[] = { "nondeterministic_output", "request_policy:all_nodes", "response_policy:special", NULL };
+static const char *const latency_graph_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
+                                                  "response_policy:special", NULL };
 static const struct command command_latency_graph = {
     .name = "graph",
     .parent = "latency",
@@ -159,7 +162,8 @@ static const struct command_arg latency_histogram_args[] = {
     { .name = "command", .type = ARG_STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE },
     { .name = NULL },
 };
-static const char *const latency_histogram_tips[] = { "nondeterministic_output", "request_policy:all_nodes", "response_policy:special", NULL };
+static const char *const latency_histogram_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
+                                                      "response_policy:special", NULL };
 static const struct command command_latency_histogram = {
     .name = "histogram",
     .parent = "latency",
@@ -183,7 +187,8 @@ static const struct command_arg latency_history_args[] = {
     { .name = "event", .type = ARG_STRING },
     { .name = NULL },
 };
-static const char *const latency_history_tips[] = { "nondeterministic_output", "request_policy:all_nodes", "response_policy:special", NULL };
+static const char *const latency_history_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
+                                                    "response_policy:special", NULL };
 static const struct command command_latency_history = {
     .name = "history",
     .parent = "latency",
@@ -203,7 +208,8 @@ static void latency_latest(struct call *call)
     reply_array(call->reply, 0);
 }
 
-static const char *const latency_latest_tips[] = { "nondeterministic_output", "request_policy:all_nodes", "response_policy:special", NULL };
+static const char *const latency_latest_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
+                                                   "response_policy:special", NULL };
 static const struct command command_latency_latest = {
     .name = "latest",
     .parent = "latency",
@@ -242,7 +248,7 @@ static const struct command command_latency_reset = {
 };
 
 static const struct command *const latency_subcommands[] = {
-    &command_latency_doctor, &command_latency_graph, &command_latency_help, &command_latency_histogram,
+    &command_latency_doctor,  &command_latency_graph,  &command_latency_help,  &command_latency_histogram,
     &command_latency_history, &command_latency_latest, &command_latency_reset, NULL,
 };
 const struct command command_latency = {

@@ -12,7 +12,9 @@ static void memory_doctor(struct call *call)
     if (stats.allocated_bytes < (5u << 20))
         buf_append_text(&text, "There is too little data to judge: less than 5 MB are in use.\n");
     else if (stats.active_bytes / 10 > stats.allocated_bytes / 7)
-        buf_printf(&text, "Fragmentation is high: %zu bytes are in use, in pages of %zu bytes. MEMORY PURGE gives back what it can.\n",
+        buf_printf(&text,
+                   "Fragmentation is high: %zu bytes are in use, in pages of %zu bytes. MEMORY PURGE gives back what "
+                   "it can.\n",
                    stats.allocated_bytes, stats.active_bytes);
     else
         buf_append_text(&text, "Nothing stands out.\n");
@@ -20,7 +22,8 @@ static void memory_doctor(struct call *call)
     buf_free(&text);
 }
 
-static const char *const memory_doctor_tips[] = { "nondeterministic_output", "request_policy:all_shards", "response_policy:special", NULL };
+static const char *const memory_doctor_tips[] = { "nondeterministic_output", "request_policy:all_shards",
+                                                  "response_policy:special", NULL };
 static const struct command command_memory_doctor = {
     .name = "doctor",
     .parent = "memory",
@@ -69,13 +72,14 @@ static void memory_malloc_stats(struct call *call)
     struct alloc_stats stats = alloc_stats();
     struct buf text = { 0 };
 
-    buf_printf(&text, "allocator: %s\nallocated: %zu\nactive: %zu\nresident: %zu\nmapped: %zu\n", alloc_name(), stats.allocated_bytes,
-               stats.active_bytes, stats.resident_bytes, stats.mapped_bytes);
+    buf_printf(&text, "allocator: %s\nallocated: %zu\nactive: %zu\nresident: %zu\nmapped: %zu\n", alloc_name(),
+               stats.allocated_bytes, stats.active_bytes, stats.resident_bytes, stats.mapped_bytes);
     reply_verbatim(call->reply, buf_bytes(&text));
     buf_free(&text);
 }
 
-static const char *const memory_malloc_stats_tips[] = { "nondeterministic_output", "request_policy:all_shards", "response_policy:special", NULL };
+static const char *const memory_malloc_stats_tips[] = { "nondeterministic_output", "request_policy:all_shards",
+                                                        "response_policy:special", NULL };
 static const struct command command_memory_malloc_stats = {
     .name = "malloc-stats",
     .parent = "memory",
@@ -169,7 +173,8 @@ static void memory_stats(struct call *call)
     reply_integer(reply, (int64_t)stats_resident_bytes() - (int64_t)used);
 }
 
-static const char *const memory_stats_tips[] = { "nondeterministic_output", "request_policy:all_shards", "response_policy:special", NULL };
+static const char *const memory_stats_tips[] = { "nondeterministic_output", "request_policy:all_shards",
+                                                 "response_policy:special", NULL };
 static const struct command command_memory_stats = {
     .name = "stats",
     .parent = "memory",
@@ -226,8 +231,13 @@ static const struct command command_memory_usage = {
 };
 
 static const struct command *const memory_subcommands[] = {
-    &command_memory_doctor, &command_memory_help, &command_memory_malloc_stats, &command_memory_purge,
-    &command_memory_stats, &command_memory_usage, NULL,
+    &command_memory_doctor,
+    &command_memory_help,
+    &command_memory_malloc_stats,
+    &command_memory_purge,
+    &command_memory_stats,
+    &command_memory_usage,
+    NULL,
 };
 const struct command command_memory = {
     .name = "memory",

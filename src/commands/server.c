@@ -152,8 +152,7 @@ static const struct command command_shutdown = {
     .group = "server",
     .complexity = "O(1)",
     .arity = -1,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_NO_MULTI |
-             COMMAND_ALLOW_BUSY,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_NO_MULTI | COMMAND_ALLOW_BUSY,
     .args = shutdown_args,
     .run = shutdown_node,
 };
@@ -365,7 +364,7 @@ static const struct command command_wait = {
 };
 
 const struct command *const commands_server[] = {
-    &command_acl,      &command_command, &command_debug,     &command_failover, &command_info,    &command_lastsave,
-    &command_latency,  &command_memory,  &command_monitor,   &command_replicaof, &command_role,   &command_shutdown,
-    &command_slaveof,  &command_slowlog, &command_swapdb,    &command_time,     &command_wait,    NULL,
+    &command_acl,     &command_command, &command_debug,   &command_failover,  &command_info, &command_lastsave,
+    &command_latency, &command_memory,  &command_monitor, &command_replicaof, &command_role, &command_shutdown,
+    &command_slaveof, &command_slowlog, &command_swapdb,  &command_time,      &command_wait, NULL,
 };

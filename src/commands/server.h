@@ -3,4 +3,5 @@
 
 #include "server/command.h"
 
-extern const struct command command_acl, command_command, command_debug, command_info, command_latency, command_memory, command_slowlog;
+extern const struct command command_acl, command_command, command_debug, command_info, command_latency, command_memory,
+    command_slowlog;

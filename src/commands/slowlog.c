@@ -74,7 +74,8 @@ static void slowlog_length(struct call *call)
     reply_integer(call->reply, (int64_t)slowlog_len(call->node->slowlog));
 }
 
-static const char *const slowlog_len_tips[] = { "request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output", NULL };
+static const char *const slowlog_len_tips[] = { "request_policy:all_nodes", "response_policy:agg_sum",
+                                                "nondeterministic_output", NULL };
 static const struct command command_slowlog_len = {
     .name = "len",
     .parent = "slowlog",

@@ -81,8 +81,7 @@ static size_t number_text(char out[LONG_DOUBLE_TEXT_BYTES], long double number)
     size_t len = (size_t)snprintf(out, LONG_DOUBLE_TEXT_BYTES, "%.17Lf", number);
 
     if (memchr(out, '.', len) != NULL) {
-        while (out[len - 1] == '0')
-            len--;
+        while (out[len - 1] == '0') len--;
         if (out[len - 1] == '.') len--;
     }
     if (len == 2 && memcmp(out, "-0", 2) == 0) {

@@ -13,7 +13,8 @@ struct listener {
     struct ev_timer rest;
     struct ev_loop *loop;
     bool is_unix;
-    void (*accepted)(struct listener *listener, int fd, void *context); /* owns fd; it is non-blocking and close-on-exec */
+    void (*accepted)(struct listener *listener, int fd,
+                     void *context); /* owns fd; it is non-blocking and close-on-exec */
     void *context;
 };
 

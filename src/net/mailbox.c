@@ -22,8 +22,7 @@ void mailbox_post(struct mailbox *mailbox, struct message *message)
 {
     struct message *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
 
-    do
-        message->next = head;
+    do message->next = head;
     while (!atomic_compare_exchange_weak_explicit(&mailbox->head, &head, message, memory_order_release,
                                                   memory_order_relaxed));
     /* Only the first message of a batch needs to wake the loop: it empties the whole stack. */

@@ -26,9 +26,12 @@ static inline char *put_head(char *at, char type, uint64_t count)
 {
     *at++ = type;
     /* Most lengths and counts have one or two digits. */
-    if (count < 10) *at++ = (char)('0' + count);
-    else if (count < 100) *at++ = (char)('0' + count / 10), *at++ = (char)('0' + count % 10);
-    else at += u64_to_text(at, count);
+    if (count < 10)
+        *at++ = (char)('0' + count);
+    else if (count < 100)
+        *at++ = (char)('0' + count / 10), *at++ = (char)('0' + count % 10);
+    else
+        at += u64_to_text(at, count);
     return put_crlf(at);
 }
 
@@ -103,8 +106,10 @@ void reply_integer(struct reply *reply, int64_t number)
     char *start = buf_reserve(reply->out, HEAD_BYTES_MAX), *at = start;
 
     *at++ = ':';
-    if (number >= 0 && number < 10) *at++ = (char)('0' + number);
-    else at += i64_to_text(at, number);
+    if (number >= 0 && number < 10)
+        *at++ = (char)('0' + number);
+    else
+        at += i64_to_text(at, number);
     buf_added(reply->out, (size_t)(put_crlf(at) - start));
 }
 
@@ -134,18 +139,25 @@ void reply_double(struct reply *reply, double number)
 {
     char text[40];
 
-    if (isinf(number)) snprintf(text, sizeof(text), "%s", number > 0 ? "inf" : "-inf");
-    else if (isnan(number)) snprintf(text, sizeof(text), "nan"); /* printf would write its sign */
-    else snprintf(text, sizeof(text), "%.17g", number);
+    if (isinf(number))
+        snprintf(text, sizeof(text), "%s", number > 0 ? "inf" : "-inf");
+    else if (isnan(number))
+        snprintf(text, sizeof(text), "nan"); /* printf would write its sign */
+    else
+        snprintf(text, sizeof(text), "%.17g", number);
 
-    if (speaks_resp3(reply)) buf_printf(reply->out, ",%s\r\n", text);
-    else reply_bulk_text(reply, text);
+    if (speaks_resp3(reply))
+        buf_printf(reply->out, ",%s\r\n", text);
+    else
+        reply_bulk_text(reply, text);
 }
 
 void reply_bool(struct reply *reply, bool value)
 {
-    if (speaks_resp3(reply)) buf_append(reply->out, value ? "#t\r\n" : "#f\r\n", 4);
-    else reply_integer(reply, value);
+    if (speaks_resp3(reply))
+        buf_append(reply->out, value ? "#t\r\n" : "#f\r\n", 4);
+    else
+        reply_integer(reply, value);
 }
 
 void reply_verbatim(struct reply *reply, struct bytes text)
@@ -162,14 +174,18 @@ void reply_verbatim(struct reply *reply, struct bytes text)
 
 void reply_null(struct reply *reply)
 {
-    if (speaks_resp3(reply)) buf_append(reply->out, "_\r\n", 3);
-    else buf_append(reply->out, "$-1\r\n", 5);
+    if (speaks_resp3(reply))
+        buf_append(reply->out, "_\r\n", 3);
+    else
+        buf_append(reply->out, "$-1\r\n", 5);
 }
 
 void reply_null_array(struct reply *reply)
 {
-    if (speaks_resp3(reply)) buf_append(reply->out, "_\r\n", 3);
-    else buf_append(reply->out, "*-1\r\n", 5);
+    if (speaks_resp3(reply))
+        buf_append(reply->out, "_\r\n", 3);
+    else
+        buf_append(reply->out, "*-1\r\n", 5);
 }
 
 void reply_array(struct reply *reply, size_t count)
@@ -179,8 +195,10 @@ void reply_array(struct reply *reply, size_t count)
 
 void reply_map(struct reply *reply, size_t pairs)
 {
-    if (speaks_resp3(reply)) head(reply, '%', pairs);
-    else head(reply, '*', 2 * pairs);
+    if (speaks_resp3(reply))
+        head(reply, '%', pairs);
+    else
+        head(reply, '*', 2 * pairs);
 }
 
 void reply_set(struct reply *reply, size_t count)

@@ -12,8 +12,8 @@
 
 struct reply {
     struct buf *out;
-    uint8_t resp;       /* 2 or 3 */
-    uint64_t errors;    /* error replies written so far; a caller compares before and after */
+    uint8_t resp;        /* 2 or 3 */
+    uint64_t errors;     /* error replies written so far; a caller compares before and after */
     char error_code[32]; /* first word of the last error, for errorstats */
 };
 

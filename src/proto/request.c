@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 #define ARGV_CAP_MIN 8
-#define ARGV_KEPT_MAX 256             /* what a client may keep for its next request */
+#define ARGV_KEPT_MAX 256               /* what a client may keep for its next request */
 #define BULK_BYTES_HARD_MAX (512 << 20) /* where the wording of errors before authentication changes */
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
@@ -94,12 +94,23 @@ static size_t unescape(const char *at, const char *end, char *out)
         return 3;
     }
     switch (*at) {
-    case 'n': *out = '\n'; break;
-    case 'r': *out = '\r'; break;
-    case 't': *out = '\t'; break;
-    case 'b': *out = '\b'; break;
-    case 'a': *out = '\a'; break;
-    default: *out = *at;
+    case 'n':
+        *out = '\n';
+        break;
+    case 'r':
+        *out = '\r';
+        break;
+    case 't':
+        *out = '\t';
+        break;
+    case 'b':
+        *out = '\b';
+        break;
+    case 'a':
+        *out = '\a';
+        break;
+    default:
+        *out = *at;
     }
     return 1;
 }
@@ -162,8 +173,7 @@ static enum request_status read_inline(struct request *request, struct bytes dat
     }
     end = newline > at && newline[-1] == '\r' ? newline - 1 : newline;
     for (;;) {
-        while (at < end && is_space(*at))
-            at++;
+        while (at < end && is_space(*at)) at++;
         if (at == end) break;
         at = read_word(request, at, end, &out);
         if (!at) return broken(request, "ERR Protocol error: unbalanced quotes in request");
@@ -252,7 +262,8 @@ static enum request_status careful_head(struct request *request, struct bytes da
     return REQUEST_READY;
 }
 
-static enum request_status careful_count(struct request *request, struct bytes data, const struct request_limits *limits)
+static enum request_status careful_count(struct request *request, struct bytes data,
+                                         const struct request_limits *limits)
 {
     struct bytes text;
     enum request_status status =
@@ -339,8 +350,7 @@ static enum request_status read_args(struct request *request, struct bytes data,
                 return broken(request, "ERR Protocol error: invalid bulk length");
             return partial(request, data.data);
         }
-        if (unlikely(!is_crlf(at + len)))
-            return broken(request, "ERR Protocol error: expected CRLF after bulk string");
+        if (unlikely(!is_crlf(at + len))) return broken(request, "ERR Protocol error: expected CRLF after bulk string");
         add_arg(request, at, len);
         position = (size_t)(at - data.data) + len + 2;
         request->bulk_len = -1;

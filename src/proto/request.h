@@ -35,20 +35,22 @@ struct request {
     int argc;
     struct bytes *argv; /* owned by the reader, reused by the next request; points into the data given */
     size_t consumed;
-    const char *error;  /* BROKEN: the reply's text without '-', e.g. "ERR Protocol error: invalid bulk length" */
+    const char *error; /* BROKEN: the reply's text without '-', e.g. "ERR Protocol error: invalid bulk length" */
 
     /* how far a cut request was read; offsets from its first byte */
-    size_t position;    /* of the argument that comes next, or of its head */
-    size_t scanned;     /* the line at position does not end before here */
-    int64_t args_left;  /* 0 before the head of the request was read */
-    int64_t bulk_len;   /* of the argument at position, -1 before its head was read */
+    size_t position;   /* of the argument that comes next, or of its head */
+    size_t scanned;    /* the line at position does not end before here */
+    int64_t args_left; /* 0 before the head of the request was read */
+    int64_t bulk_len;  /* of the argument at position, -1 before its head was read */
     int argv_cap;
     /* The arguments that earlier calls read, for the caller may have moved the data since; argv has the later ones. */
-    struct request_span { uint64_t offset, len; } *spans;
+    struct request_span {
+        uint64_t offset, len;
+    } * spans;
     int spans_count;
     int spans_cap;
     char error_text[96];
-    struct buf inline_words;  /* where quoted inline words are unescaped */
+    struct buf inline_words; /* where quoted inline words are unescaped */
     /* For a partial request: how many bytes in all, from its first, are known to be needed (0 = unknown): lets a caller
      * reserve once for a big value. */
     size_t needed;

@@ -55,9 +55,10 @@ static void on_accepted(struct listener *listener, int fd, void *context)
     if (!listener->is_unix && config_int(config, protected_mode) && !config_int(config, requires_password) &&
         !socket_peer_is_loopback(fd)) {
         atomic_fetch_add_explicit(&node->connections_rejected, 1, memory_order_relaxed);
-        turn_away(fd, "-DENIED redis-shard runs in protected mode and has no password, so it answers only this machine. "
-                      "To be reachable from elsewhere, set a password with 'requirepass', or say 'protected-mode no' "
-                      "where the network itself is trusted.\r\n");
+        turn_away(fd,
+                  "-DENIED redis-shard runs in protected mode and has no password, so it answers only this machine. "
+                  "To be reachable from elsewhere, set a password with 'requirepass', or say 'protected-mode no' "
+                  "where the network itself is trusted.\r\n");
         return;
     }
     if (listener->is_unix) {
@@ -90,8 +91,8 @@ static bool listen_on(struct acceptor *acceptor, const char *address, char error
         return true;
     }
     if (optional && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT || errno == EPROTONOSUPPORT)) return true;
-    snprintf(error, 512, "Could not create server TCP listening socket %s:%u: bind: %s", address + (optional ? 1 : 0), port,
-             strerror(errno));
+    snprintf(error, 512, "Could not create server TCP listening socket %s:%u: bind: %s", address + (optional ? 1 : 0),
+             port, strerror(errno));
     return false;
 }
 
@@ -114,7 +115,8 @@ static bool listen_everywhere(struct acceptor *acceptor, char error[512])
             if (!listen_on(acceptor, address, error)) return false;
         }
     }
-    if (!config_text_copy(acceptor->node->config, CONFIG_UNIXSOCKET, acceptor->unix_path, sizeof(acceptor->unix_path))) {
+    if (!config_text_copy(acceptor->node->config, CONFIG_UNIXSOCKET, acceptor->unix_path,
+                          sizeof(acceptor->unix_path))) {
         snprintf(error, 512, "unixsocket: a path of at most %zu bytes", sizeof(acceptor->unix_path) - 1);
         return false;
     }

@@ -71,7 +71,8 @@ static bool maxclients_changed(void *context, struct config *config, char error[
 
     (void)context;
     if (fit >= wanted) return true;
-    snprintf(error, 256, "The operating system is not able to handle the specified number of clients, try with %lld", (long long)fit);
+    snprintf(error, 256, "The operating system is not able to handle the specified number of clients, try with %lld",
+             (long long)fit);
     return false;
 }
 
@@ -97,13 +98,21 @@ static bool workers_concerned(void *context, struct config *config, char error[2
 
 void apply_changes_of(struct node *node)
 {
-    static const char *const of_cluster[] = { "cluster-node-timeout", "cluster-require-full-coverage", "cluster-allow-replica-migration",
-        "cluster-announce-ip", "cluster-announce-hostname", "cluster-announce-port", "cluster-announce-bus-port",
-        "cluster-preferred-endpoint-type", "cluster-link-sendbuf-limit", NULL };
+    static const char *const of_cluster[] = { "cluster-node-timeout",
+                                              "cluster-require-full-coverage",
+                                              "cluster-allow-replica-migration",
+                                              "cluster-announce-ip",
+                                              "cluster-announce-hostname",
+                                              "cluster-announce-port",
+                                              "cluster-announce-bus-port",
+                                              "cluster-preferred-endpoint-type",
+                                              "cluster-link-sendbuf-limit",
+                                              NULL };
     static const char *const of_loglevel[] = { "loglevel", NULL };
     static const char *const of_maxclients[] = { "maxclients", NULL };
     static const char *const of_dir[] = { "dir", NULL };
-    static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit", NULL };
+    static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit",
+                                              NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         { .names = of_loglevel, .changed = loglevel_changed },

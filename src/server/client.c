@@ -53,7 +53,8 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
 
 static bool asks_for_password(const struct client *client)
 {
-    return !(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(client->worker->node->config, requires_password);
+    return !(client_flags(client) & CLIENT_AUTHENTICATED) &&
+           config_int(client->worker->node->config, requires_password);
 }
 
 /* Keeps the node's sum of what unauthenticated clients hold; returns that sum. */
@@ -117,8 +118,8 @@ static bool send_replies(struct client *client)
     if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
     atomic_store_explicit(&client->output_bytes, (uint32_t)conn_pending(&client->conn), memory_order_relaxed);
     if (is_open && output_is_over_limit(client)) {
-        log_warning("client %llu: %s reads too slowly, %zu bytes wait; closed", (unsigned long long)client->id, client->peer,
-                    conn_pending(&client->conn));
+        log_warning("client %llu: %s reads too slowly, %zu bytes wait; closed", (unsigned long long)client->id,
+                    client->peer, conn_pending(&client->conn));
         is_open = false;
     }
     if (atomic_load_explicit(&client->kill, memory_order_relaxed)) is_open = false;
@@ -149,7 +150,8 @@ static bool query_is_over_limit(struct client *client)
     int64_t limit = config_int(client->worker->node->config, client_query_buffer_limit);
     int64_t total = count_unauthenticated(client, client->query.cap);
 
-    if (asks_for_password(client) && (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
+    if (asks_for_password(client) &&
+        (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
         return true;
     return limit > 0 && client->query.len > (size_t)limit;
 }
@@ -293,8 +295,8 @@ void client_reset_session(struct client *client)
 {
     client_discard_transaction(client);
     client_monitor(client, false);
-    client_clear(client, CLIENT_ASKING | CLIENT_READONLY | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT |
-                             CLIENT_NO_TOUCH | CLIENT_NO_EVICT);
+    client_clear(client, CLIENT_ASKING | CLIENT_READONLY | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP |
+                             CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_TOUCH | CLIENT_NO_EVICT);
     client_set_resp(client, 2);
     client_set_text(client, &client->name, BYTES_NONE);
     if (config_int(client->worker->node->config, requires_password)) client_clear(client, CLIENT_AUTHENTICATED);

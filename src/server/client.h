@@ -19,8 +19,8 @@ struct transaction;
 
 enum client_flag {
     CLIENT_AUTHENTICATED = 1u << 0,
-    CLIENT_MULTI = 1u << 1,         /* MULTI was said */
-    CLIENT_DIRTY_EXEC = 1u << 2,    /* a queued command was refused */
+    CLIENT_MULTI = 1u << 1,      /* MULTI was said */
+    CLIENT_DIRTY_EXEC = 1u << 2, /* a queued command was refused */
     CLIENT_ASKING = 1u << 3,
     CLIENT_READONLY = 1u << 4,
     CLIENT_MONITOR = 1u << 5,
@@ -31,32 +31,32 @@ enum client_flag {
     CLIENT_NO_EVICT = 1u << 10,
     CLIENT_NO_TOUCH = 1u << 11,
     CLIENT_UNIX_SOCKET = 1u << 12,
-    CLIENT_PAUSED = 1u << 13,       /* a command waits for the end of CLIENT PAUSE */
+    CLIENT_PAUSED = 1u << 13, /* a command waits for the end of CLIENT PAUSE */
 };
 
 struct client {
-    struct list link;               /* in its worker's clients; guarded by the worker's registry lock */
-    struct worker *worker;          /* never changes */
-    uint64_t id;                    /* never changes */
-    char peer[64], local[64];       /* "127.0.0.1:6379", or "/path:0"; never change */
-    int64_t created_ms;             /* never changes */
+    struct list link;         /* in its worker's clients; guarded by the worker's registry lock */
+    struct worker *worker;    /* never changes */
+    uint64_t id;              /* never changes */
+    char peer[64], local[64]; /* "127.0.0.1:6379", or "/path:0"; never change */
+    int64_t created_ms;       /* never changes */
 
     /* shared: written by the owner under its worker's registry lock, read by others under it */
     char *name, *lib_name, *lib_version; /* NULL or allocated */
 
     /* shared: relaxed atomics */
-    _Atomic uint32_t flags;         /* enum client_flag; written by the owner only */
+    _Atomic uint32_t flags; /* enum client_flag; written by the owner only */
     _Atomic int64_t last_active_ms;
     _Atomic(const struct command *) last_command;
     _Atomic uint32_t resp;
     _Atomic uint32_t query_bytes, output_bytes, multi_count, watch_count, multi_bytes;
     _Atomic int fd;
-    _Atomic bool kill;              /* set by anyone; the owner closes it at its next turn */
+    _Atomic bool kill; /* set by anyone; the owner closes it at its next turn */
 
     /* the owner's alone */
-    struct request request;         /* of an incomplete request */
-    bool mid_request;               /* request holds one */
-    struct buf query;               /* holds bytes only while a request is incomplete */
+    struct request request; /* of an incomplete request */
+    bool mid_request;       /* request holds one */
+    struct buf query;       /* holds bytes only while a request is incomplete */
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     struct conn conn;

@@ -189,7 +189,7 @@ size_t command_keys(const struct command *command, int argc,
 
         if (spec->first == 0 || spec->first >= argc) continue;
         last = spec->last >= 0 ? spec->first + spec->last : argc + spec->last;
-        for (int arg = spec->first; arg <= last && arg < argc; arg += spec->step > 0 ? spec->step : 1) {
+        for (int arg = spec->first; arg <= last && arg<argc; arg += spec->step> 0 ? spec->step : 1) {
             if (visit != NULL) visit(context, arg, spec);
             count++;
         }

@@ -25,30 +25,45 @@ enum command_flag {
     COMMAND_SKIP_SLOWLOG = 1u << 10,
     COMMAND_ASKING = 1u << 11,
     COMMAND_FAST = 1u << 12,
-    COMMAND_NO_AUTH = 1u << 13,      /* may run before AUTH */
+    COMMAND_NO_AUTH = 1u << 13, /* may run before AUTH */
     COMMAND_NO_MULTI = 1u << 14,
     COMMAND_NO_ASYNC_LOADING = 1u << 15,
     COMMAND_MOVABLE_KEYS = 1u << 16,
     COMMAND_ALLOW_BUSY = 1u << 17,
     /* Ours; never shown. */
-    COMMAND_ALL_SLOTS = 1u << 24,    /* visits many slots: EXEC takes every lock for it */
-    COMMAND_IN_MULTI = 1u << 25,     /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, RESET, QUIT */
-    COMMAND_MIGRATES = 1u << 26,     /* the redirect decision lets MIGRATE pass */
-    COMMAND_CLUSTER_ONLY = 1u << 27, /* "ERR This instance has cluster support disabled" without a cluster */
+    COMMAND_ALL_SLOTS = 1u << 24,       /* visits many slots: EXEC takes every lock for it */
+    COMMAND_IN_MULTI = 1u << 25,        /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, RESET, QUIT */
+    COMMAND_MIGRATES = 1u << 26,        /* the redirect decision lets MIGRATE pass */
+    COMMAND_CLUSTER_ONLY = 1u << 27,    /* "ERR This instance has cluster support disabled" without a cluster */
     COMMAND_PROTECTED_DEBUG = 1u << 28, /* needs enable-debug-command */
 };
 
 /* ACL categories besides those that follow from flags (@write, @read, @admin, @dangerous, @fast, @slow, @pubsub, @blocking). */
 enum command_acl {
-    ACL_KEYSPACE = 1u << 0, ACL_STRING = 1u << 1, ACL_CONNECTION = 1u << 2, ACL_TRANSACTION = 1u << 3,
-    ACL_DANGEROUS = 1u << 4, ACL_CACHE = 1u << 5, ACL_SCRIPTING = 1u << 6,
-    ACL_READ = 1u << 7, ACL_WRITE = 1u << 8, ACL_ADMIN = 1u << 9,
+    ACL_KEYSPACE = 1u << 0,
+    ACL_STRING = 1u << 1,
+    ACL_CONNECTION = 1u << 2,
+    ACL_TRANSACTION = 1u << 3,
+    ACL_DANGEROUS = 1u << 4,
+    ACL_CACHE = 1u << 5,
+    ACL_SCRIPTING = 1u << 6,
+    ACL_READ = 1u << 7,
+    ACL_WRITE = 1u << 8,
+    ACL_ADMIN = 1u << 9,
 };
 
 enum key_flag {
-    KEY_RO = 1u << 0, KEY_RW = 1u << 1, KEY_OW = 1u << 2, KEY_RM = 1u << 3,
-    KEY_ACCESS = 1u << 4, KEY_UPDATE = 1u << 5, KEY_INSERT = 1u << 6, KEY_DELETE = 1u << 7,
-    KEY_NOT_KEY = 1u << 8, KEY_INCOMPLETE = 1u << 9, KEY_VARIABLE_FLAGS = 1u << 10,
+    KEY_RO = 1u << 0,
+    KEY_RW = 1u << 1,
+    KEY_OW = 1u << 2,
+    KEY_RM = 1u << 3,
+    KEY_ACCESS = 1u << 4,
+    KEY_UPDATE = 1u << 5,
+    KEY_INSERT = 1u << 6,
+    KEY_DELETE = 1u << 7,
+    KEY_NOT_KEY = 1u << 8,
+    KEY_INCOMPLETE = 1u << 9,
+    KEY_VARIABLE_FLAGS = 1u << 10,
 };
 
 /* Where keys stand: from argument `first`, each `step`-th, up to `last` (relative to `first`; negative counts from the end: -1 is the last
@@ -60,7 +75,17 @@ struct key_spec {
 };
 #define KEY_SPECS_MAX 2
 
-enum arg_type { ARG_STRING, ARG_INTEGER, ARG_DOUBLE, ARG_KEY, ARG_PATTERN, ARG_UNIX_TIME, ARG_PURE_TOKEN, ARG_ONEOF, ARG_BLOCK };
+enum arg_type {
+    ARG_STRING,
+    ARG_INTEGER,
+    ARG_DOUBLE,
+    ARG_KEY,
+    ARG_PATTERN,
+    ARG_UNIX_TIME,
+    ARG_PURE_TOKEN,
+    ARG_ONEOF,
+    ARG_BLOCK
+};
 enum arg_flag { ARG_OPTIONAL = 1, ARG_MULTIPLE = 2, ARG_MULTIPLE_TOKEN = 4 };
 
 /* One argument, as COMMAND DOCS shows it; a table ends with name NULL. */
@@ -70,21 +95,21 @@ struct command_arg {
     uint32_t flags;
     const char *token;
     const char *since;
-    int key_spec; /* of an ARG_KEY: index of its key spec */
+    int key_spec;                   /* of an ARG_KEY: index of its key spec */
     const struct command_arg *args; /* of ONEOF and BLOCK */
 };
 
 struct command {
-    const char *name;       /* lower case; of a subcommand without its parent */
+    const char *name; /* lower case; of a subcommand without its parent */
     const char *summary, *since, *group, *complexity;
-    int arity;              /* counts the name; negative: at least; a subcommand counts its parent too */
-    uint32_t flags;         /* enum command_flag */
-    uint32_t acl;           /* enum command_acl */
+    int arity;      /* counts the name; negative: at least; a subcommand counts its parent too */
+    uint32_t flags; /* enum command_flag */
+    uint32_t acl;   /* enum command_acl */
     struct key_spec keys[KEY_SPECS_MAX];
     const struct command_arg *args;
-    const char *const *tips;              /* ends with NULL */
+    const char *const *tips;                  /* ends with NULL */
     const struct command *const *subcommands; /* ends with NULL */
-    const char *parent;                   /* of a subcommand: its container's name */
+    const char *parent;                       /* of a subcommand: its container's name */
     void (*run)(struct call *call);
 };
 
@@ -108,4 +133,5 @@ const struct command *command_by_number(const struct command_table *table, size_
 
 bool command_arity_ok(const struct command *command, int argc);
 /* Visits the index of every key argument; returns how many. visit may be NULL. */
-size_t command_keys(const struct command *command, int argc, void (*visit)(void *context, int arg, const struct key_spec *spec), void *context);
+size_t command_keys(const struct command *command, int argc,
+                    void (*visit)(void *context, int arg, const struct key_spec *spec), void *context);

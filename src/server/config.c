@@ -33,9 +33,11 @@ void config_store(struct config *config, const struct option *option, const stru
     lock_take(&config->lock);
     buf_clear(&config->texts[option->place]);
     buf_append_bytes(&config->texts[option->place], buf_bytes(&value->text));
-    if (option->place == CONFIG_REQUIREPASS) atomic_store_explicit(&config->requires_password, value->text.len > 0, memory_order_relaxed);
+    if (option->place == CONFIG_REQUIREPASS)
+        atomic_store_explicit(&config->requires_password, value->text.len > 0, memory_order_relaxed);
     lock_release(&config->lock);
-    if (option->place == CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT) config_spread_output_limits(config, buf_bytes(&value->text));
+    if (option->place == CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT)
+        config_spread_output_limits(config, buf_bytes(&value->text));
 }
 
 bool config_is_default(const struct option *option, const struct option_value *value)
@@ -97,7 +99,8 @@ bool config_password_matches(struct config *config, struct bytes given)
     bool matches;
 
     lock_take(&config->lock);
-    matches = config->texts[CONFIG_REQUIREPASS].len == 0 || bytes_equal_secret(given, buf_bytes(&config->texts[CONFIG_REQUIREPASS]));
+    matches = config->texts[CONFIG_REQUIREPASS].len == 0 ||
+              bytes_equal_secret(given, buf_bytes(&config->texts[CONFIG_REQUIREPASS]));
     lock_release(&config->lock);
     return matches;
 }
@@ -128,8 +131,8 @@ static void split_at_spaces(struct bytes text, struct words *words)
     }
 }
 
-bool config_parse(struct config *config, const struct option *option, const struct bytes *words, size_t count, struct option_value *out,
-                  char error[OPTION_ERROR_BYTES])
+bool config_parse(struct config *config, const struct option *option, const struct bytes *words, size_t count,
+                  struct option_value *out, char error[OPTION_ERROR_BYTES])
 {
     struct words split = { 0 };
     bool ok;
@@ -188,7 +191,8 @@ static bool apply(struct config *config, struct change *changes, size_t count, c
     for (size_t i = 0; i < count; i++) config_store(config, changes[i].option, &changes[i].after);
     for (struct config_hook *hook = first; hook; hook = hook->next) {
         if (!hook_watches(hook, changes, count) || hook->changed(hook->context, config, reason)) continue;
-        snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", name_for(hook, changes, count), reason);
+        snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%s') - %s",
+                 name_for(hook, changes, count), reason);
         for (size_t i = 0; i < count; i++) config_store(config, changes[i].option, &changes[i].before);
         for (struct config_hook *again = first; again != hook->next; again = again->next)
             if (hook_watches(again, changes, count)) again->changed(again->context, config, reason);
@@ -198,43 +202,49 @@ static bool apply(struct config *config, struct change *changes, size_t count, c
 }
 
 /* Reads one pair into changes[*count]; false with the reply in error. */
-static bool read_pair(struct config *config, const struct config_pair *pair, struct change *changes, size_t *count, bool protected_ok, char error[512])
+static bool read_pair(struct config *config, const struct config_pair *pair, struct change *changes, size_t *count,
+                      bool protected_ok, char error[512])
 {
     size_t option_count;
-    const struct option *options = config_options(&option_count), *option = option_find(options, option_count, pair->name);
+    const struct option *options = config_options(&option_count),
+                        *option = option_find(options, option_count, pair->name);
     char reason[OPTION_ERROR_BYTES] = "";
     struct change *change = &changes[*count];
 
     if (!option || (option->flags & OPTION_HIDDEN)) {
         const char *nearest = option_nearest(options, option_count, pair->name);
 
-        snprintf(error, 512, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s%s%s", (int)(pair->name.len < 128 ? pair->name.len : 128),
-                 pair->name.data, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+        snprintf(error, 512, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'%s%s%s",
+                 (int)(pair->name.len < 128 ? pair->name.len : 128), pair->name.data, nearest ? " (did you mean '" : "",
+                 nearest ? nearest : "", nearest ? "'?)" : "");
         return false;
     }
     for (size_t i = 0; i < *count; i++)
         if (changes[i].option == option) snprintf(reason, sizeof(reason), "duplicate parameter");
     if (!reason[0] && (option->flags & OPTION_FIXED)) snprintf(reason, sizeof(reason), "can't set immutable config");
-    if (!reason[0] && (option->flags & OPTION_PROTECTED) && !protected_ok) snprintf(reason, sizeof(reason), "can't set protected config");
+    if (!reason[0] && (option->flags & OPTION_PROTECTED) && !protected_ok)
+        snprintf(reason, sizeof(reason), "can't set protected config");
     if (!reason[0]) {
         *change = (struct change){ .option = option };
         (*count)++;
         config_load(config, option, &change->before);
         if (config_parse(config, option, &pair->value, 1, &change->after, reason)) return true;
     }
-    snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s", (int)(pair->name.len < 64 ? pair->name.len : 64),
-             pair->name.data, reason);
+    snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+             (int)(pair->name.len < 64 ? pair->name.len : 64), pair->name.data, reason);
     return false;
 }
 
-bool config_set(struct config *config, const struct config_pair *pairs, size_t pair_count, bool protected_ok, char error[512])
+bool config_set(struct config *config, const struct config_pair *pairs, size_t pair_count, bool protected_ok,
+                char error[512])
 {
     struct change *changes = alloc_zeroed((pair_count + 1) * sizeof(*changes));
     size_t count = 0;
     bool ok = true;
 
     lock_take(&config->change_lock);
-    for (size_t i = 0; ok && i < pair_count; i++) ok = read_pair(config, &pairs[i], changes, &count, protected_ok, error);
+    for (size_t i = 0; ok && i < pair_count; i++)
+        ok = read_pair(config, &pairs[i], changes, &count, protected_ok, error);
     if (ok && count > 0) ok = apply(config, changes, count, error);
     lock_release(&config->change_lock);
     for (size_t i = 0; i < count; i++) {

@@ -33,13 +33,14 @@ static const char *const class_names[CLIENT_CLASS_COUNT] = { "normal", "slave", 
 static int class_of(struct bytes word)
 {
     if (bytes_is_word(word, "replica")) return CLIENT_CLASS_REPLICA;
-    for (int class = 0; class < CLIENT_CLASS_COUNT; class++)
+    for (int class = 0; class < CLIENT_CLASS_COUNT; class ++)
         if (bytes_is_word(word, class_names[class])) return class;
     return -1;
 }
 
 /* Fours of class, hard limit, soft limit, seconds; classes that are not named stay as they are. */
-static bool read_limits(const struct bytes *words, size_t count, struct limits limits[CLIENT_CLASS_COUNT], char error[OPTION_ERROR_BYTES])
+static bool read_limits(const struct bytes *words, size_t count, struct limits limits[CLIENT_CLASS_COUNT],
+                        char error[OPTION_ERROR_BYTES])
 {
     if (count % 4 != 0) return refuse(error, "Wrong number of arguments in buffer limit configuration.");
     for (size_t i = 0; i < count; i += 4) {
@@ -48,8 +49,8 @@ static bool read_limits(const struct bytes *words, size_t count, struct limits l
         struct limits given;
 
         if (class < 0) return refuse(error, "Invalid client class specified in buffer limit configuration.");
-        if (!option_size(words[i + 1], &given.hard) || !option_size(words[i + 2], &given.soft) || given.hard > INT64_MAX ||
-            given.soft > INT64_MAX || !bytes_to_i64(words[i + 3], &seconds) || seconds < 0)
+        if (!option_size(words[i + 1], &given.hard) || !option_size(words[i + 2], &given.soft) ||
+            given.hard > INT64_MAX || given.soft > INT64_MAX || !bytes_to_i64(words[i + 3], &seconds) || seconds < 0)
             return refuse(error, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
         given.seconds = (uint64_t)seconds;
         limits[class] = given;
@@ -57,7 +58,8 @@ static bool read_limits(const struct bytes *words, size_t count, struct limits l
     return true;
 }
 
-bool config_check_output_limits(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES])
+bool config_check_output_limits(const struct bytes *words, size_t count, struct buf *text,
+                                char error[OPTION_ERROR_BYTES])
 {
     struct limits limits[CLIENT_CLASS_COUNT] = { 0 };
     struct words present;
@@ -65,14 +67,16 @@ bool config_check_output_limits(const struct bytes *words, size_t count, struct 
 
     /* Nothing given changes nothing. */
     if (count == 1 && words[0].len == 0) count = 0;
-    if (words_split(buf_bytes(text), &present) && present.count > 0) read_limits(present.items, present.count, limits, error);
+    if (words_split(buf_bytes(text), &present) && present.count > 0)
+        read_limits(present.items, present.count, limits, error);
     words_free(&present);
     ok = read_limits(words, count, limits, error);
     if (!ok) return false;
     buf_clear(text);
-    for (int class = 0; class < CLIENT_CLASS_COUNT; class++)
-        buf_printf(text, "%s%s %llu %llu %llu", class == 0 ? "" : " ", class_names[class], (unsigned long long)limits[class].hard,
-                   (unsigned long long)limits[class].soft, (unsigned long long)limits[class].seconds);
+    for (int class = 0; class < CLIENT_CLASS_COUNT; class ++)
+        buf_printf(text, "%s%s %llu %llu %llu", class == 0 ? "" : " ", class_names[class],
+                   (unsigned long long)limits[class].hard, (unsigned long long)limits[class].soft,
+                   (unsigned long long)limits[class].seconds);
     return true;
 }
 
@@ -83,11 +87,13 @@ void config_spread_output_limits(struct config *config, struct bytes text)
     struct words words;
 
     if (words_split(text, &words) && read_limits(words.items, words.count, limits, error)) {
-        for (int class = 0; class < CLIENT_CLASS_COUNT; class++) {
-            atomic_store_explicit(&config->client_output_buffer_limit[class].hard_bytes, (int64_t)limits[class].hard, memory_order_relaxed);
-            atomic_store_explicit(&config->client_output_buffer_limit[class].soft_bytes, (int64_t)limits[class].soft, memory_order_relaxed);
-            atomic_store_explicit(&config->client_output_buffer_limit[class].soft_seconds, (int64_t)limits[class].seconds,
+        for (int class = 0; class < CLIENT_CLASS_COUNT; class ++) {
+            atomic_store_explicit(&config->client_output_buffer_limit[class].hard_bytes, (int64_t)limits[class].hard,
                                   memory_order_relaxed);
+            atomic_store_explicit(&config->client_output_buffer_limit[class].soft_bytes, (int64_t)limits[class].soft,
+                                  memory_order_relaxed);
+            atomic_store_explicit(&config->client_output_buffer_limit[class].soft_seconds,
+                                  (int64_t)limits[class].seconds, memory_order_relaxed);
         }
     }
     words_free(&words);
@@ -119,7 +125,8 @@ bool config_check_shutdown(const struct bytes *words, size_t count, struct buf *
     for (size_t i = 0; i < count; i++) {
         bool found = false;
 
-        for (size_t n = 0; n < sizeof(known) / sizeof(known[0]); n++) found = found || bytes_is_word(words[i], known[n]);
+        for (size_t n = 0; n < sizeof(known) / sizeof(known[0]); n++)
+            found = found || bytes_is_word(words[i], known[n]);
         if (!found) return refuse(error, "argument(s) must be one of the following: default, save, nosave, now, force");
     }
     return true;
@@ -144,7 +151,8 @@ bool config_check_hostname(const struct bytes *words, size_t count, struct buf *
     for (size_t i = 0; i < words[0].len; i++) {
         unsigned char c = (unsigned char)words[0].data[i];
 
-        if (!isalnum(c) && c != '-' && c != '.') return refuse(error, "Hostnames may only contain alphanumeric characters, hyphens or dots");
+        if (!isalnum(c) && c != '-' && c != '.')
+            return refuse(error, "Hostnames may only contain alphanumeric characters, hyphens or dots");
     }
     return true;
 }
@@ -181,7 +189,8 @@ bool config_check_percentiles(const struct bytes *words, size_t count, struct bu
     for (size_t i = 0; i < count; i++) {
         long double value;
 
-        if (!bytes_to_long_double(words[i], &value)) return refuse(error, "Invalid latency-tracking-info-percentiles parameters");
+        if (!bytes_to_long_double(words[i], &value))
+            return refuse(error, "Invalid latency-tracking-info-percentiles parameters");
         if (!(value >= 0 && value <= 100))
             return refuse(error, "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
     }
@@ -199,7 +208,8 @@ bool config_check_save(const struct bytes *words, size_t count, struct buf *text
     for (size_t i = 0; i < count; i++) {
         int64_t value;
 
-        if (!bytes_to_i64(words[i], &value) || value < (i % 2 == 0 ? 1 : 0)) return refuse(error, "Invalid save parameters");
+        if (!bytes_to_i64(words[i], &value) || value < (i % 2 == 0 ? 1 : 0))
+            return refuse(error, "Invalid save parameters");
     }
     join(words, count, text);
     return true;

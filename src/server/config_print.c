@@ -15,7 +15,8 @@ static void each_section(struct buf *out, void (*print)(struct buf *out, const c
     for (size_t i = 0; i < count; i++) {
         bool seen = false;
 
-        for (size_t before = 0; before < i; before++) seen = seen || strcmp(options[before].section, options[i].section) == 0;
+        for (size_t before = 0; before < i; before++)
+            seen = seen || strcmp(options[before].section, options[i].section) == 0;
         if (!seen) print(out, options[i].section);
     }
 }
@@ -68,7 +69,8 @@ static void values_of(const struct option *option, struct buf *out)
         if (option->flags & OPTION_OCTAL)
             buf_printf(out, "%llo to %llo, octal", (unsigned long long)option->min, (unsigned long long)option->max);
         else if (option->max == INT64_MAX)
-            buf_printf(out, "%s from %lld", option->type == OPTION_SIZE ? "size" : "number", (long long)(option->min < -1 ? 0 : option->min));
+            buf_printf(out, "%s from %lld", option->type == OPTION_SIZE ? "size" : "number",
+                       (long long)(option->min < -1 ? 0 : option->min));
         else
             buf_printf(out, "%lld to %lld", (long long)option->min, (long long)option->max);
         break;
@@ -105,12 +107,15 @@ static void file_section(struct buf *out, const char *section)
 
 void config_print_file(struct buf *out)
 {
-    buf_append_text(out, "# redis-shard.conf: every directive with its default, written by `redis-shard --print-config-file`.\n"
+    buf_append_text(out, "# redis-shard.conf: every directive with its default, written by `redis-shard "
+                         "--print-config-file`.\n"
                          "#\n"
                          "#     redis-shard /path/to/redis-shard.conf [--name value ...]\n"
                          "#\n"
-                         "# Names and values are redis.conf's. A line is a directive and its values; quotes hold spaces: \"a b\". Sizes:\n"
-                         "# 1k is 1000 bytes, 1kb is 1024, then m, mb, g, gb. `include /path/*.conf` reads further files where it stands.\n"
+                         "# Names and values are redis.conf's. A line is a directive and its values; quotes hold "
+                         "spaces: \"a b\". Sizes:\n"
+                         "# 1k is 1000 bytes, 1kb is 1024, then m, mb, g, gb. `include /path/*.conf` reads further "
+                         "files where it stands.\n"
                          "# Later lines win over earlier ones, and the command line over the file.\n");
     each_section(out, file_section);
 }
@@ -120,7 +125,8 @@ static void docs_section(struct buf *out, const char *section)
     size_t count;
     const struct option *options = config_options(&count);
 
-    buf_printf(out, "\n## %s\n\n| directive | default | values | at run time | meaning |\n|---|---|---|---|---|\n", section);
+    buf_printf(out, "\n## %s\n\n| directive | default | values | at run time | meaning |\n|---|---|---|---|---|\n",
+               section);
     for (size_t i = 0; i < count; i++) {
         const struct option *option = &options[i];
         struct buf line = { 0 };
@@ -131,42 +137,50 @@ static void docs_section(struct buf *out, const char *section)
         default_words(option, &line);
         /* The words without the name before them. */
         if (line.len > strlen(option->name) + 1 && !(option->flags & OPTION_HIDDEN))
-            buf_printf(out, " | `%.*s` | ", (int)(line.len - strlen(option->name) - 1), line.data + strlen(option->name) + 1);
+            buf_printf(out, " | `%.*s` | ", (int)(line.len - strlen(option->name) - 1),
+                       line.data + strlen(option->name) + 1);
         else
             buf_append_text(out, " | | ");
         values_of(option, out);
-        buf_printf(out, " | %s | %s |\n", option->flags & OPTION_FIXED ? "no" : option->flags & OPTION_PROTECTED ? "protected" : "yes", option->help);
+        buf_printf(out, " | %s | %s |\n",
+                   option->flags & OPTION_FIXED       ? "no"
+                   : option->flags & OPTION_PROTECTED ? "protected"
+                                                      : "yes",
+                   option->help);
         buf_free(&line);
     }
 }
 
 void config_print_docs(struct buf *out)
 {
-    buf_append_text(out,
-                    "# Configuration\n\n"
-                    "Written by `redis-shard --print-config-docs` from the table that the program itself uses.\n\n"
-                    "    redis-shard [/path/to/redis-shard.conf] [--name value ...] [-]\n\n"
-                    "`-` reads directives from standard input. Later settings win: the file, standard input, the command line. Names and values are\n"
-                    "redis.conf's. An unknown directive or a bad value stops the start with the file, the line and the reason; `--test-config` only checks.\n"
-                    "A directive for what this node does not have is taken where it asks for what the node does anyway, and refused where it does not.\n"
-                    "*At run time*: may `CONFIG SET` change it; *protected* needs `enable-protected-configs`.\n");
+    buf_append_text(out, "# Configuration\n\n"
+                         "Written by `redis-shard --print-config-docs` from the table that the program itself uses.\n\n"
+                         "    redis-shard [/path/to/redis-shard.conf] [--name value ...] [-]\n\n"
+                         "`-` reads directives from standard input. Later settings win: the file, standard input, the "
+                         "command line. Names and values are\n"
+                         "redis.conf's. An unknown directive or a bad value stops the start with the file, the line "
+                         "and the reason; `--test-config` only checks.\n"
+                         "A directive for what this node does not have is taken where it asks for what the node does "
+                         "anyway, and refused where it does not.\n"
+                         "*At run time*: may `CONFIG SET` change it; *protected* needs `enable-protected-configs`.\n");
     each_section(out, docs_section);
 }
 
 void config_print_help(struct buf *out)
 {
-    buf_append_text(out, "Usage: redis-shard [/path/to/redis-shard.conf] [--name value ...] [-]\n"
-                         "       redis-shard - (reads directives from standard input)\n"
-                         "       redis-shard --dev-cluster N [--port P] [--dir D] (a local cluster of N nodes)\n"
-                         "       redis-shard [...] --test-config (checks the configuration, starts nothing)\n"
-                         "       redis-shard -v or --version\n"
-                         "       redis-shard -h or --help\n"
-                         "       redis-shard --print-config-file (every directive, documented, as a file to start from)\n\n"
-                         "Examples:\n"
-                         "       redis-shard (defaults: port 6379, a cluster of one)\n"
-                         "       redis-shard /etc/redis-shard/redis-shard.conf --loglevel verbose\n"
-                         "       redis-shard --port 7777 --requirepass secret\n"
-                         "       echo 'maxclients 500' | redis-shard -\n"
-                         "       redis-shard --dev-cluster 3\n\n"
-                         "Every directive of the configuration may be given as --name value.\n");
+    buf_append_text(out,
+                    "Usage: redis-shard [/path/to/redis-shard.conf] [--name value ...] [-]\n"
+                    "       redis-shard - (reads directives from standard input)\n"
+                    "       redis-shard --dev-cluster N [--port P] [--dir D] (a local cluster of N nodes)\n"
+                    "       redis-shard [...] --test-config (checks the configuration, starts nothing)\n"
+                    "       redis-shard -v or --version\n"
+                    "       redis-shard -h or --help\n"
+                    "       redis-shard --print-config-file (every directive, documented, as a file to start from)\n\n"
+                    "Examples:\n"
+                    "       redis-shard (defaults: port 6379, a cluster of one)\n"
+                    "       redis-shard /etc/redis-shard/redis-shard.conf --loglevel verbose\n"
+                    "       redis-shard --port 7777 --requirepass secret\n"
+                    "       echo 'maxclients 500' | redis-shard -\n"
+                    "       redis-shard --dev-cluster 3\n\n"
+                    "Every directive of the configuration may be given as --name value.\n");
 }

@@ -32,7 +32,8 @@ void config_current_directory(struct buf *out)
     buf_append_text(out, getcwd(path, sizeof(path)) ? path : "./");
 }
 
-static bool complain(struct config_problem *problem, const struct place *place, struct bytes shown, const char *reason, const char *nearest)
+static bool complain(struct config_problem *problem, const struct place *place, struct bytes shown, const char *reason,
+                     const char *nearest)
 {
     struct buf text = { 0 };
     size_t len;
@@ -52,12 +53,14 @@ static bool complain(struct config_problem *problem, const struct place *place, 
 }
 
 /* `include` takes globs; a pattern without any magic must name a file that is there. */
-static bool include(struct config *config, const struct words *words, const struct place *place, struct bytes line, struct config_problem *problem)
+static bool include(struct config *config, const struct words *words, const struct place *place, struct bytes line,
+                    struct config_problem *problem)
 {
     bool ok = true;
 
     if (words->count < 2) return complain(problem, place, line, "wrong number of arguments", NULL);
-    if (place->depth >= INCLUDE_DEPTH_MAX) return complain(problem, place, line, "includes are nested too deeply", NULL);
+    if (place->depth >= INCLUDE_DEPTH_MAX)
+        return complain(problem, place, line, "includes are nested too deeply", NULL);
     for (size_t i = 1; ok && i < words->count; i++) {
         char pattern[PATH_MAX];
         glob_t found;
@@ -71,13 +74,15 @@ static bool include(struct config *config, const struct words *words, const stru
             ok = read_file(config, pattern, place->depth + 1, problem); /* says that it is not there */
         else if (outcome != 0 && outcome != GLOB_NOMATCH)
             ok = complain(problem, place, line, "the pattern cannot be read", NULL);
-        for (size_t n = 0; outcome == 0 && ok && n < found.gl_pathc; n++) ok = read_file(config, found.gl_pathv[n], place->depth + 1, problem);
+        for (size_t n = 0; outcome == 0 && ok && n < found.gl_pathc; n++)
+            ok = read_file(config, found.gl_pathv[n], place->depth + 1, problem);
         if (outcome == 0) globfree(&found);
     }
     return ok;
 }
 
-static bool read_words(struct config *config, const struct words *words, const struct place *place, struct bytes line, struct config_problem *problem)
+static bool read_words(struct config *config, const struct words *words, const struct place *place, struct bytes line,
+                       struct config_problem *problem)
 {
     size_t count;
     const struct option *options = config_options(&count), *option;
@@ -88,7 +93,8 @@ static bool read_words(struct config *config, const struct words *words, const s
     if (bytes_is_word(words->items[0], "include")) return include(config, words, place, line, problem);
     option = option_find(options, count, words->items[0]);
     if (!option)
-        return complain(problem, place, line, "Bad directive or wrong number of arguments", option_nearest(options, count, words->items[0]));
+        return complain(problem, place, line, "Bad directive or wrong number of arguments",
+                        option_nearest(options, count, words->items[0]));
     if (words->count < 2)
         ok = snprintf(reason, sizeof(reason), "wrong number of arguments") < 0;
     else
@@ -101,7 +107,8 @@ static bool read_words(struct config *config, const struct words *words, const s
     return ok;
 }
 
-static bool read_line(struct config *config, struct bytes line, const struct place *place, struct config_problem *problem)
+static bool read_line(struct config *config, struct bytes line, const struct place *place,
+                      struct config_problem *problem)
 {
     struct words words;
     bool ok = true;
@@ -117,7 +124,8 @@ static bool read_line(struct config *config, struct bytes line, const struct pla
     return ok;
 }
 
-static bool read_text(struct config *config, struct bytes content, const char *name, int depth, struct config_problem *problem)
+static bool read_text(struct config *config, struct bytes content, const char *name, int depth,
+                      struct config_problem *problem)
 {
     struct place place = { .name = name, .depth = depth };
     size_t at = 0;
@@ -171,7 +179,8 @@ static bool read_file(struct config *config, const char *path, int depth, struct
     bool ok = config_slurp(path, &content);
 
     if (!ok)
-        snprintf(problem->text, sizeof(problem->text), "Fatal error, can't open config file '%.1024s': %s", path, strerror(errno));
+        snprintf(problem->text, sizeof(problem->text), "Fatal error, can't open config file '%.1024s': %s", path,
+                 strerror(errno));
     else
         ok = read_text(config, buf_bytes(&content), path, depth, problem);
     buf_free(&content);
@@ -189,7 +198,8 @@ static bool read_standard_input(struct config *config, struct config_problem *pr
     bool ok = slurp(stdin, &content);
 
     if (!ok)
-        snprintf(problem->text, sizeof(problem->text), "Fatal error, can't read the configuration from standard input: %s", strerror(errno));
+        snprintf(problem->text, sizeof(problem->text),
+                 "Fatal error, can't read the configuration from standard input: %s", strerror(errno));
     else
         ok = read_text(config, buf_bytes(&content), "standard input", 0, problem);
     buf_free(&content);
@@ -210,7 +220,8 @@ bool config_read_arguments(struct config *config, int argc, char **argv, struct 
     }
     while (ok && at < argc) {
         struct place place = { .name = "the command line" };
-        bool is_name = strncmp(argv[at], "--", 2) == 0, has_value = false, is_save = strcasecmp(argv[at], "--save") == 0;
+        bool is_name = strncmp(argv[at], "--", 2) == 0, has_value = false,
+             is_save = strcasecmp(argv[at], "--save") == 0;
 
         buf_clear(&line);
         if (is_name)
@@ -243,13 +254,14 @@ bool config_finish(struct config *config, struct config_problem *problem)
     }
     if (config_int(config, cluster_enabled) && bus_port == 0 && port + 10000 > 65535) {
         snprintf(problem->text, sizeof(problem->text),
-                 "port %lld leaves no room for the cluster bus at port + 10000: give cluster-port, a port of at most 55535, or cluster-enabled no",
+                 "port %lld leaves no room for the cluster bus at port + 10000: give cluster-port, a port of at most "
+                 "55535, or cluster-enabled no",
                  (long long)port);
         return false;
     }
     if (config_int(config, cluster_enabled) && bus_port != 0 && bus_port == port) {
-        snprintf(problem->text, sizeof(problem->text), "cluster-port and port are both %lld: clients and the cluster bus need a port each",
-                 (long long)port);
+        snprintf(problem->text, sizeof(problem->text),
+                 "cluster-port and port are both %lld: clients and the cluster bus need a port each", (long long)port);
         return false;
     }
     return true;

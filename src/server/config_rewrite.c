@@ -134,7 +134,7 @@ static bool replace_file(const char *path, struct bytes content)
     close(fd);
     fd = -1;
     if (rename(temporary, path) == 0) return true;
-failed: {
+failed : {
     int reason = errno;
 
     if (fd >= 0) close(fd);

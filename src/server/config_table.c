@@ -18,11 +18,12 @@
 
 #define FIELD(field_) .place = offsetof(struct config, field_)
 #define BOOL(name_, field_, default_) .name = name_, .type = OPTION_BOOL, FIELD(field_), .fallback = default_, .max = 1
-#define INTEGER(name_, field_, default_, min_, max_) \
+#define INTEGER(name_, field_, default_, min_, max_)                                                                   \
     .name = name_, .type = OPTION_INTEGER, FIELD(field_), .fallback = default_, .min = min_, .max = max_
-#define SIZE(name_, field_, default_, min_, max_) \
+#define SIZE(name_, field_, default_, min_, max_)                                                                      \
     .name = name_, .type = OPTION_SIZE, FIELD(field_), .fallback = default_, .min = min_, .max = max_
-#define ENUM(name_, field_, default_, names_) .name = name_, .type = OPTION_ENUM, FIELD(field_), .fallback = default_, .names = names_
+#define ENUM(name_, field_, default_, names_)                                                                          \
+    .name = name_, .type = OPTION_ENUM, FIELD(field_), .fallback = default_, .names = names_
 #define TEXT(name_, text_, default_) .name = name_, .type = OPTION_TEXT, .place = text_, .fallback_text = default_
 #define LIST(name_, text_, default_) .name = name_, .type = OPTION_LIST, .place = text_, .fallback_text = default_
 #define SPECIAL(name_, text_, default_) .name = name_, .type = OPTION_SPECIAL, .place = text_, .fallback_text = default_
@@ -31,27 +32,48 @@
 #define TUNES(what) .section = ABSENT, .flags = OPTION_INERT, .help = "Tunes " what ". Taken and shown, without effect."
 #define LACKS(what) .section = ABSENT, .lacks = what, .help = "Only its default is taken: this node has no " what "."
 
-static const struct option_name yes_no_local[] = { { "no", CONFIG_NO }, { "yes", CONFIG_YES }, { "local", CONFIG_LOCAL }, { NULL, 0 } };
-static const struct option_name supervised_names[] = { { "upstart", SUPERVISED_UPSTART }, { "systemd", SUPERVISED_SYSTEMD },
-                                                       { "auto", SUPERVISED_AUTO }, { "no", SUPERVISED_NO }, { NULL, 0 } };
-static const struct option_name loglevels[] = { { "debug", 0 }, { "verbose", 1 }, { "notice", 2 }, { "warning", 3 }, { NULL, 0 } };
-static const struct option_name policies[] = {
-    { "volatile-lru", POLICY_VOLATILE_LRU }, { "volatile-lfu", POLICY_VOLATILE_LFU }, { "volatile-random", POLICY_VOLATILE_RANDOM },
-    { "volatile-ttl", POLICY_VOLATILE_TTL }, { "allkeys-lru", POLICY_ALLKEYS_LRU }, { "allkeys-lfu", POLICY_ALLKEYS_LFU },
-    { "allkeys-random", POLICY_ALLKEYS_RANDOM }, { "noeviction", POLICY_NOEVICTION }, { NULL, 0 }
+static const struct option_name yes_no_local[] = {
+    { "no", CONFIG_NO }, { "yes", CONFIG_YES }, { "local", CONFIG_LOCAL }, { NULL, 0 }
 };
-static const struct option_name endpoints[] = { { "ip", 0 }, { "hostname", 1 }, { "unknown-endpoint", 2 }, { NULL, 0 } };
-static const struct option_name oom_scores[] = { { "no", 0 }, { "yes", 1 }, { "relative", 1 }, { "absolute", 2 }, { NULL, 0 } };
+static const struct option_name supervised_names[] = { { "upstart", SUPERVISED_UPSTART },
+                                                       { "systemd", SUPERVISED_SYSTEMD },
+                                                       { "auto", SUPERVISED_AUTO },
+                                                       { "no", SUPERVISED_NO },
+                                                       { NULL, 0 } };
+static const struct option_name loglevels[] = {
+    { "debug", 0 }, { "verbose", 1 }, { "notice", 2 }, { "warning", 3 }, { NULL, 0 }
+};
+static const struct option_name policies[] = { { "volatile-lru", POLICY_VOLATILE_LRU },
+                                               { "volatile-lfu", POLICY_VOLATILE_LFU },
+                                               { "volatile-random", POLICY_VOLATILE_RANDOM },
+                                               { "volatile-ttl", POLICY_VOLATILE_TTL },
+                                               { "allkeys-lru", POLICY_ALLKEYS_LRU },
+                                               { "allkeys-lfu", POLICY_ALLKEYS_LFU },
+                                               { "allkeys-random", POLICY_ALLKEYS_RANDOM },
+                                               { "noeviction", POLICY_NOEVICTION },
+                                               { NULL, 0 } };
+static const struct option_name endpoints[] = {
+    { "ip", 0 }, { "hostname", 1 }, { "unknown-endpoint", 2 }, { NULL, 0 }
+};
+static const struct option_name oom_scores[] = {
+    { "no", 0 }, { "yes", 1 }, { "relative", 1 }, { "absolute", 2 }, { NULL, 0 }
+};
 static const struct option_name pubsub_defaults[] = { { "allchannels", 0 }, { "resetchannels", 1 }, { NULL, 0 } };
 static const struct option_name fsyncs[] = { { "everysec", 0 }, { "always", 1 }, { "no", 2 }, { NULL, 0 } };
-static const struct option_name diskless_loads[] = { { "disabled", 0 }, { "on-empty-db", 1 }, { "swapdb", 2 }, { NULL, 0 } };
-static const struct option_name propagation[] = { { "ignore", 0 }, { "panic", 1 }, { "panic-on-replicas", 2 }, { NULL, 0 } };
+static const struct option_name diskless_loads[] = {
+    { "disabled", 0 }, { "on-empty-db", 1 }, { "swapdb", 2 }, { NULL, 0 }
+};
+static const struct option_name propagation[] = {
+    { "ignore", 0 }, { "panic", 1 }, { "panic-on-replicas", 2 }, { NULL, 0 }
+};
 static const struct option_name tls_auth[] = { { "no", 0 }, { "yes", 1 }, { "optional", 2 }, { NULL, 0 } };
 static const struct option_name sanitize[] = { { "no", 0 }, { "yes", 1 }, { "clients", 2 }, { NULL, 0 } };
 
 static const char *const no_one[] = { "no one", NULL };
-static const char *const open_user[] = { "default on nopass ~* &* +@all", "default on nopass sanitize-payload ~* &* +@all", NULL };
-static const char *const default_mode[] = { "default", "nosave", "now", "force", "nosave now", "nosave force", "nosave now force", "now force", NULL };
+static const char *const open_user[] = { "default on nopass ~* &* +@all",
+                                         "default on nopass sanitize-payload ~* &* +@all", NULL };
+static const char *const default_mode[] = { "default",      "nosave",           "now",       "force", "nosave now",
+                                            "nosave force", "nosave now force", "now force", NULL };
 static const char *const no_events[] = { "", NULL };
 
 /* clang-format off */

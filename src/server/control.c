@@ -75,7 +75,8 @@ void control_start(struct node *node, struct ev_loop *loop)
     ev_signal_init(&control->hangup, on_hangup, SIGHUP);
     ev_async_init(&control->wake, on_wake);
     ev_timer_init(&control->sample, on_sample, 0.1, 0.1);
-    control->terminate.data = control->interrupt.data = control->hangup.data = control->wake.data = control->sample.data = control;
+    control->terminate.data = control->interrupt.data = control->hangup.data = control->wake.data =
+        control->sample.data = control;
     ev_signal_start(loop, &control->terminate);
     ev_signal_start(loop, &control->interrupt);
     ev_signal_start(loop, &control->hangup);

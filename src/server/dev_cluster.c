@@ -71,7 +71,8 @@ static bool read_arguments(struct dev_cluster *cluster, int argc, char **argv)
     for (int i = 2; i < argc; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--port") == 0) {
             if (read_number(argv[i + 1], 1, 55535 - cluster->count + 1, &cluster->port)) continue;
-            fprintf(stderr, "--port: %s: a port of at most %d, for the bus is at port + 10000\n", argv[i + 1], 55535 - cluster->count + 1);
+            fprintf(stderr, "--port: %s: a port of at most %d, for the bus is at port + 10000\n", argv[i + 1],
+                    55535 - cluster->count + 1);
             return false;
         }
         if (i + 1 < argc && strcmp(argv[i], "--dir") == 0) {
@@ -116,7 +117,8 @@ static bool lay_out(struct dev_cluster *cluster)
         node->first = 16384 * i / cluster->count;
         node->last = 16384 * (i + 1) / cluster->count - 1;
         if (!port_is_free(node->port) || !port_is_free(node->port + 10000)) return false;
-        if (snprintf(node->dir, sizeof(node->dir), "%.4000s/%d", cluster->dir, node->port) >= (int)sizeof(node->dir)) return false;
+        if (snprintf(node->dir, sizeof(node->dir), "%.4000s/%d", cluster->dir, node->port) >= (int)sizeof(node->dir))
+            return false;
         if (mkdir(node->dir, 0777) == 0 || errno == EEXIST) continue;
         fprintf(stderr, "%s: %s\n", node->dir, strerror(errno));
         return false;
@@ -131,7 +133,8 @@ static bool start_node(const struct dev_cluster *cluster, struct cluster_node *n
 
     (void)cluster;
     /* By its real path, so that ps and the message about a held port name it. */
-    if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0) snprintf(program, sizeof(program), "/proc/self/exe");
+    if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
+        snprintf(program, sizeof(program), "/proc/self/exe");
     snprintf(port, sizeof(port), "%d", node->port);
     node->pid = fork();
     if (node->pid < 0) {
@@ -199,7 +202,8 @@ static bool connect_to(struct dev_cluster *cluster, struct cluster_node *node)
         node->link = NULL;
         rest();
     }
-    if (!is_interrupted) fprintf(stderr, "The node on port %d does not answer; see %s/node.log\n", node->port, node->dir);
+    if (!is_interrupted)
+        fprintf(stderr, "The node on port %d does not answer; see %s/node.log\n", node->port, node->dir);
     return false;
 }
 
@@ -251,7 +255,8 @@ static bool form(struct dev_cluster *cluster)
     char command[128];
 
     for (int i = 0; i < cluster->count; i++) {
-        snprintf(command, sizeof(command), "CLUSTER ADDSLOTSRANGE %d %d", cluster->nodes[i].first, cluster->nodes[i].last);
+        snprintf(command, sizeof(command), "CLUSTER ADDSLOTSRANGE %d %d", cluster->nodes[i].first,
+                 cluster->nodes[i].last);
         if (!tell(&cluster->nodes[i], command)) return false;
         snprintf(command, sizeof(command), "CLUSTER SET-CONFIG-EPOCH %d", i + 1);
         if (!tell(&cluster->nodes[i], command)) return false;
@@ -289,7 +294,9 @@ static bool wait_until_formed(struct dev_cluster *cluster)
         if (!knows) rest();
     }
     if (!is_interrupted)
-        fprintf(stderr, "The node on port %d does not see all %d nodes; if %s is of another cluster, remove it or give another --dir\n",
+        fprintf(stderr,
+                "The node on port %d does not see all %d nodes; if %s is of another cluster, remove it or give another "
+                "--dir\n",
                 cluster->nodes[agreed].port, cluster->count, cluster->dir);
     return false;
 }
@@ -300,8 +307,10 @@ static void print_cluster(struct dev_cluster *cluster)
 
     printf("\nA cluster of %d in %s\n\n", cluster->count, cluster->dir);
     for (int i = 0; i < cluster->count; i++)
-        printf("  127.0.0.1:%d  pid %d  %s/node.log\n", cluster->nodes[i].port, (int)cluster->nodes[i].pid, cluster->nodes[i].dir);
-    printf("\n%s\nTry:\n  redis-cli -c -p %d set hello world\n  redis-cli -p %d cluster slots\n  redis-cli --cluster check 127.0.0.1:%d\n"
+        printf("  127.0.0.1:%d  pid %d  %s/node.log\n", cluster->nodes[i].port, (int)cluster->nodes[i].pid,
+               cluster->nodes[i].dir);
+    printf("\n%s\nTry:\n  redis-cli -c -p %d set hello world\n  redis-cli -p %d cluster slots\n  redis-cli --cluster "
+           "check 127.0.0.1:%d\n"
            "\nReady to accept connections. Ctrl-C ends all of it; the same command brings the same cluster back.\n",
            nodes ? nodes : "", cluster->port, cluster->port, cluster->port);
     fflush(stdout);

@@ -38,9 +38,14 @@ static void reply_redirect(struct call *call, enum redirect redirect, struct own
     uint16_t port;
 
     switch (redirect) {
-    case REDIRECT_NONE: return;
-    case REDIRECT_UNOWNED: reply_error(call->reply, "CLUSTERDOWN Hash slot not served"); return;
-    case REDIRECT_DOWN: reply_error(call->reply, "CLUSTERDOWN The cluster is down"); return;
+    case REDIRECT_NONE:
+        return;
+    case REDIRECT_UNOWNED:
+        reply_error(call->reply, "CLUSTERDOWN Hash slot not served");
+        return;
+    case REDIRECT_DOWN:
+        reply_error(call->reply, "CLUSTERDOWN The cluster is down");
+        return;
     case REDIRECT_DOWN_READONLY:
         reply_error(call->reply, "CLUSTERDOWN The cluster is down and only accepts read commands");
         return;
@@ -61,7 +66,7 @@ static void reply_redirect(struct call *call, enum redirect redirect, struct own
 /* What the keys of a command, or of a whole transaction, need. */
 struct plan {
     struct slot_set slots;
-    int first_slot;         /* of the first key; -1 without keys */
+    int first_slot; /* of the first key; -1 without keys */
     bool cross_slot;
     bool several_keys;
     bool writes, migrates, asking;
@@ -329,9 +334,10 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
         inner.in_exec = true;
         inner.held = &plan->slots;
         inner.all_slots_locked = plan->slots.count == SLOT_COUNT;
-        inner.slot = plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
-                         ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
-                         : NULL;
+        inner.slot =
+            plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
+                ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
+                : NULL;
         run_command(&inner, queued->number, &clock_ns);
         took_ns[i] = clock_ns - began_ns;
     }
@@ -363,7 +369,8 @@ void transaction_exec(struct call *call)
         if (visits_other_slots(queued->command)) all_slots = true;
     }
     plan.call = NULL;
-    for (size_t i = 0; i < transaction->watch_count; i++) slot_set_add(&plan.slots, slot_id(transaction->watches[i]->slot));
+    for (size_t i = 0; i < transaction->watch_count; i++)
+        slot_set_add(&plan.slots, slot_id(transaction->watches[i]->slot));
     if (all_slots) slot_set_add_all(&plan.slots);
 
     if (lock_and_admit(call, &plan)) {
@@ -413,8 +420,8 @@ static void refuse_unknown(struct call *call)
     for (int i = 1; i < call->argc && args.len < 128; i++)
         buf_printf(&args, "'%.*s' ", shown_len(call->argv[i], 128 - args.len), call->argv[i].data);
     buf_append_byte(&args, '\0');
-    reply_errorf(call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
-                 shown_len(call->argv[0], 128), call->argv[0].data, args.data);
+    reply_errorf(call->reply, "ERR unknown command '%.*s', with args beginning with: %s", shown_len(call->argv[0], 128),
+                 call->argv[0].data, args.data);
     buf_free(&args);
     refuse(call, 0, NULL);
 }
@@ -550,9 +557,12 @@ static struct request_limits limits_for(const struct client *client)
     const struct config *config = client->worker->node->config;
 
     if (!(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(config, requires_password))
-        return (struct request_limits){ .args_max = UNAUTHENTICATED_ARGS_MAX, .bulk_max = UNAUTHENTICATED_BULK_MAX,
-                                        .inline_max = INLINE_MAX, .unauthenticated = true };
-    return (struct request_limits){ .args_max = ARGS_MAX, .bulk_max = config_int(config, proto_max_bulk_len),
+        return (struct request_limits){ .args_max = UNAUTHENTICATED_ARGS_MAX,
+                                        .bulk_max = UNAUTHENTICATED_BULK_MAX,
+                                        .inline_max = INLINE_MAX,
+                                        .unauthenticated = true };
+    return (struct request_limits){ .args_max = ARGS_MAX,
+                                    .bulk_max = config_int(config, proto_max_bulk_len),
                                     .inline_max = INLINE_MAX };
 }
 
@@ -671,8 +681,13 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
         atomic_store_explicit(&client->last_active_ms, worker->now_ms, memory_order_relaxed);
         for (int i = 0; i < count && !is_over(client); i++) {
             struct request *request = &worker->batch[i];
-            struct call call = { .node = worker->node, .worker = worker, .client = client, .reply = &client->reply,
-                                 .argc = request->argc, .argv = request->argv, .now_ms = worker->now_ms,
+            struct call call = { .node = worker->node,
+                                 .worker = worker,
+                                 .client = client,
+                                 .reply = &client->reply,
+                                 .argc = request->argc,
+                                 .argv = request->argv,
+                                 .now_ms = worker->now_ms,
                                  .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
             size_t mark = worker->out.len;
             uint64_t errors = client->reply.errors;

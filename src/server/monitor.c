@@ -8,8 +8,9 @@
 
 static bool is_password_option(struct bytes name)
 {
-    return bytes_is_word(name, "requirepass") || bytes_is_word(name, "masterauth") || bytes_is_word(name, "masteruser") ||
-           bytes_is_word(name, "tls-key-file-pass") || bytes_is_word(name, "tls-client-key-file-pass");
+    return bytes_is_word(name, "requirepass") || bytes_is_word(name, "masterauth") ||
+           bytes_is_word(name, "masteruser") || bytes_is_word(name, "tls-key-file-pass") ||
+           bytes_is_word(name, "tls-client-key-file-pass");
 }
 
 bool argument_is_secret(const struct command *command, int argc, const struct bytes *argv, int arg)
@@ -44,11 +45,21 @@ static void quote(struct buf *out, struct bytes text)
             buf_append_byte(out, '\\');
             buf_append_byte(out, (char)c);
             break;
-        case '\n': buf_append_text(out, "\\n"); break;
-        case '\r': buf_append_text(out, "\\r"); break;
-        case '\t': buf_append_text(out, "\\t"); break;
-        case '\a': buf_append_text(out, "\\a"); break;
-        case '\b': buf_append_text(out, "\\b"); break;
+        case '\n':
+            buf_append_text(out, "\\n");
+            break;
+        case '\r':
+            buf_append_text(out, "\\r");
+            break;
+        case '\t':
+            buf_append_text(out, "\\t");
+            break;
+        case '\a':
+            buf_append_text(out, "\\a");
+            break;
+        case '\b':
+            buf_append_text(out, "\\b");
+            break;
         default:
             if (c >= 0x20 && c < 0x7f)
                 buf_append_byte(out, (char)c);

@@ -22,18 +22,18 @@ struct slowlog;
 
 struct node {
     /* Set before the first worker starts, never changed. */
-    struct config *config;            /* guards itself */
-    struct keyspace *keyspace;        /* each slot has its lock */
+    struct config *config;     /* guards itself */
+    struct keyspace *keyspace; /* each slot has its lock */
     struct command_table *commands;
-    struct bus *bus;                  /* NULL with cluster-enabled no; guards itself */
+    struct bus *bus; /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;
     int worker_count;
-    struct slowlog *slowlog;          /* guards itself */
-    struct control *control;          /* the main thread's loop (server/control.h) */
+    struct slowlog *slowlog; /* guards itself */
+    struct control *control; /* the main thread's loop (server/control.h) */
     char run_id[41];
-    int64_t started_ms;               /* internal clock */
+    int64_t started_ms; /* internal clock */
     const char *executable;
-    const char *config_file;          /* absolute, or NULL */
+    const char *config_file; /* absolute, or NULL */
 
     _Atomic uint64_t next_client_id;
     _Atomic int64_t connected_clients;
@@ -44,11 +44,11 @@ struct node {
     _Atomic int64_t pause_until_ms;
     _Atomic bool pause_all;
 
-    _Atomic int monitors;             /* how many clients MONITOR; guarded for changes by monitor_lock */
-    _Atomic bool shutdown_asked;      /* SHUTDOWN or a signal; main's loop is woken by node_shutdown() */
+    _Atomic int monitors;        /* how many clients MONITOR; guarded for changes by monitor_lock */
+    _Atomic bool shutdown_asked; /* SHUTDOWN or a signal; main's loop is woken by node_shutdown() */
 
-    struct stats stats;               /* guards itself; main samples it: stats_sample() */
-    _Atomic bool active_expire_off;   /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
+    struct stats stats;             /* guards itself; main samples it: stats_sample() */
+    _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 
     /* What INFO subtracts after CONFIG RESETSTAT. */
     _Atomic int64_t stats_reset_ms;

@@ -85,8 +85,10 @@ int64_t process_allow_clients(int64_t clients, int64_t others)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return clients;
     if (limit.rlim_cur >= wanted) return clients;
     /* Privileged processes may raise the hard limit too; others go as high as it lets them. */
-    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ wanted, limit.rlim_max > wanted ? limit.rlim_max : wanted }) == 0) return clients;
-    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ limit.rlim_max, limit.rlim_max }) == 0) limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ wanted, limit.rlim_max > wanted ? limit.rlim_max : wanted }) == 0)
+        return clients;
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ limit.rlim_max, limit.rlim_max }) == 0)
+        limit.rlim_cur = limit.rlim_max;
     if (limit.rlim_cur >= wanted) return clients;
     return (int64_t)limit.rlim_cur > others ? (int64_t)limit.rlim_cur - others : 1;
 }
@@ -114,7 +116,8 @@ static int find_build_id(struct dl_phdr_info *info, size_t size, void *context)
             const char *name = at + sizeof(*note);
             const unsigned char *id = (const unsigned char *)name + ((note->n_namesz + (size_t)3) & ~(size_t)3);
 
-            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && note->n_descsz <= 64 && memcmp(name, "GNU", 4) == 0) {
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && note->n_descsz <= 64 &&
+                memcmp(name, "GNU", 4) == 0) {
                 for (size_t n = 0; n < note->n_descsz; n++) snprintf(build_id + 2 * n, 3, "%02x", id[n]);
                 return 1;
             }
@@ -154,7 +157,8 @@ static void on_crash(int signal_number, siginfo_t *info, void *context)
     int fd = log_descriptor();
 
     (void)context;
-    put(fd, "\n\n=== REDIS-SHARD BUG REPORT START: please report it with the lines up to END ===\nredis-shard crashed by signal ");
+    put(fd, "\n\n=== REDIS-SHARD BUG REPORT START: please report it with the lines up to END ===\nredis-shard crashed "
+            "by signal ");
     put_number(fd, (unsigned long)signal_number, 10);
     put(fd, "\nAccessing address: 0x");
     put_number(fd, (unsigned long)info->si_addr, 16);
@@ -192,7 +196,8 @@ static unsigned long listening_inode(const char *table, uint16_t port)
         unsigned local_port, state;
         unsigned long inode;
 
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &local_port, &state, &inode) == 3 &&
+        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &local_port, &state,
+                   &inode) == 3 &&
             local_port == port && state == 0x0a)
             found = inode;
     }

@@ -57,8 +57,8 @@ void slowlog_free(struct slowlog **slowlog)
 }
 
 /* Long arguments keep their head and say how much is missing; so does a long list of them. */
-static struct slow_entry *entry_of(int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv, const char *peer,
-                                   const char *name)
+static struct slow_entry *entry_of(int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
+                                   const char *peer, const char *name)
 {
     struct slow_entry *entry = alloc_zeroed(sizeof(*entry));
 
@@ -93,8 +93,8 @@ static void trim(struct slowlog *slowlog, int64_t max_len, struct list *dropped)
     }
 }
 
-void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv, const char *peer,
-                 const char *name, int64_t max_len)
+void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
+                 const char *peer, const char *name, int64_t max_len)
 {
     struct slow_entry *entry = entry_of(unix_seconds, duration_us, argc, argv, peer, name);
     struct list dropped;

@@ -11,8 +11,8 @@ struct slowlog;
 
 struct slowlog *slowlog_new(void);
 void slowlog_free(struct slowlog **slowlog);
-void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv, const char *peer,
-                 const char *name, int64_t max_len);
+void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
+                 const char *peer, const char *name, int64_t max_len);
 void slowlog_reset(struct slowlog *slowlog);
 size_t slowlog_len(struct slowlog *slowlog);
 /* Replies the newest `count` (-1: all) as SLOWLOG GET does. */

@@ -73,8 +73,7 @@ void transaction_watch(struct client *client, struct slot *slot, struct bytes ke
         if (transaction->watches[i]->slot == slot && bytes_equal(transaction->watches[i]->key, key)) return;
     if (transaction->watch_count == transaction->watch_cap) {
         transaction->watch_cap = transaction->watch_cap == 0 ? 4 : transaction->watch_cap * 2;
-        transaction->watches =
-            alloc_resize(transaction->watches, transaction->watch_cap * sizeof(struct watch *));
+        transaction->watches = alloc_resize(transaction->watches, transaction->watch_cap * sizeof(struct watch *));
     }
     watch = alloc(sizeof(*watch) + key.len);
     text = (char *)(watch + 1);

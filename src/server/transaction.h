@@ -18,9 +18,9 @@ struct queued_command {
 struct watch {
     struct slot_feed feed;
     struct slot *slot;
-    struct bytes key;     /* owned */
-    bool existed;         /* when it was watched */
-    bool changed;         /* under the slot's lock */
+    struct bytes key; /* owned */
+    bool existed;     /* when it was watched */
+    bool changed;     /* under the slot's lock */
 };
 
 struct transaction {
@@ -33,7 +33,8 @@ struct transaction {
 
 /* The client's, made on first use. */
 struct transaction *transaction_of(struct client *client);
-void transaction_queue(struct client *client, const struct command *command, size_t number, int argc, const struct bytes *argv);
+void transaction_queue(struct client *client, const struct command *command, size_t number, int argc,
+                       const struct bytes *argv);
 /* Watches a key whose slot is locked; watching it again does nothing. */
 void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms);
 /* Forgets all watches; takes the slots' locks one at a time, except those in `held`. */

@@ -36,7 +36,8 @@ struct command_stats {
 /* Adds this worker's numbers to *into. */
 void worker_add_command_stats(const struct worker *worker, size_t number, struct command_stats *into);
 /* Error code counts: visits (code, count) of this worker. */
-void worker_each_error(struct worker *worker, void (*visit)(void *context, const char *code, uint64_t count), void *context);
+void worker_each_error(struct worker *worker, void (*visit)(void *context, const char *code, uint64_t count),
+                       void *context);
 void worker_reset_stats(struct worker *worker);
 
 /* Visits the clients of a worker under its registry lock: the visitor must be short and must not reply to sockets; it may call client_kill(). */

@@ -37,26 +37,26 @@ struct worker {
 
     /* Walked by other threads under the lock, changed by the owner under it. */
     struct lock registry_lock;
-    struct list clients;          /* under registry_lock */
-    _Atomic int client_count;     /* acceptors read it to spread connections evenly */
+    struct list clients;      /* under registry_lock */
+    _Atomic int client_count; /* acceptors read it to spread connections evenly */
 
     /* Read by others as relaxed atomics, written by the owner alone. */
     struct worker_counters counters;
-    struct command_counter *commands; /* by command number */
+    struct command_counter *commands;             /* by command number */
     struct error_counter errors[ERROR_CODES_MAX]; /* under registry_lock where the set grows */
-    int error_codes;              /* under registry_lock */
+    int error_codes;                              /* under registry_lock */
 
     /* The owner's alone. */
-    struct ev_timer tick;         /* every 100 ms: expiry, idle clients, paused clients */
+    struct ev_timer tick; /* every 100 ms: expiry, idle clients, paused clients */
     int ticks;
     struct expiry expiry;
     struct random random;
-    char *scratch;                /* SCRATCH_BYTES */
-    struct buf out;               /* replies of the client being answered */
+    char *scratch;  /* SCRATCH_BYTES */
+    struct buf out; /* replies of the client being answered */
     struct request batch[LOOK_AHEAD];
-    int64_t now_ms;               /* of this turn */
-    struct client *answering;     /* whose requests run now, or NULL */
-    int monitors;                 /* of its clients */
+    int64_t now_ms;           /* of this turn */
+    struct client *answering; /* whose requests run now, or NULL */
+    int monitors;             /* of its clients */
 };
 
 /* For counters only the owner writes: no locked instruction. */

@@ -49,7 +49,8 @@ void worker_add_command_stats(const struct worker *worker, size_t number, struct
     into->rejected += atomic_load_explicit(&counter->rejected, memory_order_relaxed);
     into->failed += atomic_load_explicit(&counter->failed, memory_order_relaxed);
     if (latency == NULL) return;
-    for (int i = 0; i < LATENCY_BUCKETS; i++) into->latency[i] += atomic_load_explicit(&latency[i], memory_order_relaxed);
+    for (int i = 0; i < LATENCY_BUCKETS; i++)
+        into->latency[i] += atomic_load_explicit(&latency[i], memory_order_relaxed);
 }
 
 void worker_count_error(struct worker *worker, const char *code)
@@ -69,7 +70,8 @@ void worker_count_error(struct worker *worker, const char *code)
     lock_release(&worker->registry_lock);
 }
 
-void worker_each_error(struct worker *worker, void (*visit)(void *context, const char *code, uint64_t count), void *context)
+void worker_each_error(struct worker *worker, void (*visit)(void *context, const char *code, uint64_t count),
+                       void *context)
 {
     lock_take(&worker->registry_lock);
     for (int i = 0; i < worker->error_codes; i++) {
@@ -84,9 +86,9 @@ void worker_each_error(struct worker *worker, void (*visit)(void *context, const
 void worker_reset_stats(struct worker *worker)
 {
     struct worker_counters *counters = &worker->counters;
-    _Atomic uint64_t *all[] = { &counters->commands, &counters->net_input_bytes, &counters->net_output_bytes, &counters->hits,
-                                &counters->misses,   &counters->expired,         &counters->errors,           &counters->reads,
-                                &counters->writes };
+    _Atomic uint64_t *all[] = { &counters->commands, &counters->net_input_bytes, &counters->net_output_bytes,
+                                &counters->hits,     &counters->misses,          &counters->expired,
+                                &counters->errors,   &counters->reads,           &counters->writes };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) atomic_store_explicit(all[i], 0, memory_order_relaxed);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++) {
@@ -101,6 +103,7 @@ void worker_reset_stats(struct worker *worker)
             atomic_store_explicit(&latency[b], 0, memory_order_relaxed);
     }
     lock_take(&worker->registry_lock);
-    for (int i = 0; i < worker->error_codes; i++) atomic_store_explicit(&worker->errors[i].count, 0, memory_order_relaxed);
+    for (int i = 0; i < worker->error_codes; i++)
+        atomic_store_explicit(&worker->errors[i].count, 0, memory_order_relaxed);
     lock_release(&worker->registry_lock);
 }

@@ -223,8 +223,7 @@ struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
 {
     struct layout layout = layout_of(entry);
 
-    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry_code(expires_at_ms)),
-                    expires_at_ms);
+    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry_code(expires_at_ms)), expires_at_ms);
 }
 
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)

@@ -334,8 +334,7 @@ struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_
     }
     /* Nearly all are expired. Whatever is live is then found by looking at everything, from somewhere on. */
     cursor = (uint32_t)random_u64(random);
-    for (int turns = 0; turns < 2 && search.found == NULL; turns++)
-        do
+    for (int turns = 0; turns < 2 && search.found == NULL; turns++) do
             cursor = table_scan(&slot->table, cursor, keep_live, &search);
         while (cursor != 0 && search.found == NULL);
     return search.found;
@@ -356,7 +355,8 @@ static void collect_due(void *context, struct entry *entry)
     struct search_due *search = context;
 
     search->looked_at++;
-    if (entry_is_expired(entry, search->now_ms) && search->due_count < DUE_MAX) search->due[search->due_count++] = entry;
+    if (entry_is_expired(entry, search->now_ms) && search->due_count < DUE_MAX)
+        search->due[search->due_count++] = entry;
 }
 
 size_t slot_expire_some(struct slot *slot, int64_t now_ms, size_t budget, size_t *removed)

@@ -33,8 +33,8 @@ struct slot_feed {
 struct slot_counts {
     uint64_t keys;
     uint64_t expiring;
-    uint64_t bytes; /* of entries and table, size classes included */
-    uint64_t expired;     /* ever */
+    uint64_t bytes;   /* of entries and table, size classes included */
+    uint64_t expired; /* ever */
     uint64_t evicted;
 };
 
@@ -95,7 +95,8 @@ void slot_graveyard_free(struct slot_graveyard **graveyard);
 /* Visits the entries of a few buckets and returns the next cursor, 0 at the end. As SCAN promises: an entry that is
  * there from the first call to the last is seen at least once, also when the table grows or shrinks in between. The visitor must not
  * change the slot. */
-uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry), void *context);
+uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
+                   void *context);
 
 /* Some entry, live at now_ms, or NULL; near uniform. */
 struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_ms);

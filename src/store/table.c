@@ -72,7 +72,7 @@ static _Atomic uint64_t *node_cells(uint64_t directory)
 static uint64_t leaf_node(const struct bucket *buckets, unsigned class, unsigned entries, unsigned depth)
 {
     assert((uintptr_t)buckets >> 48 == 0);
-    return (uint64_t)class << 59 | (uint64_t)entries << 52 | (uint64_t)depth << 48 | (uintptr_t)buckets;
+    return (uint64_t) class << 59 | (uint64_t)entries << 52 | (uint64_t)depth << 48 | (uintptr_t)buckets;
 }
 
 static uint64_t directory_node(_Atomic uint64_t *cells, unsigned bits)
@@ -114,7 +114,7 @@ static unsigned class_for(unsigned entries)
 {
     unsigned class = 0;
 
-    while (class_capacity(class) < entries) class++;
+    while (class_capacity(class) < entries) class ++;
     return class;
 }
 
@@ -185,9 +185,9 @@ static void buckets_free(struct table *table, uint64_t leaf)
     alloc_free(node_buckets(leaf));
 }
 
-#define each_word(leaf, at, place)                                                     \
-    for (unsigned at = 0; at < class_buckets[node_class(leaf)]; at++)                  \
-        for (unsigned place = 0; place < BUCKET_ENTRIES; place++)                      \
+#define each_word(leaf, at, place)                                                                                     \
+    for (unsigned at = 0; at < class_buckets[node_class(leaf)]; at++)                                                  \
+        for (unsigned place = 0; place < BUCKET_ENTRIES; place++)                                                      \
             if (node_buckets(leaf)[at].words[place] != 0)
 
 /* The same leaf with another number of buckets. Its entries are not looked at. */
@@ -208,12 +208,12 @@ static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class)
 /* --- The way to a leaf --- */
 
 struct path {
-    _Atomic uint64_t *cell;             /* the leaf's, the first of them if it has several */
-    _Atomic uint64_t *directory_cell;   /* what leads to its directory; NULL where the leaf is the root */
-    unsigned index;                     /* of cell in the directory */
-    unsigned bits;                      /* of the directory */
-    unsigned cells;                     /* how many lead to the leaf */
-    unsigned depth;                     /* length of the leaf's prefix */
+    _Atomic uint64_t *cell;           /* the leaf's, the first of them if it has several */
+    _Atomic uint64_t *directory_cell; /* what leads to its directory; NULL where the leaf is the root */
+    unsigned index;                   /* of cell in the directory */
+    unsigned bits;                    /* of the directory */
+    unsigned cells;                   /* how many lead to the leaf */
+    unsigned depth;                   /* length of the leaf's prefix */
     uint64_t leaf;
 };
 
@@ -575,7 +575,8 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
 
             for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
                 unsigned own = tag_at(bucket, place);
-                if (bucket->words[place] != 0 && own >= tag && own < tag_end) visit(context, table_entry(bucket->words[place]));
+                if (bucket->words[place] != 0 && own >= tag && own < tag_end)
+                    visit(context, table_entry(bucket->words[place]));
             }
             if (passers(bucket) == 0 && tag_end != TAG_COUNT) break;
         }

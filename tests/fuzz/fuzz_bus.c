@@ -46,7 +46,8 @@ static const char state[] =
     "b000000000000000000000000000000000000000] [30-<-c000000000000000000000000000000000000000]\n"
     "b000000000000000000000000000000000000000 127.0.0.1:7001@17001 master - 0 0 2 connected 16-23\n"
     "c000000000000000000000000000000000000000 127.0.0.1:7002@17002 master - 0 0 3 connected 24-47\n"
-    "d000000000000000000000000000000000000000 127.0.0.1:7003@17003 slave b000000000000000000000000000000000000000 0 0 2 connected\n"
+    "d000000000000000000000000000000000000000 127.0.0.1:7003@17003 slave b000000000000000000000000000000000000000 0 0 "
+    "2 connected\n"
     "vars currentEpoch 3 lastVoteEpoch 0\n";
 
 struct world {
@@ -104,7 +105,8 @@ static cluster_link accept_link(struct world *w)
 static void packet(struct world *w, cluster_link link, struct input *input)
 {
     static const uint16_t data_bytes[] = { 0, 0, 0, 40, 8, 0, 0, 2096, 0, 13, 8 };
-    uint8_t type = next_byte(input), who = next_byte(input), entries = next_byte(input) % 8, patches = next_byte(input) % 32;
+    uint8_t type = next_byte(input), who = next_byte(input), entries = next_byte(input) % 8,
+            patches = next_byte(input) % 32;
     char sender[NODE_ID_BYTES + 1] = "b000000000000000000000000000000000000000";
     uint8_t slots[2048] = { 0 };
     struct buf out = { 0 };
@@ -113,12 +115,22 @@ static void packet(struct world *w, cluster_link link, struct input *input)
     sender[0] = (char)('a' + who % 6);
     slots[who % 6] = next_byte(input);
     message_header_write(&out, &(struct message_header){
-        .type = type % 13, .port = (uint16_t)(7000 + who % 6), .cport = (uint16_t)(17000 + who % 6), .flags = 0x11,
-        .mflags = MESSAGE_EXT_DATA, .current_epoch = next_byte(input), .config_epoch = next_byte(input), .sender = sender,
-        .primary = who & 0x80 ? "c000000000000000000000000000000000000000" : "", .ip = "", .slots = slots });
+                                   .type = type % 13,
+                                   .port = (uint16_t)(7000 + who % 6),
+                                   .cport = (uint16_t)(17000 + who % 6),
+                                   .flags = 0x11,
+                                   .mflags = MESSAGE_EXT_DATA,
+                                   .current_epoch = next_byte(input),
+                                   .config_epoch = next_byte(input),
+                                   .sender = sender,
+                                   .primary = who & 0x80 ? "c000000000000000000000000000000000000000" : "",
+                                   .ip = "",
+                                   .slots = slots });
     if (type % 13 <= MESSAGE_MEET) {
         for (unsigned i = 0; i < entries; i++) {
-            struct gossip gossip = { .id = "e000000000000000000000000000000000000000", .ip = "127.0.0.1", .port = 7004, .cport = 17004 };
+            struct gossip gossip = {
+                .id = "e000000000000000000000000000000000000000", .ip = "127.0.0.1", .port = 7004, .cport = 17004
+            };
             uint8_t which = next_byte(input);
             gossip.id[0] = (char)('a' + which % 26);
             gossip.flags = (uint16_t)(next_byte(input) << 8 | next_byte(input));
@@ -132,7 +144,8 @@ static void packet(struct world *w, cluster_link link, struct input *input)
         size_t bytes = type % 13 < 11 ? data_bytes[type % 13] : 0;
         memset(buf_reserve(&out, bytes), 0, bytes);
         buf_added(&out, bytes);
-        if (type % 13 == MESSAGE_FAIL) memcpy(out.data + CLUSTER_HEADER_BYTES, "c000000000000000000000000000000000000000", 40);
+        if (type % 13 == MESSAGE_FAIL)
+            memcpy(out.data + CLUSTER_HEADER_BYTES, "c000000000000000000000000000000000000000", 40);
         if (type % 13 == MESSAGE_UPDATE) {
             out.data[CLUSTER_HEADER_BYTES + 7] = (char)next_byte(input);
             memcpy(out.data + CLUSTER_HEADER_BYTES + 8, "c000000000000000000000000000000000000000", 40);
@@ -188,7 +201,9 @@ static void step(struct world *w, struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct cluster_options options = { .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000 };
+    static const struct cluster_options options = {
+        .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
+    };
     struct input input = { data, size };
     struct world w = { .next_link = 1, .now_ms = START_MS };
     struct buf text = { 0 };
@@ -205,8 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         open_link(&w, node);
         accept_link(&w);
     }
-    for (unsigned steps = 0; steps < 200 && input.left > 0; steps++)
-        step(&w, &input);
+    for (unsigned steps = 0; steps < 200 && input.left > 0; steps++) step(&w, &input);
 
     /* Whatever it has come to believe can be said, saved and read again. */
     cluster_nodes_text(w.c, &text);

@@ -31,7 +31,7 @@ static void must(bool holds, const char *promise)
 struct seen {
     struct buf text; /* the array, written down again */
     int64_t count;
-    bool plain;      /* an array of nothing but strings */
+    bool plain; /* an array of nothing but strings */
 };
 
 static void *see_string(const redisReadTask *task, char *string, size_t len)
@@ -127,7 +127,8 @@ static void compare_with_hiredis(const struct request *request, enum request_sta
              "an accepted array is the bytes it was read from");
         must(done && seen.plain, "hiredis accepts what we accept");
         must(bytes_equal(buf_bytes(&ours), buf_bytes(&seen.text)), "hiredis reads the same strings");
-    } else if (done && seen.plain && seen.text.len <= bytes.len && memcmp(seen.text.data, bytes.data, seen.text.len) == 0) {
+    } else if (done && seen.plain && seen.text.len <= bytes.len &&
+               memcmp(seen.text.data, bytes.data, seen.text.len) == 0) {
         must(status == REQUEST_READY && seen.count == 0, "we accept what hiredis accepts");
     }
 }
@@ -181,8 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct random random;
     uint64_t seed = size;
 
-    for (size_t i = 0; i < size; i++)
-        seed = seed * 31 + data[i];
+    for (size_t i = 0; i < size; i++) seed = seed * 31 + data[i];
     random_seed(&random, seed);
     read_all(&whole, bytes, NULL);
     read_all(&pieces, bytes, &random);

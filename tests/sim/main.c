@@ -23,16 +23,15 @@ static bool is_healed(struct sim *sim)
 
 static struct sim *form(uint64_t seed, struct random *random)
 {
-    struct sim *sim = sim_new(&(struct sim_options){ .seed = seed, .node_timeout_ms = 500 + (int64_t)random_below(random, 3000),
+    struct sim *sim = sim_new(&(struct sim_options){ .seed = seed,
+                                                     .node_timeout_ms = 500 + (int64_t)random_below(random, 3000),
                                                      .delay_ms_max = 1 + (int64_t)random_below(random, 40) });
     size_t n = 3 + random_below(random, 5);
 
-    for (size_t i = 0; i < n; i++)
-        sim_add_node(sim);
+    for (size_t i = 0; i < n; i++) sim_add_node(sim);
     for (size_t i = 0; i < n; i++)
         sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / n), (unsigned)(SLOT_COUNT * (i + 1) / n - 1));
-    for (size_t i = 1; i < n; i++)
-        sim_meet(sim, i, random_below(random, i));
+    for (size_t i = 1; i < n; i++) sim_meet(sim, i, random_below(random, i));
     return sim;
 }
 
@@ -104,8 +103,10 @@ int main(int argc, char **argv)
 
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *wrong = story(seed);
-        if (wrong == NULL) passed++;
-        else failed++;
+        if (wrong == NULL)
+            passed++;
+        else
+            failed++;
         if (wrong != NULL) printf("  FAILED  seed %llu: %s\n", (unsigned long long)seed, wrong);
     }
     printf("%u passed, %u failed\n", passed, failed);

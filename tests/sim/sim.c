@@ -29,8 +29,8 @@ struct sim_event {
     struct bytes data;
 };
 
-struct sim_link { /* both ends */
-    cluster_link ends[2];  /* [0] at who connected */
+struct sim_link {         /* both ends */
+    cluster_link ends[2]; /* [0] at who connected */
     size_t nodes[2];
     uint32_t incarnations[2];
     bool open[2], hung;
@@ -58,7 +58,7 @@ struct sim {
     size_t queue_count, queue_cap;
     struct sim_node **nodes;
     size_t node_count;
-    struct sim_link *links;  /* ends are numbered 2n+2 and 2n+3 */
+    struct sim_link *links; /* ends are numbered 2n+2 and 2n+3 */
     size_t link_count, link_cap;
 };
 
@@ -125,7 +125,9 @@ static void close_end(struct sim *sim, struct sim_link *link, int end, bool tell
     if (!link->open[end]) return;
     link->open[end] = false;
     if (!tell || !node->running || node->incarnation != link->incarnations[end]) return;
-    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + link->delay_ms, .kind = SIM_CLOSED, .node = link->nodes[end],
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + link->delay_ms,
+                                      .kind = SIM_CLOSED,
+                                      .node = link->nodes[end],
                                       .link = link->ends[end] });
 }
 
@@ -147,7 +149,10 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
     at_ms = sim->now_ms + link->delay_ms + (int64_t)random_below(&sim->random, (uint64_t)link->delay_ms + 1);
     if (at_ms < link->last_ms[other]) at_ms = link->last_ms[other];
     link->last_ms[other] = at_ms;
-    schedule(sim, (struct sim_event){ .at_ms = at_ms, .kind = SIM_PACKET, .node = link->nodes[other], .link = link->ends[other],
+    schedule(sim, (struct sim_event){ .at_ms = at_ms,
+                                      .kind = SIM_PACKET,
+                                      .node = link->nodes[other],
+                                      .link = link->ends[other],
                                       .data = effect->data });
     effect->data = BYTES_NONE;
     sim->packets++;
@@ -157,8 +162,13 @@ static void connect_to(struct sim *sim, size_t node, const struct effect *effect
 {
     size_t target = (size_t)effect->port - SIM_PORT - 10000;
 
-    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + 1 + (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max * 2),
-                                      .kind = SIM_CONNECTED, .node = node, .index = effect->node, .target = target });
+    schedule(sim,
+             (struct sim_event){ .at_ms = sim->now_ms + 1 +
+                                          (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max * 2),
+                                 .kind = SIM_CONNECTED,
+                                 .node = node,
+                                 .index = effect->node,
+                                 .target = target });
 }
 
 static void connected(struct sim *sim, const struct sim_event *event)
@@ -177,7 +187,9 @@ static void connected(struct sim *sim, const struct sim_event *event)
     }
     id = sim->link_count * 2 + 2;
     sim->links[sim->link_count++] = (struct sim_link){
-        .ends = { id, id + 1 }, .nodes = { event->node, event->target }, .open = { true, true },
+        .ends = { id, id + 1 },
+        .nodes = { event->node, event->target },
+        .open = { true, true },
         .incarnations = { node->incarnation, sim->nodes[event->target]->incarnation },
         .delay_ms = 1 + (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max),
     };
@@ -252,7 +264,8 @@ void sim_carry_out(struct sim *sim, size_t n)
                 break;
             case EFFECT_LOG:
                 if (getenv("SIM_LOG"))
-                    printf("%lld %zu %.*s\n", (long long)(sim->now_ms - SIM_START_MS), n, (int)effect->data.len, effect->data.data);
+                    printf("%lld %zu %.*s\n", (long long)(sim->now_ms - SIM_START_MS), n, (int)effect->data.len,
+                           effect->data.data);
                 break;
             case EFFECT_VIEW:
             case EFFECT_DROP_KEYS:
@@ -281,8 +294,7 @@ void sim_free(struct sim **sim)
 {
     struct sim *s = *sim;
 
-    for (size_t i = 0; i < s->queue_count; i++)
-        alloc_free((void *)(uintptr_t)s->queue[i].data.data);
+    for (size_t i = 0; i < s->queue_count; i++) alloc_free((void *)(uintptr_t)s->queue[i].data.data);
     for (size_t i = 0; i < s->node_count; i++) {
         if (s->nodes[i]->core != NULL) cluster_free(&s->nodes[i]->core);
         effects_free(&s->nodes[i]->effects);
@@ -302,7 +314,9 @@ static void begin(struct sim *sim, size_t n)
 
     node->running = true;
     cluster_announce_all(node->core, &node->effects);
-    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + (int64_t)random_below(&sim->random, SIM_TICK_MS), .kind = SIM_TICK, .node = n });
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + (int64_t)random_below(&sim->random, SIM_TICK_MS),
+                                      .kind = SIM_TICK,
+                                      .node = n });
     sim_carry_out(sim, n);
 }
 
@@ -311,8 +325,10 @@ size_t sim_add_node(struct sim *sim)
     struct sim_node *node = alloc_zeroed(sizeof(*node));
     size_t n = sim->node_count;
 
-    node->options = (struct cluster_options){ .node_timeout_ms = sim->options.node_timeout_ms, .require_full_coverage = true,
-                                              .port = (uint16_t)(SIM_PORT + n), .cport = (uint16_t)(SIM_PORT + n + 10000) };
+    node->options = (struct cluster_options){ .node_timeout_ms = sim->options.node_timeout_ms,
+                                              .require_full_coverage = true,
+                                              .port = (uint16_t)(SIM_PORT + n),
+                                              .cport = (uint16_t)(SIM_PORT + n + 10000) };
     node->core = cluster_new(&node->options, random_u64(&sim->random), sim->now_ms);
     sim->nodes = alloc_resize(sim->nodes, (n + 1) * sizeof(struct sim_node *));
     sim->nodes[n] = node;
@@ -340,8 +356,8 @@ void sim_meet(struct sim *sim, size_t node, size_t other)
 {
     cluster_error error;
 
-    cluster_meet(sim->nodes[node]->core, BYTES("127.0.0.1"), sim->nodes[other]->options.port, sim->nodes[other]->options.cport,
-                 sim->now_ms, &sim->nodes[node]->effects, error);
+    cluster_meet(sim->nodes[node]->core, BYTES("127.0.0.1"), sim->nodes[other]->options.port,
+                 sim->nodes[other]->options.cport, sim->now_ms, &sim->nodes[node]->effects, error);
     if (error[0]) sim_broken(sim, node, error);
     sim_carry_out(sim, node);
 }
@@ -351,8 +367,7 @@ void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last)
     uint16_t slots[SLOT_COUNT];
     cluster_error error;
 
-    for (unsigned slot = first; slot <= last; slot++)
-        slots[slot - first] = (uint16_t)slot;
+    for (unsigned slot = first; slot <= last; slot++) slots[slot - first] = (uint16_t)slot;
     cluster_add_slots(sim->nodes[node]->core, slots, last - first + 1, sim->now_ms, &sim->nodes[node]->effects, error);
     if (error[0]) sim_broken(sim, node, error);
     sim_carry_out(sim, node);
@@ -413,7 +428,8 @@ static void happen(struct sim *sim, struct sim_event *event)
     case SIM_PACKET:
         link = link_of(sim, event->link, &end);
         if (!link->open[end]) break;
-        if (cluster_frame(event->data) != (int64_t)event->data.len) sim_broken(sim, event->node, "was sent what is no packet");
+        if (cluster_frame(event->data) != (int64_t)event->data.len)
+            sim_broken(sim, event->node, "was sent what is no packet");
         cluster_packet(node->core, event->link, event->data, sim->now_ms, &node->effects);
         break;
     case SIM_CLOSED:
@@ -431,7 +447,8 @@ static bool step(struct sim *sim, int64_t until_ms)
     if (sim->queue_count == 0 || sim->queue[0].at_ms > until_ms) return false;
     event = take_next(sim);
     sim->now_ms = event.at_ms;
-    if (sim->nodes[event.node]->running && sim->nodes[event.node]->incarnation == event.incarnation) happen(sim, &event);
+    if (sim->nodes[event.node]->running && sim->nodes[event.node]->incarnation == event.incarnation)
+        happen(sim, &event);
     alloc_free((void *)(uintptr_t)event.data.data);
     return true;
 }
@@ -440,7 +457,8 @@ void sim_run(struct sim *sim, int64_t for_ms)
 {
     int64_t until_ms = sim->now_ms + for_ms;
 
-    while (step(sim, until_ms)) {}
+    while (step(sim, until_ms)) {
+    }
     sim->now_ms = until_ms;
 }
 
@@ -525,7 +543,8 @@ size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags)
     for (size_t i = 0; i < sim->node_count; i++) {
         struct cluster_node_info info;
         if (i == node || !sim->nodes[i]->running) continue;
-        if (cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[node]->id), &info) && (info.flags & flags)) count++;
+        if (cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[node]->id), &info) && (info.flags & flags))
+            count++;
     }
     return count;
 }

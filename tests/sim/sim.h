@@ -16,9 +16,9 @@ struct sim;
 struct sim_options {
     uint64_t seed;
     int64_t node_timeout_ms;
-    int64_t delay_ms_max;      /* each link draws its own from 1 to this; each message up to twice that */
-    unsigned breaks_per_1000;  /* chance of a message breaking its link instead of arriving */
-    unsigned hangs_per_1000;   /* chance of its link swallowing it and all that follow, both ways, without a word */
+    int64_t delay_ms_max;     /* each link draws its own from 1 to this; each message up to twice that */
+    unsigned breaks_per_1000; /* chance of a message breaking its link instead of arriving */
+    unsigned hangs_per_1000;  /* chance of its link swallowing it and all that follow, both ways, without a word */
 };
 
 struct sim *sim_new(const struct sim_options *options);

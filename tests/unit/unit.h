@@ -42,18 +42,19 @@
 #define UNIT_MAP_22(m, a, ...) m(a) UNIT_MAP_21(m, __VA_ARGS__)
 #define UNIT_MAP_23(m, a, ...) m(a) UNIT_MAP_22(m, __VA_ARGS__)
 #define UNIT_MAP_24(m, a, ...) m(a) UNIT_MAP_23(m, __VA_ARGS__)
-#define UNIT_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, _22, _23, _24,   \
-                  chosen, ...)                                                                                        \
+#define UNIT_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, _22, \
+                  _23, _24, chosen, ...)                                                                               \
     chosen
-#define UNIT_MAP(m, ...)                                                                                              \
-    UNIT_PICK(__VA_ARGS__, UNIT_MAP_24, UNIT_MAP_23, UNIT_MAP_22, UNIT_MAP_21, UNIT_MAP_20, UNIT_MAP_19, UNIT_MAP_18, UNIT_MAP_17, \
-              UNIT_MAP_16, UNIT_MAP_15, UNIT_MAP_14, UNIT_MAP_13, UNIT_MAP_12, UNIT_MAP_11, UNIT_MAP_10, UNIT_MAP_9, \
-              UNIT_MAP_8, UNIT_MAP_7, UNIT_MAP_6, UNIT_MAP_5, UNIT_MAP_4, UNIT_MAP_3, UNIT_MAP_2, UNIT_MAP_1)                                       \
+#define UNIT_MAP(m, ...)                                                                                               \
+    UNIT_PICK(__VA_ARGS__, UNIT_MAP_24, UNIT_MAP_23, UNIT_MAP_22, UNIT_MAP_21, UNIT_MAP_20, UNIT_MAP_19, UNIT_MAP_18,  \
+              UNIT_MAP_17, UNIT_MAP_16, UNIT_MAP_15, UNIT_MAP_14, UNIT_MAP_13, UNIT_MAP_12, UNIT_MAP_11, UNIT_MAP_10,  \
+              UNIT_MAP_9, UNIT_MAP_8, UNIT_MAP_7, UNIT_MAP_6, UNIT_MAP_5, UNIT_MAP_4, UNIT_MAP_3, UNIT_MAP_2,          \
+              UNIT_MAP_1)                                                                                              \
     (m, __VA_ARGS__)
 
-#define TESTS(...)                                                                                                    \
-    int main(void)                                                                                                    \
-    {                                                                                                                 \
-        const struct CMUnitTest tests[] = { UNIT_MAP(UNIT_ENTRY, __VA_ARGS__) };                                      \
-        return cmocka_run_group_tests(tests, NULL, NULL);                                                             \
+#define TESTS(...)                                                                                                     \
+    int main(void)                                                                                                     \
+    {                                                                                                                  \
+        const struct CMUnitTest tests[] = { UNIT_MAP(UNIT_ENTRY, __VA_ARGS__) };                                       \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                                              \
     }

@@ -26,11 +26,26 @@ TEST(a_whole_number_is_read_in_its_canonical_form_only)
     CHECK(reads_i64("9223372036854775807", INT64_MAX));
     CHECK(reads_i64("-9223372036854775808", INT64_MIN));
 
-    const char *refused[] = { "", "-", "+1", "01", "-0", "-01", "00", " 1", "1 ", "1x", "0x10", "1e3", "9223372036854775808",
-                              "-9223372036854775809", "18446744073709551616", "99999999999999999999",
-                              "100000000000000000000", "\xb2", "1\xb2" };
-    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++)
-        CHECK(refuses_i64(refused[i]));
+    const char *refused[] = { "",
+                              "-",
+                              "+1",
+                              "01",
+                              "-0",
+                              "-01",
+                              "00",
+                              " 1",
+                              "1 ",
+                              "1x",
+                              "0x10",
+                              "1e3",
+                              "9223372036854775808",
+                              "-9223372036854775809",
+                              "18446744073709551616",
+                              "99999999999999999999",
+                              "100000000000000000000",
+                              "\xb2",
+                              "1\xb2" };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(*refused); i++) CHECK(refuses_i64(refused[i]));
     CHECK(refuses_i64("/") && refuses_i64(":"));
 
     int64_t number;

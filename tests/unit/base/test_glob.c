@@ -55,8 +55,7 @@ TEST(many_stars_cost_no_more_than_pattern_times_text)
     char pattern[400], text[20000];
     int64_t begun_us = clock_monotonic_us();
 
-    for (size_t i = 0; i < sizeof(pattern); i += 2)
-        memcpy(pattern + i, "*a", 2);
+    for (size_t i = 0; i < sizeof(pattern); i += 2) memcpy(pattern + i, "*a", 2);
     memset(text, 'a', sizeof(text));
     pattern[sizeof(pattern) - 1] = 'b';
     CHECK(!glob_match((struct bytes){ pattern, sizeof(pattern) }, (struct bytes){ text, sizeof(text) }));

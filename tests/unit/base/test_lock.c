@@ -28,10 +28,8 @@ TEST(threads_that_take_turns_lose_no_count)
 {
     pthread_t threads[THREADS];
 
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     CHECK(shared.count == (uint64_t)THREADS * ROUNDS);
     CHECK(!lock_is_held(&shared.lock));
 }
@@ -43,13 +41,11 @@ TEST(sleepers_wake_when_a_long_holder_lets_go)
     shared.count = 0;
     lock_take(&shared.lock);
     CHECK(lock_is_held(&shared.lock) && !lock_try(&shared.lock));
-    for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
+    for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
     usleep(20000); /* long enough for them to have gone to sleep */
     CHECK(shared.count == 0);
     lock_release(&shared.lock);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     CHECK(shared.count == (uint64_t)THREADS * ROUNDS);
 }
 

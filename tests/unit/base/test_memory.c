@@ -12,8 +12,7 @@ TEST(a_buffer_keeps_what_is_appended_however_it_grows)
         buf_append_byte(&buf, (char)i);
         CHECK(buf.len <= buf.cap);
     }
-    for (int i = 0; i < 10000; i++)
-        CHECK(buf.data[i] == (char)i);
+    for (int i = 0; i < 10000; i++) CHECK(buf.data[i] == (char)i);
     buf_consume(&buf, 9990);
     CHECK(buf.len == 10 && buf.data[0] == (char)9990);
     buf_consume(&buf, 11);

@@ -36,12 +36,14 @@ TEST(sizes_have_units_of_a_thousand_and_of_1024)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } sizes[] = { { "0", 0 }, { "1b", 1 }, { "1k", 1000 }, { "1kb", 1024 }, { "2M", 2000000 }, { "1mb", 1048576 }, { "1g", 1000000000 },
-                  { "1Gb", 1073741824 }, { "18446744073709551615", UINT64_MAX } };
+    } sizes[] = { { "0", 0 },           { "1b", 1 },           { "1k", 1000 },
+                  { "1kb", 1024 },      { "2M", 2000000 },     { "1mb", 1048576 },
+                  { "1g", 1000000000 }, { "1Gb", 1073741824 }, { "18446744073709551615", UINT64_MAX } };
     static const char *const bad[] = { "", "k", "1x", "1.5gb", "-1", "1 gb", "18446744073709551616", "99999999999gb" };
     uint64_t bytes = 0;
 
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) CHECK(option_size(bytes_of(sizes[i].text), &bytes) && bytes == sizes[i].bytes);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        CHECK(option_size(bytes_of(sizes[i].text), &bytes) && bytes == sizes[i].bytes);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!option_size(bytes_of(bad[i]), &bytes));
 }
 
@@ -96,7 +98,8 @@ TEST(words_are_cut_as_quotes_and_escapes_say)
 TEST(any_word_is_read_back_from_its_quoted_form)
 {
     char all[256];
-    struct bytes words[] = { BYTES(""), BYTES("plain"), BYTES("two words"), BYTES("#no comment"), BYTES("\"'\\\n"), { all, sizeof all } };
+    struct bytes words[] = { BYTES(""),        BYTES("plain"),     BYTES("two words"), BYTES("#no comment"),
+                             BYTES("\"'\\\n"), { all, sizeof all } };
 
     for (size_t i = 0; i < sizeof all; i++) all[i] = (char)i;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -110,5 +113,6 @@ TEST(any_word_is_read_back_from_its_quoted_form)
     }
 }
 
-TESTS(sizes_have_units_of_a_thousand_and_of_1024, a_bad_value_is_refused_with_its_reason, what_is_not_here_can_only_be_declined,
-      a_slip_finds_the_name_that_was_meant, words_are_cut_as_quotes_and_escapes_say, any_word_is_read_back_from_its_quoted_form)
+TESTS(sizes_have_units_of_a_thousand_and_of_1024, a_bad_value_is_refused_with_its_reason,
+      what_is_not_here_can_only_be_declined, a_slip_finds_the_name_that_was_meant,
+      words_are_cut_as_quotes_and_escapes_say, any_word_is_read_back_from_its_quoted_form)

@@ -41,8 +41,7 @@ TEST(numbers_below_a_bound_are_uniform)
         CHECK(drawn < 7);
         seen[drawn]++;
     }
-    for (int i = 0; i < 7; i++)
-        CHECK(seen[i] > 9500 && seen[i] < 10500);
+    for (int i = 0; i < 7; i++) CHECK(seen[i] > 9500 && seen[i] < 10500);
     CHECK(random_below(&random, 1) == 0);
     CHECK(random_below(&random, UINT64_MAX) < UINT64_MAX);
 }

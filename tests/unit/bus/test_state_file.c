@@ -358,8 +358,10 @@ TEST(closing_writes_what_was_asked_for)
     remove_folder();
 }
 
-TESTS(what_was_saved_is_found_and_nobody_else_may_read_it, a_crash_at_any_step_of_a_save_leaves_the_old_or_the_new_content,
+TESTS(what_was_saved_is_found_and_nobody_else_may_read_it,
+      a_crash_at_any_step_of_a_save_leaves_the_old_or_the_new_content,
       a_damaged_file_falls_back_to_the_generation_before_it_and_is_kept_for_a_look, an_emptied_file_falls_back_too,
-      with_both_generations_damaged_the_node_is_refused_and_nothing_is_touched, a_removed_or_new_empty_file_means_a_new_node,
-      two_nodes_cannot_share_a_file, a_folder_that_is_not_there_is_an_error_with_its_name, saves_asked_for_during_a_save_become_one,
+      with_both_generations_damaged_the_node_is_refused_and_nothing_is_touched,
+      a_removed_or_new_empty_file_means_a_new_node, two_nodes_cannot_share_a_file,
+      a_folder_that_is_not_there_is_an_error_with_its_name, saves_asked_for_during_a_save_become_one,
       a_failed_save_is_reported_and_tried_again_until_it_works, closing_writes_what_was_asked_for)

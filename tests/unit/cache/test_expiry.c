@@ -45,7 +45,10 @@ TEST(what_expired_is_removed_and_what_did_not_stays)
     size_t removed = 0;
 
     for (unsigned number = 0; number < 30000; number++)
-        put_into(keyspace, (uint16_t)(number % 500), number, number % 3 == 0 ? 1000 : number % 3 == 1 ? 2000 : ENTRY_KEEPS_FOREVER);
+        put_into(keyspace, (uint16_t)(number % 500), number,
+                 number % 3 == 0   ? 1000
+                 : number % 3 == 1 ? 2000
+                                   : ENTRY_KEEPS_FOREVER);
     expiry_init(&expiry, 0, 1);
     CHECK(expiry_cycle(&expiry, keyspace, 999, 100000) == 0);
     for (int cycle = 0; cycle < 40 && removed < 10000; cycle++) removed += expiry_cycle(&expiry, keyspace, 1000, 5000);
@@ -119,5 +122,5 @@ TEST(workers_cycle_side_by_side)
 }
 
 TESTS(shares_cover_every_slot_once, what_expired_is_removed_and_what_did_not_stays,
-      a_cycle_keeps_to_its_budget_and_goes_on_while_much_is_expired, a_large_slot_does_not_keep_the_cycle_from_the_others,
-      workers_cycle_side_by_side)
+      a_cycle_keeps_to_its_budget_and_goes_on_while_much_is_expired,
+      a_large_slot_does_not_keep_the_cycle_from_the_others, workers_cycle_side_by_side)

@@ -9,8 +9,11 @@
 #define ID_Z "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
 #define NOW 1700000000000
 
-static const struct cluster_options options = { .node_timeout_ms = 1000, .require_full_coverage = true, .allow_replica_migration = true,
-                                                .port = 7000, .cport = 17000 };
+static const struct cluster_options options = { .node_timeout_ms = 1000,
+                                                .require_full_coverage = true,
+                                                .allow_replica_migration = true,
+                                                .port = 7000,
+                                                .cport = 17000 };
 static cluster_error error;
 
 struct fixture {
@@ -50,8 +53,7 @@ static void add_range(struct fixture *f, unsigned first, unsigned last)
 {
     uint16_t slots[SLOT_COUNT];
 
-    for (unsigned slot = first; slot <= last; slot++)
-        slots[slot - first] = (uint16_t)slot;
+    for (unsigned slot = first; slot <= last; slot++) slots[slot - first] = (uint16_t)slot;
     cluster_add_slots(f->c, slots, last - first + 1, NOW, &f->e, error);
 }
 
@@ -62,7 +64,8 @@ static struct node *acquaintance(struct fixture *f, const char *id, uint64_t epo
     cluster_link link = (cluster_link)(10 * node->index);
 
     f->c->solo = false;
-    node_set_address(f->c, node, "127.0.0.2", (uint16_t)(8000 + node->index), (uint16_t)(18000 + node->index), 0, &f->e);
+    node_set_address(f->c, node, "127.0.0.2", (uint16_t)(8000 + node->index), (uint16_t)(18000 + node->index), 0,
+                     &f->e);
     node->config_epoch = epoch;
     node->connecting = true;
     cluster_link_opened(f->c, node->index, link, NOW, &f->e);
@@ -73,9 +76,16 @@ static struct node *acquaintance(struct fixture *f, const char *id, uint64_t epo
 
 static struct message_header header_from(const struct node *node, uint16_t type, const uint8_t *slots)
 {
-    return (struct message_header){ .type = type, .port = node->port, .cport = node->cport, .flags = 0x11,
-                                    .current_epoch = node->config_epoch, .config_epoch = node->config_epoch, .sender = node->id,
-                                    .primary = "", .ip = "", .slots = slots };
+    return (struct message_header){ .type = type,
+                                    .port = node->port,
+                                    .cport = node->cport,
+                                    .flags = 0x11,
+                                    .current_epoch = node->config_epoch,
+                                    .config_epoch = node->config_epoch,
+                                    .sender = node->id,
+                                    .primary = "",
+                                    .ip = "",
+                                    .slots = slots };
 }
 
 static void receive(struct fixture *f, cluster_link link, struct buf *packet, uint16_t count)
@@ -114,9 +124,9 @@ TEST(a_fresh_node_serves_every_slot_at_once)
     CHECK(cluster_is_solo(f.c) && cluster_state_ok(f.c));
     cluster_announce_all(f.c, &f.e);
     CHECK(count_of(&f, EFFECT_OWNER) == SLOT_COUNT);
-    for (size_t i = 0; i < SLOT_COUNT; i++)
-        CHECK(owner_unpack(f.e.items[i].owner).state == OWNER_HERE);
-    CHECK(text_has(&f, cluster_info_text, "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n"));
+    for (size_t i = 0; i < SLOT_COUNT; i++) CHECK(owner_unpack(f.e.items[i].owner).state == OWNER_HERE);
+    CHECK(text_has(&f, cluster_info_text,
+                   "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n"));
     CHECK(text_has(&f, cluster_info_text, "cluster_known_nodes:1\r\n"));
     CHECK(text_has(&f, cluster_nodes_text_served, " :7000@17000 myself,master - 0 0 0 connected 0-16383\n"));
     /* redis-cli --cluster create adds the slots it sees there to those it assigns. */
@@ -233,7 +243,8 @@ TEST(epochs_are_set_once_and_bumped_above_all)
     CHECK(!cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 5);
     acquaintance(&f, ID_B, 9);
     cluster_set_config_epoch(f.c, 6, NOW, &f.e, error);
-    assert_string_equal(error, "ERR The user can assign a config epoch only when the node does not know any other node.");
+    assert_string_equal(error,
+                        "ERR The user can assign a config epoch only when the node does not know any other node.");
     CHECK(cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 10);
     CHECK(!cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 10);
     done(&f);
@@ -293,7 +304,8 @@ TEST(setslot_says_what_redis_says)
     cluster_setslot_node(f.c, 5, nobody, 0, NOW, &f.e, error);
     assert_string_equal(error, "ERR Unknown node " ID_Z);
     cluster_setslot_node(f.c, 5, b, 1, NOW, &f.e, error);
-    assert_string_equal(error, "ERR Can't assign hashslot 5 to a different node while I still hold keys for this hash slot.");
+    assert_string_equal(error,
+                        "ERR Can't assign hashslot 5 to a different node while I still hold keys for this hash slot.");
 
     cluster_setslot_migrating(f.c, 5, b, NOW, &f.e, error);
     CHECK(error[0] == '\0' && text_has(&f, cluster_nodes_text, " connected 0-100 [5->-" ID_B "]\n"));
@@ -384,7 +396,8 @@ TEST(a_higher_epoch_takes_a_slot_and_its_keys_are_dropped)
     receive_header(&f, 11, &header);
     CHECK(cluster_slot_owner(f.c, 7) == 0 && count_of(&f, EFFECT_DROP_KEYS) == 0);
     /* Who is wrong is told: the answer, then the correction. */
-    CHECK(sent(&f, 1, &update) && update.type == MESSAGE_UPDATE && update.subject_epoch == 5 && bitmap_has(update.subject_slots, 7));
+    CHECK(sent(&f, 1, &update) && update.type == MESSAGE_UPDATE && update.subject_epoch == 5 &&
+          bitmap_has(update.subject_slots, 7));
 
     /* An equal epoch takes nothing; it is a collision, which raises mine if my id is the smaller. */
     node_rename(f.c, f.c->myself, "zz00000000000000000000000000000000000000");
@@ -463,7 +476,9 @@ TEST(gossip_cannot_plant_a_handshake_or_a_second_myself)
 {
     struct fixture f = fresh();
     struct node *b = acquaintance(&f, ID_B, 4);
-    struct gossip entry = { .id = ID_Z, .ip = "127.0.0.3", .port = 9000, .cport = 19000, .flags = 0xffff & ~FLAG_NOADDR };
+    struct gossip entry = {
+        .id = ID_Z, .ip = "127.0.0.3", .port = 9000, .cport = 19000, .flags = 0xffff & ~FLAG_NOADDR
+    };
     struct message_header header = header_from(b, MESSAGE_PING, NULL);
     struct cluster_node_info info;
     struct buf packet = { 0 };
@@ -548,7 +563,7 @@ TESTS(a_fresh_node_serves_every_slot_at_once, slots_given_to_a_solo_node_are_not
       slots_taken_from_a_solo_node_leave_it_the_others, slots_are_given_and_taken_all_or_none,
       epochs_are_set_once_and_bumped_above_all, a_meet_takes_addresses_only, setslot_says_what_redis_says,
       forgotten_nodes_stay_away_for_a_minute, a_reset_leaves_nothing_and_a_hard_one_not_even_the_name,
-      a_higher_epoch_takes_a_slot_and_its_keys_are_dropped, an_update_is_believed_of_known_nodes_with_higher_epochs_only,
-      of_two_with_one_epoch_the_smaller_id_moves_on, what_strangers_say_changes_nothing,
-      gossip_cannot_plant_a_handshake_or_a_second_myself, the_node_table_has_an_end, handshakes_have_an_end,
-      somebody_else_at_a_nodes_address_is_not_that_node)
+      a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
+      an_update_is_believed_of_known_nodes_with_higher_epochs_only, of_two_with_one_epoch_the_smaller_id_moves_on,
+      what_strangers_say_changes_nothing, gossip_cannot_plant_a_handshake_or_a_second_myself, the_node_table_has_an_end,
+      handshakes_have_an_end, somebody_else_at_a_nodes_address_is_not_that_node)

@@ -10,15 +10,15 @@
 
 static void put_be(struct buf *out, size_t at, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes; i++)
-        out->data[at + i] = (char)(value >> (8 * (bytes - 1 - i)));
+    for (unsigned i = 0; i < bytes; i++) out->data[at + i] = (char)(value >> (8 * (bytes - 1 - i)));
 }
 
 /* The captured MEET: hostname set, slots 0-9, epoch 7. */
 static void captured_meet(struct buf *out)
 {
-    static const unsigned char start[] = { 0x52, 0x43, 0x6d, 0x62, 0x00, 0x00, 0x08, 0xf0, 0x00, 0x01, 0x52, 0x08, 0x00, 0x02, 0, 0,
-                                           0,    0,    0,    0,    0,    0,    0,    0x07, 0,    0,    0,    0,    0,    0,    0, 0x07 };
+    static const unsigned char start[] = { 0x52, 0x43, 0x6d, 0x62, 0x00, 0x00, 0x08, 0xf0, 0x00, 0x01, 0x52,
+                                           0x08, 0x00, 0x02, 0,    0,    0,    0,    0,    0,    0,    0,
+                                           0,    0x07, 0,    0,    0,    0,    0,    0,    0,    0x07 };
     static const unsigned char end[] = { 0x79, 0x18, 0x00, 0x11, 0x01, 0x04, 0x00, 0x00 };
     static const unsigned char extension[] = { 0x00, 0x00, 0x00, 0x20, 0x00, 0x00, 0x00, 0x00 };
 
@@ -38,9 +38,18 @@ static struct message_header header_of_node_a(uint16_t type)
 {
     static uint8_t slots[SLOT_BITMAP_BYTES] = { 0xff, 0x03 };
 
-    return (struct message_header){ .type = type, .port = 21000, .cport = 31000, .flags = 0x11, .state = 1,
-                                    .mflags = MESSAGE_EXT_DATA, .current_epoch = 7, .config_epoch = 7, .sender = NODE_A,
-                                    .primary = "", .ip = "", .slots = slots };
+    return (struct message_header){ .type = type,
+                                    .port = 21000,
+                                    .cport = 31000,
+                                    .flags = 0x11,
+                                    .state = 1,
+                                    .mflags = MESSAGE_EXT_DATA,
+                                    .current_epoch = 7,
+                                    .config_epoch = 7,
+                                    .sender = NODE_A,
+                                    .primary = "",
+                                    .ip = "",
+                                    .slots = slots };
 }
 
 static void message_of(uint16_t type, struct buf *out)
@@ -87,8 +96,7 @@ TEST(the_captured_meet_is_read)
     assert_string_equal(message.sender, NODE_A);
     assert_string_equal(message.primary, "");
     assert_string_equal(message.hostname, "node-a.example.com");
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
-        CHECK(bitmap_has(message.slots, slot) == (slot < 10));
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) CHECK(bitmap_has(message.slots, slot) == (slot < 10));
     buf_free(&captured);
 }
 
@@ -96,7 +104,9 @@ TEST(a_gossip_entry_lies_where_redis_puts_it)
 {
     static const unsigned char times[] = { 0, 0, 0, 0, 0x6b, 0x01, 0x58, 0x8c };
     static const unsigned char end[] = { 0x52, 0x09, 0x79, 0x19, 0x00, 0x01, 0, 0, 0, 0 };
-    struct gossip entry = { .id = NODE_B, .pong_received_s = 0x6b01588c, .ip = "127.0.0.1", .port = 21001, .cport = 31001, .flags = 1 };
+    struct gossip entry = {
+        .id = NODE_B, .pong_received_s = 0x6b01588c, .ip = "127.0.0.1", .port = 21001, .cport = 31001, .flags = 1
+    };
     struct buf packet = { 0 };
     struct message_header header = header_of_node_a(MESSAGE_PONG);
     struct message message;
@@ -141,15 +151,17 @@ TEST(each_type_has_its_exact_length)
     static const struct {
         uint16_t type;
         size_t data;
-    } types[] = { { MESSAGE_PING, 0 }, { MESSAGE_PONG, 0 }, { MESSAGE_MEET, 0 }, { MESSAGE_FAIL, 40 }, { MESSAGE_PUBLISH, 8 },
-                  { MESSAGE_AUTH_REQUEST, 0 }, { MESSAGE_AUTH_ACK, 0 }, { MESSAGE_UPDATE, 2096 }, { MESSAGE_MFSTART, 0 },
-                  { MESSAGE_MODULE, 13 }, { MESSAGE_PUBLISHSHARD, 8 } };
+    } types[] = { { MESSAGE_PING, 0 },     { MESSAGE_PONG, 0 },        { MESSAGE_MEET, 0 },
+                  { MESSAGE_FAIL, 40 },    { MESSAGE_PUBLISH, 8 },     { MESSAGE_AUTH_REQUEST, 0 },
+                  { MESSAGE_AUTH_ACK, 0 }, { MESSAGE_UPDATE, 2096 },   { MESSAGE_MFSTART, 0 },
+                  { MESSAGE_MODULE, 13 },  { MESSAGE_PUBLISHSHARD, 8 } };
     struct buf packet = { 0 };
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         for (size_t data = types[i].data > 0 ? types[i].data - 1 : 0; data <= types[i].data + 1; data++) {
             message_of(types[i].type, &packet);
-            memset(buf_reserve(&packet, data), types[i].type == MESSAGE_FAIL || types[i].type == MESSAGE_UPDATE ? 'a' : 0, data);
+            memset(buf_reserve(&packet, data),
+                   types[i].type == MESSAGE_FAIL || types[i].type == MESSAGE_UPDATE ? 'a' : 0, data);
             buf_added(&packet, data);
             if (types[i].type == MESSAGE_UPDATE && data >= 8) memset(packet.data + 2256, 0, 8);
             message_finish(&packet, 0, 0);
@@ -255,8 +267,7 @@ TEST(a_frame_is_cut_by_its_own_length)
     struct buf packet = { 0 };
 
     captured_meet(&packet);
-    for (size_t len = 0; len < packet.len; len++)
-        CHECK(cluster_frame((struct bytes){ packet.data, len }) == 0);
+    for (size_t len = 0; len < packet.len; len++) CHECK(cluster_frame((struct bytes){ packet.data, len }) == 0);
     buf_append_byte(&packet, 'R');
     CHECK(cluster_frame(buf_bytes(&packet)) == 2288);
 

@@ -19,12 +19,10 @@ static struct sim *sim_of(size_t n, const struct sim_options *options)
 {
     struct sim *sim = sim_new(options);
 
-    for (size_t i = 0; i < n; i++)
-        sim_add_node(sim);
+    for (size_t i = 0; i < n; i++) sim_add_node(sim);
     for (size_t i = 0; i < n; i++)
         sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / n), (unsigned)(SLOT_COUNT * (i + 1) / n - 1));
-    for (size_t i = 1; i < n; i++)
-        sim_meet(sim, i, 0);
+    for (size_t i = 1; i < n; i++) sim_meet(sim, i, 0);
     return sim;
 }
 
@@ -42,7 +40,9 @@ static bool forms(struct sim *sim, int tries)
 TEST(nodes_that_meet_one_find_all_and_agree_on_every_slot)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
-        struct sim *sim = sim_of(3 + seed % 5, &(struct sim_options){ .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30,
+        struct sim *sim = sim_of(3 + seed % 5, &(struct sim_options){ .seed = seed,
+                                                                      .node_timeout_ms = 2000,
+                                                                      .delay_ms_max = 30,
                                                                       .breaks_per_1000 = (unsigned)(seed % 3 * 10) });
         if (!forms(sim, 5)) fail_msg("seed %d: the cluster did not form", (int)seed);
         sim_free(&sim);
@@ -64,27 +64,29 @@ static bool is_suspected_nowhere(struct sim *sim)
 TEST(a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct sim *sim = sim_of(3 + seed % 4, &(struct sim_options){ .seed = seed, .node_timeout_ms = 1000, .delay_ms_max = 20 });
+        struct sim *sim =
+            sim_of(3 + seed % 4, &(struct sim_options){ .seed = seed, .node_timeout_ms = 1000, .delay_ms_max = 20 });
         struct cluster_node_info before, after;
 
         if (!forms(sim, 3)) fail_msg("seed %d: the cluster did not form", (int)seed);
         /* Alive, nobody is suspected for long. */
         sim_run(sim, 10000);
-        for (victim = 0; victim < sim_count(sim); victim++)
-            CHECK(sim_seen_with(sim, victim, PFAIL | FAIL) == 0);
+        for (victim = 0; victim < sim_count(sim); victim++) CHECK(sim_seen_with(sim, victim, PFAIL | FAIL) == 0);
 
         victim = seed % sim_count(sim);
         cluster_node_at(sim_core(sim, victim), 0, &before);
         sim_stop(sim, victim);
         sim_run(sim, 900);
         CHECK(sim_seen_with(sim, victim, PFAIL | FAIL) == 0);
-        if (!sim_run_until(sim, 5000, is_failed_everywhere)) fail_msg("seed %d: node %d is not failed", (int)seed, (int)victim);
+        if (!sim_run_until(sim, 5000, is_failed_everywhere))
+            fail_msg("seed %d: node %d is not failed", (int)seed, (int)victim);
         for (size_t i = 0; i < sim_count(sim); i++)
             CHECK(!sim_is_running(sim, i) || !cluster_state_ok(sim_core(sim, i)));
 
         sim_run(sim, 3000);
         sim_start(sim, victim);
-        if (!sim_run_until(sim, 20000, is_suspected_nowhere)) fail_msg("seed %d: node %d is not back", (int)seed, (int)victim);
+        if (!sim_run_until(sim, 20000, is_suspected_nowhere))
+            fail_msg("seed %d: node %d is not back", (int)seed, (int)victim);
         cluster_node_at(sim_core(sim, victim), 0, &after);
         CHECK(after.config_epoch >= before.config_epoch && after.slot_count == before.slot_count);
         sim_free(&sim);
@@ -114,8 +116,9 @@ TEST(a_node_cut_off_alone_suspects_but_does_not_fail_others)
 TEST(a_slot_imported_is_its_new_owners_in_every_view)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct sim *sim = sim_of(4, &(struct sim_options){ .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30,
-                                                           .breaks_per_1000 = 10 });
+        struct sim *sim =
+            sim_of(4, &(struct sim_options){
+                          .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30, .breaks_per_1000 = 10 });
         cluster_error error;
         struct bytes source, target;
         uint16_t slot = (uint16_t)(seed * 37 % 4096);
@@ -148,8 +151,8 @@ static bool is_known_to_all(struct sim *sim)
 
 TEST(two_hundred_nodes_become_one_cluster_while_links_break)
 {
-    struct sim *sim = sim_new(&(struct sim_options){ .seed = 200, .node_timeout_ms = 15000, .delay_ms_max = 20,
-                                                     .breaks_per_1000 = 2 });
+    struct sim *sim = sim_new(
+        &(struct sim_options){ .seed = 200, .node_timeout_ms = 15000, .delay_ms_max = 20, .breaks_per_1000 = 2 });
     int64_t started_ms = sim_now(sim);
     cluster_error error;
 
@@ -160,8 +163,7 @@ TEST(two_hundred_nodes_become_one_cluster_while_links_break)
         CHECK(error[0] == '\0');
         sim_carry_out(sim, i);
     }
-    for (size_t i = 1; i < 200; i++)
-        sim_meet(sim, i, 0);
+    for (size_t i = 1; i < 200; i++) sim_meet(sim, i, 0);
     if (!sim_run_until(sim, 20000, is_known_to_all)) fail_msg("not everybody knows everybody");
     print_message("200 nodes: all known to all after %lld ms, %llu packets\n", (long long)(sim_now(sim) - started_ms),
                   (unsigned long long)sim_packets(sim));
@@ -173,6 +175,7 @@ TEST(two_hundred_nodes_become_one_cluster_while_links_break)
     sim_free(&sim);
 }
 
-TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot, a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
+TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot,
+      a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
       a_node_cut_off_alone_suspects_but_does_not_fail_others, a_slot_imported_is_its_new_owners_in_every_view,
       two_hundred_nodes_become_one_cluster_while_links_break)

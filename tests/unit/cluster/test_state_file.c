@@ -13,7 +13,9 @@
 #define LINE_A ID_A " 127.0.0.1:21000@31000 myself,master - 0 1795250266000 1 connected 0-8191"
 #define VARS "vars currentEpoch 2 lastVoteEpoch 0\n"
 
-static const struct cluster_options options = { .node_timeout_ms = 1000, .require_full_coverage = true, .port = 21000, .cport = 31000 };
+static const struct cluster_options options = {
+    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 21000, .cport = 31000
+};
 static char error[256];
 
 static struct cluster *load(struct bytes text)
@@ -47,7 +49,8 @@ TEST(what_redis_wrote_is_read)
     assert_string_equal(cluster_my_id(c), ID_A);
     CHECK(cluster_node_count(c) == 3 && !cluster_is_solo(c));
     CHECK(cluster_node_at(c, 0, &info) && info.slot_count == 8192 && info.config_epoch == 1);
-    CHECK(cluster_node_by_id(c, BYTES(ID_B), &info) && info.slot_count == 8192 && info.config_epoch == 2 && info.port == 21001);
+    CHECK(cluster_node_by_id(c, BYTES(ID_B), &info) && info.slot_count == 8192 && info.config_epoch == 2 &&
+          info.port == 21001);
     CHECK(cluster_slot_owner(c, 8192) == info.index && cluster_slot_owner(c, 8191) != info.index);
     CHECK(cluster_node_by_id(c, BYTES(ID_C), &info));
     assert_string_equal(info.primary_id, ID_A);
@@ -56,7 +59,8 @@ TEST(what_redis_wrote_is_read)
     CHECK(owner_unpack(slot_owner_word(c, 9000)).flags == OWNER_IMPORTING);
     cluster_free(&c);
 
-    c = load(BYTES(ID_A " 127.0.0.1:21000@31000,vk.example,tls-port=0,shard-id=" ID_B " myself,master - 0 0 1 connected\n" VARS "\n\n"));
+    c = load(BYTES(ID_A " 127.0.0.1:21000@31000,vk.example,tls-port=0,shard-id=" ID_B
+                        " myself,master - 0 0 1 connected\n" VARS "\n\n"));
     assert_non_null(c);
     assert_string_equal(cluster_my_shard_id(c), ID_B);
     cluster_free(&c);
@@ -150,8 +154,7 @@ TEST(a_plain_file_cut_short_is_refused)
 {
     static const char text[] = LINE_B LINE_C LINE_A "\n" VARS;
 
-    for (size_t len = 0; len < sizeof(text) - 1; len++)
-        CHECK(load((struct bytes){ text, len }) == NULL);
+    for (size_t len = 0; len < sizeof(text) - 1; len++) CHECK(load((struct bytes){ text, len }) == NULL);
 }
 
 TEST(a_refusal_says_why)
@@ -172,17 +175,20 @@ TEST(a_refusal_says_why)
     check_refused(LINE_A " [7->-" ID_C "]\n" VARS, "names a node that is not there");
     check_refused(LINE_A " [7-]\n" VARS, "not an open slot");
     check_refused(LINE_B ID_C " 127.0.0.1:21002@31002 slave " ID_A " 0 0 1 connected\n" VARS, "no node is myself");
-    check_refused(ID_A " 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" ID_C " 1.2.3.4:3@4 slave " ID_B " 0 0 1 connected\n" VARS,
+    check_refused(ID_A " 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" ID_C " 1.2.3.4:3@4 slave " ID_B
+                       " 0 0 1 connected\n" VARS,
                   "names a node that is not there");
     check_refused(ID_A " 1.2.3.4:1@2 myself,boss - 0 0 0 connected\n" VARS, "unknown flag");
     check_refused(ID_A " 1.2.3.4:1@2 myself - 0 0 0 connected\n" VARS, "either master or slave");
     check_refused(ID_A " 1.2.3.4:99999@2 myself,master - 0 0 0 connected\n" VARS, "not a port");
     check_refused(ID_A " 1.2.3.4 myself,master - 0 0 0 connected\n" VARS, "not an address");
     check_refused(ID_A " 1.2.3.4:1@2 myself,master - 0 0 18446744073709551615 connected\n" VARS, "not an epoch");
-    check_refused("0CEA2a19014efb9c80da68f01b7393c7870c6223 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" VARS, "not a node id");
+    check_refused("0CEA2a19014efb9c80da68f01b7393c7870c6223 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" VARS,
+                  "not a node id");
     check_refused("redis-shard-cluster 1\n", "cut short");
 }
 
-TESTS(what_redis_wrote_is_read, what_is_saved_is_read_back_and_saved_the_same, a_solo_node_is_solo_and_serves_after_a_restart,
-      a_file_cut_anywhere_is_refused, a_file_with_any_bit_flipped_is_refused, a_file_with_something_behind_it_is_refused,
+TESTS(what_redis_wrote_is_read, what_is_saved_is_read_back_and_saved_the_same,
+      a_solo_node_is_solo_and_serves_after_a_restart, a_file_cut_anywhere_is_refused,
+      a_file_with_any_bit_flipped_is_refused, a_file_with_something_behind_it_is_refused,
       a_plain_file_cut_short_is_refused, a_refusal_says_why)

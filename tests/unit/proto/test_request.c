@@ -37,7 +37,8 @@ static const char *outcome(struct bytes bytes, size_t cut, const struct request_
         if (status == REQUEST_READY) {
             CHECK(request.consumed > 0 && request.consumed <= piece.len);
             for (int i = 0; i < request.argc; i++)
-                len += (size_t)snprintf(text + len, 8192 - len, "<%.*s>", (int)request.argv[i].len, request.argv[i].data);
+                len +=
+                    (size_t)snprintf(text + len, 8192 - len, "<%.*s>", (int)request.argv[i].len, request.argv[i].data);
             len += (size_t)snprintf(text + len, 8192 - len, ".");
             from += request.consumed;
         }
@@ -80,7 +81,8 @@ TEST(a_request_cut_anywhere_gives_the_same_arguments)
     CHECK(gives(BYTES("*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$0\r\n\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"),
                 "<SET><key:000000012345><>.<GET><k>."));
     CHECK(gives(BYTES("*2\r\n$4\r\nECHO\r\n$5\r\n\r\n*1\r\r\n"), "<ECHO><\r\n*1\r>."));
-    CHECK(gives(BYTES("*12\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n$1\r\nf\r\n$1\r\ng\r\n$1\r\nh\r\n$1\r\ni\r\n"
+    CHECK(gives(BYTES("*12\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n$1\r\nf\r\n$1\r\ng\r\n$1\r\nh\r\n$"
+                      "1\r\ni\r\n"
                       "$1\r\nj\r\n$1\r\nk\r\n$1\r\nl\r\nPING\r\n"),
                 "<a><b><c><d><e><f><g><h><i><j><k><l>.<PING>."));
     CHECK(gives(BYTES("*2\r\n$4\r\nECHO\r\n$10\r\nabcdefgh"), "?"));
@@ -107,8 +109,7 @@ TEST(long_arguments_and_counts_are_read_alike)
     for (int count = 1; count <= 100000; count *= 10) {
         buf_clear(&text);
         buf_printf(&text, "*%d\r\n", count);
-        for (int i = 0; i < count; i++)
-            buf_append_text(&text, "$1\r\nx\r\n");
+        for (int i = 0; i < count; i++) buf_append_text(&text, "$1\r\nx\r\n");
         CHECK(request_read(&request, buf_bytes(&text), &limits) == REQUEST_READY);
         CHECK(request.argc == count && request.argv[count - 1].len == 1);
     }
@@ -119,10 +120,22 @@ TEST(long_arguments_and_counts_are_read_alike)
 TEST(each_wrong_request_is_told_what_redis_tells_it)
 {
 #define BROKEN(text) "!ERR Protocol error: " text
-    const char *const bad_counts[] = { "*x\r\n", "*\r\n", "*01\r\n", "*-0\r\n", "*+1\r\n", "* 1\r\n", "*1 \r\n", "*2147483648\r\n",
-                                       "*1048577\r\n", "*111111111111111111111111111111\r\n", "*1\rx", "*1x\r\n", "*00\r\n" };
-    const char *const bad_lengths[] = { "$x\r\n", "$\r\n", "$-1\r\n", "$-0\r\n", "$04\r\n", "$00\r\n", "$4\rx", "$536870913\r\n",
-                                        "$99999999999999999999\r\n", "$9223372036854775807\r\n", "$12345x\r\n" };
+    const char *const bad_counts[] = {
+        "*x\r\n",  "*\r\n",   "*01\r\n",         "*-0\r\n",      "*+1\r\n",
+        "* 1\r\n", "*1 \r\n", "*2147483648\r\n", "*1048577\r\n", "*111111111111111111111111111111\r\n",
+        "*1\rx",   "*1x\r\n", "*00\r\n"
+    };
+    const char *const bad_lengths[] = { "$x\r\n",
+                                        "$\r\n",
+                                        "$-1\r\n",
+                                        "$-0\r\n",
+                                        "$04\r\n",
+                                        "$00\r\n",
+                                        "$4\rx",
+                                        "$536870913\r\n",
+                                        "$99999999999999999999\r\n",
+                                        "$9223372036854775807\r\n",
+                                        "$12345x\r\n" };
 
     for (size_t i = 0; i < sizeof(bad_counts) / sizeof(*bad_counts); i++)
         CHECK(gives(bytes_of(bad_counts[i]), BROKEN("invalid multibulk length")));
@@ -149,7 +162,9 @@ TEST(each_wrong_request_is_told_what_redis_tells_it)
 
 TEST(who_has_not_logged_in_may_send_little)
 {
-    const struct request_limits before = { .args_max = 10, .bulk_max = 16384, .inline_max = 65536, .unauthenticated = true };
+    const struct request_limits before = {
+        .args_max = 10, .bulk_max = 16384, .inline_max = 65536, .unauthenticated = true
+    };
 
     CHECK(gives_with(BYTES("*10\r\n"), "?", &before));
     CHECK(gives_with(BYTES("*11\r\n"), BROKEN("unauthenticated multibulk length"), &before));
@@ -176,7 +191,10 @@ static const char *fill_outcome(const char *start, char fill, size_t total, cons
         status = request_read(&request, (struct bytes){ text.data, upto < text.len ? upto : text.len }, &limits);
         if (upto >= text.len) break;
     }
-    snprintf(error, sizeof(error), "%s", status == REQUEST_BROKEN ? request.error : status == REQUEST_READY ? "ready" : "more");
+    snprintf(error, sizeof(error), "%s",
+             status == REQUEST_BROKEN  ? request.error
+             : status == REQUEST_READY ? "ready"
+                                       : "more");
     request_free(&request);
     buf_free(&text);
     return error;
@@ -193,10 +211,12 @@ TEST(a_line_that_does_not_end_is_refused_at_64_kib)
         CHECK(strcmp(fill_outcome("A", 'A', 65537, "", piece), "ERR Protocol error: too big inline request") == 0);
         CHECK(strcmp(fill_outcome("A", 'A', 65537, "\n", piece), "ERR Protocol error: too big inline request") == 0);
         CHECK(strcmp(fill_outcome("*", '1', 65536, "", piece), "more") == 0);
-        CHECK(strcmp(fill_outcome("*", '1', 65536, "\r\n", piece), "ERR Protocol error: invalid multibulk length") == 0);
+        CHECK(strcmp(fill_outcome("*", '1', 65536, "\r\n", piece), "ERR Protocol error: invalid multibulk length") ==
+              0);
         CHECK(strcmp(fill_outcome("*", '1', 65537, "", piece), "ERR Protocol error: too big mbulk count string") == 0);
         CHECK(strcmp(fill_outcome("*1\r\n$", '1', 65540, "", piece), "more") == 0);
-        CHECK(strcmp(fill_outcome("*1\r\n$", '1', 65541, "", piece), "ERR Protocol error: too big bulk count string") == 0);
+        CHECK(strcmp(fill_outcome("*1\r\n$", '1', 65541, "", piece), "ERR Protocol error: too big bulk count string") ==
+              0);
     }
 }
 
@@ -212,7 +232,10 @@ TEST(an_inline_line_is_split_as_a_shell_would)
         { BYTES("ECHO 'a\\'b\\n'\r\n"), "<ECHO><a'b\\n>." },
         { BYTES("ECHO a\"b c\" 'd e' \"\"\r\n"), "<ECHO><ab c><d e><>." },
         { BYTES("ECHO \"a\"\x0b\r\n"), "<ECHO><a>." },
-        { BYTES("ECHO a\x0b" "b a\rb\r\r\n"), "<ECHO><a\x0b" "b><a><b>." },
+        { BYTES("ECHO a\x0b"
+                "b a\rb\r\r\n"),
+          "<ECHO><a\x0b"
+          "b><a><b>." },
         { BYTES("\rPING\r\n\r\nPING \\x41\\\n"), "<PING>..<PING><\\x41\\>." },
         { BYTES("ECHO \"a\r\n"), BROKEN("unbalanced quotes in request") },
         { BYTES("ECHO 'a\r\n"), BROKEN("unbalanced quotes in request") },
@@ -223,8 +246,7 @@ TEST(an_inline_line_is_split_as_a_shell_would)
         { BYTES("ECHO \"a\\\"\r\n"), BROKEN("unbalanced quotes in request") },
     };
 
-    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
-        CHECK(gives(lines[i].line, lines[i].words));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) CHECK(gives(lines[i].line, lines[i].words));
 }
 
 TEST(an_announcement_takes_no_memory)
@@ -250,13 +272,11 @@ TEST(pieces_cost_no_more_than_the_whole)
 
     /* Byte by byte: if each call looked at all that came before, this would take minutes. */
     buf_printf(&text, "*%d\r\n", ARGS);
-    for (int i = 0; i < ARGS; i++)
-        buf_append_text(&text, "$1\r\nx\r\n");
+    for (int i = 0; i < ARGS; i++) buf_append_text(&text, "$1\r\nx\r\n");
     for (size_t upto = 1; upto <= text.len; upto++)
         status = request_read(&request, (struct bytes){ text.data, upto }, &limits);
     CHECK(status == REQUEST_READY && request.argc == ARGS);
-    for (int i = 0; i < ARGS; i++)
-        CHECK(request.argv[i].len == 1 && *request.argv[i].data == 'x');
+    for (int i = 0; i < ARGS; i++) CHECK(request.argv[i].len == 1 && *request.argv[i].data == 'x');
     /* What it took is given back with the next request. */
     CHECK(request_read(&request, BYTES("*1\r\n$4\r\nPING\r\n"), &limits) == REQUEST_READY);
     CHECK(request.argv_cap == 8 && request.spans == NULL);
@@ -266,5 +286,5 @@ TEST(pieces_cost_no_more_than_the_whole)
 
 TESTS(a_request_cut_anywhere_gives_the_same_arguments, long_arguments_and_counts_are_read_alike,
       each_wrong_request_is_told_what_redis_tells_it, who_has_not_logged_in_may_send_little,
-      a_line_that_does_not_end_is_refused_at_64_kib, an_inline_line_is_split_as_a_shell_would, an_announcement_takes_no_memory,
-      pieces_cost_no_more_than_the_whole)
+      a_line_that_does_not_end_is_refused_at_64_kib, an_inline_line_is_split_as_a_shell_would,
+      an_announcement_takes_no_memory, pieces_cost_no_more_than_the_whole)

@@ -14,7 +14,9 @@ static const struct command *const subs[] = { &sub_a, &sub_b, NULL };
 static const struct command box = { .name = "box", .arity = -2, .subcommands = subs };
 static const struct command get = { .name = "get", .arity = 2, .keys = { { 1, 0, 1, KEY_RO, NULL } }, .run = run };
 static const struct command mset = { .name = "mset", .arity = -3, .keys = { { 1, -1, 2, KEY_OW, NULL } }, .run = run };
-static const struct command two = { .name = "two", .arity = 3, .keys = { { 1, 0, 1, KEY_RO, NULL }, { 2, 0, 1, KEY_OW, NULL } }, .run = run };
+static const struct command two = {
+    .name = "two", .arity = 3, .keys = { { 1, 0, 1, KEY_RO, NULL }, { 2, 0, 1, KEY_OW, NULL } }, .run = run
+};
 static const struct command *const first[] = { &get, &box, NULL };
 static const struct command *const second[] = { &mset, &two, NULL };
 static const struct command *const *const families[] = { first, second, NULL };

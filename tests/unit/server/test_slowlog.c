@@ -30,7 +30,8 @@ TEST(an_entry_is_told_as_it_was)
     struct slowlog *slowlog = slowlog_new();
     struct bytes argv[] = { BYTES("get"), BYTES("k\0y") };
     struct buf out = { 0 };
-    static const char expected[] = "*1\r\n*6\r\n:0\r\n:1700000000\r\n:20000\r\n*2\r\n$3\r\nget\r\n$3\r\nk\0y\r\n$9\r\n1.2.3.4:5\r\n$0\r\n\r\n";
+    static const char expected[] =
+        "*1\r\n*6\r\n:0\r\n:1700000000\r\n:20000\r\n*2\r\n$3\r\nget\r\n$3\r\nk\0y\r\n$9\r\n1.2.3.4:5\r\n$0\r\n\r\n";
 
     slowlog_add(slowlog, 1700000000, 20000, 2, argv, "1.2.3.4:5", NULL, 128);
     shown(slowlog, -1, &out);
@@ -131,5 +132,5 @@ TEST(a_long_command_is_cut_to_32_arguments)
     slowlog_free(&slowlog);
 }
 
-TESTS(an_entry_is_told_as_it_was, the_newest_come_first_and_the_oldest_go, a_log_of_length_none_keeps_none, ids_go_on_after_a_reset,
-      a_long_argument_is_cut_and_says_by_how_much, a_long_command_is_cut_to_32_arguments)
+TESTS(an_entry_is_told_as_it_was, the_newest_come_first_and_the_oldest_go, a_log_of_length_none_keeps_none,
+      ids_go_on_after_a_reset, a_long_argument_is_cut_and_says_by_how_much, a_long_command_is_cut_to_32_arguments)

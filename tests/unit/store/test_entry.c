@@ -49,8 +49,8 @@ TEST(a_deadline_may_be_set_moved_and_cleared)
 {
     fill();
     for (size_t v = 0; v < LENGTHS; v++) {
-        struct entry *entry = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, lengths[v] },
-                                        ENTRY_KEEPS_FOREVER);
+        struct entry *entry =
+            entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, lengths[v] }, ENTRY_KEEPS_FOREVER);
 
         for (size_t from = 0; from < DEADLINES; from++)
             for (size_t to = 0; to < DEADLINES; to++) {
@@ -129,8 +129,10 @@ TEST(a_deadline_is_the_first_moment_without_the_entry)
 
 TEST(a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
 {
-    struct entry *entry = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, ENTRY_KEEPS_FOREVER);
-    struct entry *expiring = entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, 1754000000000);
+    struct entry *entry =
+        entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, ENTRY_KEEPS_FOREVER);
+    struct entry *expiring =
+        entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, 1754000000000);
 
     CHECK(entry_key(entry).data - (const char *)entry == 3);
     CHECK(entry_key(expiring).data - (const char *)expiring == 9);

@@ -168,7 +168,9 @@ TEST(a_slot_holds_what_its_model_holds)
         if (wanted->here && wanted->expires_at_ms != ENTRY_KEEPS_FOREVER && wanted->expires_at_ms <= now_ms)
             wanted->here = false;
         switch (random_below(&random, 8)) {
-        case 0: case 1: case 2:
+        case 0:
+        case 1:
+        case 2:
             wanted->here = true;
             wanted->value_bytes = (uint32_t)random_below(&random, 300);
             wanted->fill = (char)('a' + step % 26);
@@ -178,7 +180,8 @@ TEST(a_slot_holds_what_its_model_holds)
             memset(entry_value_mutable(entry), wanted->fill, wanted->value_bytes);
             slot_put(slot, &entry);
             break;
-        case 3: case 4:
+        case 3:
+        case 4:
             CHECK(slot_remove(slot, key, now_ms) == wanted->here);
             wanted->here = false;
             break;
@@ -289,7 +292,8 @@ static void *hammer(void *argument)
         if (step % 100 == 0) keyspace_counts(hammer->keyspace);
         slot_lock(slot);
         switch (random_below(&random, step / 10000 % 2 ? 6 : 3)) {
-        case 0: case 1:
+        case 0:
+        case 1:
             entry = entry_new(key, BYTES("value"), ENTRY_KEEPS_FOREVER);
             if (slot_find(slot, key, 0) == NULL) hammer->balance++;
             slot_put(slot, &entry);

@@ -43,8 +43,8 @@ static void insert(struct table *table, uint32_t number)
     struct key key;
 
     key_of(number, &key);
-    table_insert(table, key.hash, entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number },
-                                            ENTRY_KEEPS_FOREVER));
+    table_insert(table, key.hash,
+                 entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number }, ENTRY_KEEPS_FOREVER));
 }
 
 static void remove_one(struct table *table, uint32_t number)
@@ -139,7 +139,8 @@ TEST(a_table_of_any_size_takes_about_ten_bytes_an_entry)
     static const struct {
         uint32_t entries, tables;
         double bytes_max;
-    } sizes[] = { { 60, 400, 14 }, { 100, 200, 12 }, { 1000, 40, 11.5 }, { 3000, 10, 11.5 }, { 10000, 4, 11.5 }, { 60000, 1, 11.5 } };
+    } sizes[] = { { 60, 400, 14 },    { 100, 200, 12 },   { 1000, 40, 11.5 },
+                  { 3000, 10, 11.5 }, { 10000, 4, 11.5 }, { 60000, 1, 11.5 } };
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct table *tables = alloc_zeroed(sizes[i].tables * sizeof *tables);
@@ -319,7 +320,6 @@ TEST(a_random_entry_is_near_uniform)
 
 TESTS(a_table_holds_what_its_model_holds, no_operation_moves_more_than_a_leaf_or_two,
       a_table_of_any_size_takes_about_ten_bytes_an_entry, a_small_table_that_shrinks_gives_its_buckets_back,
-      a_full_leaf_may_churn_without_end,
-      a_scan_misses_no_entry_that_stays_while_the_table_grows_or_shrinks,
+      a_full_leaf_may_churn_without_end, a_scan_misses_no_entry_that_stays_while_the_table_grows_or_shrinks,
       a_scan_of_a_table_at_rest_shows_each_entry_once, evictions_bits_stay_with_their_entry,
       a_random_entry_is_near_uniform)
