@@ -57,7 +57,10 @@ static void put_slots(const struct node *node, struct buf *out)
 static void put_open_slots(const struct cluster *c, struct buf *out)
 {
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
-        const struct node *to = node_at_index(c, c->migrating[slot]), *from = node_at_index(c, c->importing[slot]);
+        const struct node *to, *from;
+        if (c->migrating[slot] == INDEX_NONE && c->importing[slot] == INDEX_NONE) continue;
+        to = node_at_index(c, c->migrating[slot]);
+        from = node_at_index(c, c->importing[slot]);
         if (to != NULL)
             buf_printf(out, " [%u->-%.40s]", slot, to->id);
         else if (from != NULL)
