@@ -68,6 +68,8 @@ static int64_t count_unauthenticated(struct client *client, size_t bytes)
     return atomic_fetch_add_explicit(total, by, memory_order_relaxed) + by;
 }
 
+static void forget_replies(struct client *client);
+
 void client_close(struct client *client)
 {
     struct worker *worker = client->worker;
@@ -77,6 +79,7 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
+    forget_replies(client);
     count_unauthenticated(client, 0);
     transaction_free(client, NULL);
     conn_close(&client->conn);
@@ -103,19 +106,17 @@ static bool output_is_over_limit(const struct client *client)
     return limit > 0 && pending > (size_t)limit;
 }
 
-/* Writes the replies of this turn. False: the client is gone, freed. */
-static bool send_replies(struct client *client)
+/* Writes what a turn replied to one client, and closes it where that was the last word. */
+static void send_replies(struct client *client, struct bytes replies)
 {
     struct worker *worker = client->worker;
     bool is_open = true;
 
-    if (worker->out.len > 0) {
-        count_up(&worker->counters.net_output_bytes, worker->out.len);
+    if (replies.len > 0) {
+        count_up(&worker->counters.net_output_bytes, replies.len);
         count_up(&worker->counters.writes, 1);
-        is_open = conn_write(&client->conn, worker->out.data, worker->out.len);
+        is_open = conn_write(&client->conn, replies.data, replies.len);
     }
-    buf_clear(&worker->out);
-    if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
     atomic_store_explicit(&client->output_bytes, (uint32_t)conn_pending(&client->conn), memory_order_relaxed);
     if (is_open && output_is_over_limit(client)) {
         log_warning("client %llu: %s reads too slowly, %zu bytes wait; closed", (unsigned long long)client->id,
@@ -130,19 +131,47 @@ static bool send_replies(struct client *client)
             conn_set_reading(&client->conn, false);
     }
     if (!is_open) client_close(client);
-    return is_open;
 }
 
-/* Runs what is in data and sends the replies. Returns false when the client is gone. */
-static bool answer(struct client *client, struct bytes data, size_t *used)
+void worker_flush(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->reply_count; i++) {
+        struct turn_reply *reply = &worker->replies[i];
+
+        if (reply->client == NULL) continue; /* closed since */
+        send_replies(reply->client, (struct bytes){ worker->out.data + reply->start, reply->len });
+    }
+    worker->reply_count = 0;
+    buf_clear(&worker->out);
+    if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
+}
+
+static void forget_replies(struct client *client)
 {
     struct worker *worker = client->worker;
 
+    for (size_t i = 0; i < worker->reply_count; i++)
+        if (worker->replies[i].client == client) worker->replies[i].client = NULL;
+}
+
+/* Runs what is in data. The replies are written at the end of the turn, all clients' together: a client that is woken while others are
+ * still being answered takes the CPU from them. */
+static size_t answer(struct client *client, struct bytes data)
+{
+    struct worker *worker = client->worker;
+    size_t start = worker->out.len, used;
+
     worker->answering = client;
-    *used = dispatch_bytes(worker, client, data);
+    used = dispatch_bytes(worker, client, data);
     worker->answering = NULL;
     if (client_flags(client) & CLIENT_PAUSED) conn_set_reading(&client->conn, false);
-    return send_replies(client);
+    if (worker->reply_count == worker->reply_cap) {
+        worker->reply_cap = worker->reply_cap == 0 ? 64 : worker->reply_cap * 2;
+        worker->replies = alloc_resize(worker->replies, worker->reply_cap * sizeof(*worker->replies));
+    }
+    worker->replies[worker->reply_count++] =
+        (struct turn_reply){ .client = client, .start = start, .len = worker->out.len - start };
+    return used;
 }
 
 static bool query_is_over_limit(struct client *client)
@@ -156,8 +185,8 @@ static bool query_is_over_limit(struct client *client)
     return limit > 0 && client->query.len > (size_t)limit;
 }
 
-/* Keeps what is left of data, which may already stand in the query buffer. False: the client is gone. */
-static bool keep_rest(struct client *client, struct bytes data, size_t used)
+/* Keeps what is left of data, which may already stand in the query buffer; may close the client. */
+static void keep_rest(struct client *client, struct bytes data, size_t used)
 {
     bool is_query = client->query.len > 0;
 
@@ -167,11 +196,10 @@ static bool keep_rest(struct client *client, struct bytes data, size_t used)
         buf_append(&client->query, data.data + used, data.len - used);
     if (client->query.len == 0) buf_free(&client->query);
     atomic_store_explicit(&client->query_bytes, (uint32_t)client->query.len, memory_order_relaxed);
-    if (!query_is_over_limit(client)) return true;
+    if (!query_is_over_limit(client)) return;
     log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id, client->peer,
                 client->query.len);
     client_close(client);
-    return false;
 }
 
 static void on_readable(struct conn *conn)
@@ -203,17 +231,18 @@ static void on_readable(struct conn *conn)
         buf_added(&client->query, (size_t)got);
         data = buf_bytes(&client->query);
     }
-    if (answer(client, data, &used)) keep_rest(client, data, used);
+    used = answer(client, data);
+    keep_rest(client, data, used);
+    if (worker->out.len > OUT_KEPT_BYTES) worker_flush(worker);
 }
 
 void client_resume(struct client *client)
 {
     struct bytes data = buf_bytes(&client->query);
-    size_t used;
 
     client_clear(client, CLIENT_PAUSED);
     conn_set_reading(&client->conn, true);
-    if (data.len > 0 && answer(client, data, &used)) keep_rest(client, data, used);
+    if (data.len > 0) keep_rest(client, data, answer(client, data));
 }
 
 void client_send(struct client *client, struct bytes bytes)

@@ -92,6 +92,8 @@ static void deliver_line(struct message *message, void *receiver)
     struct line_message *line = container_of(message, struct line_message, message);
     struct worker *worker = receiver;
 
+    /* What a client was replied comes before what it is told. */
+    worker_flush(worker);
     list_each_safe(link, &worker->clients) {
         struct client *client = container_of(link, struct client, link);
 
@@ -163,6 +165,13 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     publish_cpu(worker);
 }
 
+static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    worker_flush(container_of(watcher, struct worker, flush));
+}
+
 /* --- The thread --- */
 
 struct worker *worker_new(struct node *node, int index)
@@ -182,6 +191,8 @@ struct worker *worker_new(struct node *node, int index)
     mailbox_open(&worker->mailbox, worker->loop, worker);
     ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(worker->loop, &worker->tick);
+    ev_prepare_init(&worker->flush, on_flush);
+    ev_prepare_start(worker->loop, &worker->flush);
     return worker;
 }
 
@@ -239,12 +250,14 @@ void worker_free(struct worker **held)
     mailbox_close(&worker->mailbox);
     list_each_safe(link, &worker->clients) client_close(container_of(link, struct client, link));
     ev_timer_stop(worker->loop, &worker->tick);
+    ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)
         alloc_free((void *)atomic_load(&worker->commands[i].latency));
     for (int i = 0; i < LOOK_AHEAD; i++) request_free(&worker->batch[i]);
     alloc_free(worker->commands);
     alloc_free(worker->scratch);
+    alloc_free(worker->replies);
     buf_free(&worker->out);
     alloc_free(worker);
     *held = NULL;

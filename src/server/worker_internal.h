@@ -25,6 +25,12 @@ struct error_counter {
     _Atomic uint64_t count;
 };
 
+/* A part of the worker's reply buffer. */
+struct turn_reply {
+    struct client *client; /* NULL when it was closed since */
+    size_t start, len;
+};
+
 struct worker {
     /* Set before the thread starts. */
     struct node *node;
@@ -51,8 +57,11 @@ struct worker {
     int ticks;
     struct expiry expiry;
     struct random random;
-    char *scratch;  /* SCRATCH_BYTES */
-    struct buf out; /* replies of the client being answered */
+    char *scratch;              /* SCRATCH_BYTES */
+    struct buf out;             /* replies of the client being answered */
+    struct turn_reply *replies; /* whose they are, in the order they were written */
+    size_t reply_count, reply_cap;
+    struct ev_prepare flush; /* before the loop waits again */
     struct request batch[LOOK_AHEAD];
     int64_t now_ms;           /* of this turn */
     struct client *answering; /* whose requests run now, or NULL */
@@ -76,5 +85,7 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
 void client_close(struct client *client);
 /* Sends bytes that answer no request; may close a client that does not read them. */
 void client_send(struct client *client, struct bytes bytes);
+/* Writes the replies of this turn. May close clients. */
+void worker_flush(struct worker *worker);
 /* Goes on with what a paused client had sent. */
 void client_resume(struct client *client);
