@@ -1,4 +1,5 @@
 /* commands/connection.c: AUTH, HELLO and the other commands about the connection itself. CLIENT is in client.c and client_list.c. */
+#include "base/log.h"
 #include "bus/bus.h"
 #include "commands/client.h"
 #include "commands/commands.h"
@@ -14,7 +15,9 @@ static bool user_matches(struct call *call, struct bytes user, struct bytes pass
     /* The password is compared even for a wrong user, so that the time taken does not tell which was wrong. */
     bool password_matches = config_password_matches(call->node->config, password);
 
-    return bytes_equal(user, BYTES("default")) && password_matches;
+    if (bytes_equal(user, BYTES("default")) && password_matches) return true;
+    log_warning("client %llu: a wrong password from %s", (unsigned long long)call->client->id, call->client->peer);
+    return false;
 }
 
 #define ERROR_WRONG_PASSWORD "WRONGPASS invalid username-password pair or user is disabled."
