@@ -262,7 +262,8 @@ proc run_differential {options resp cluster} {
     }
     foreach stream $::streams { lappend conversations [concat $::setup $stream [list {discard}] $::observe] }
     if {$cluster} {
-        foreach case $::cluster_cases { lappend conversations [list $case {cluster countkeysinslot 0}] }
+        # One conversation: a batch must not end inside a MULTI, where its marker would be queued.
+        lappend conversations [concat {*}[lmap case $::cluster_cases { list $case {cluster countkeysinslot 0} }]]
     }
     set conversations [lmap conversation $conversations {
         lmap words $conversation {
