@@ -162,11 +162,9 @@ bool cluster_node_by_id(const struct cluster *c, struct bytes id, struct cluster
 int cluster_slot_owner(const struct cluster *c, uint16_t slot);
 /* One CLUSTER NODES line, without the line end; and all of them, each with one. */
 void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out);
+/* A solo node's line names no slots: `redis-cli --cluster create` takes those it sees there into what it then assigns, and would give
+ * every node the same ones. */
 void cluster_nodes_text(const struct cluster *c, struct buf *out);
-/* The same, but a solo node's own line ends with 0-16383, for clients that read the slot map from it. cluster_nodes_text() leaves
- * them out: `redis-cli --cluster create` takes slots it sees there into what it then assigns, and gives every node the same
- * ones. */
-void cluster_nodes_text_served(const struct cluster *c, struct buf *out);
 /* The text of CLUSTER INFO, but for its last line, which counts links: those are the caller's. */
 void cluster_info_text(const struct cluster *c, struct buf *out);
 const struct cluster_options *cluster_current_options(const struct cluster *c);

@@ -103,16 +103,6 @@ void cluster_nodes_text(const struct cluster *c, struct buf *out)
     }
 }
 
-void cluster_nodes_text_served(const struct cluster *c, struct buf *out)
-{
-    if (!c->solo) {
-        cluster_nodes_text(c, out);
-        return;
-    }
-    node_line(c, c->myself, false, out);
-    buf_printf(out, " 0-%u\n", SLOT_COUNT - 1);
-}
-
 static void put_counts(const char *direction, const uint64_t *counts, struct buf *out)
 {
     static const char *const names[MESSAGE_TYPES] = { "ping",    "pong",     "meet",        "fail",

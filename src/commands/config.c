@@ -1,6 +1,5 @@
 /* commands/config.c: CONFIG GET, SET, REWRITE, RESETSTAT. The directives themselves are in server/config_table.c. */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "commands/commands.h"
 #include "server/call.h"
 #include "server/client.h"
@@ -83,7 +82,6 @@ static void config_resetstat(struct call *call)
     for (int i = 0; i < node->worker_count; i++) worker_reset_stats(node->workers[i]);
     atomic_store(&node->connections_received, 0);
     atomic_store(&node->connections_rejected, 0);
-    atomic_store(&node->stats_reset_ms, clock_now_ms());
     reply_ok(call->reply);
 }
 

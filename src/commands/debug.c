@@ -151,7 +151,6 @@ const struct command command_debug = {
     .group = "server",
     .complexity = "Depends on the subcommand",
     .arity = -2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_PROTECTED_DEBUG |
-             COMMAND_ALL_SLOTS,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_ALL_SLOTS,
     .run = debug,
 };

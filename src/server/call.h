@@ -25,7 +25,6 @@ struct call {
     int64_t now_ms;
     struct slot *slot;           /* the locked slot when all keys are in one; else NULL */
     const struct slot_set *held; /* every slot that is locked for this call */
-    bool all_slots_locked;       /* EXEC with a COMMAND_ALL_SLOTS command */
     bool in_exec;
     bool no_touch; /* CLIENT NO-TOUCH: reads leave recency alone */
 };

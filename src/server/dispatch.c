@@ -18,7 +18,6 @@
 #include <assert.h>
 #include <ctype.h>
 #include <string.h>
-#include <sys/time.h>
 
 #define UNAUTHENTICATED_ARGS_MAX 10
 #define UNAUTHENTICATED_BULK_MAX 16384
@@ -333,7 +332,6 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
         inner.argv = queued->argv;
         inner.in_exec = true;
         inner.held = &plan->slots;
-        inner.all_slots_locked = plan->slots.count == SLOT_COUNT;
         inner.slot =
             plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
                 ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)

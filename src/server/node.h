@@ -49,9 +49,6 @@ struct node {
 
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
-
-    /* What INFO subtracts after CONFIG RESETSTAT. */
-    _Atomic int64_t stats_reset_ms;
 };
 
 /* Asks the main thread to end the process cleanly; any thread. */

@@ -185,9 +185,6 @@ struct worker *worker_new(struct node *node, int index)
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
     expiry_init(&worker->expiry, (unsigned)index, (unsigned)node->worker_count);
     worker->scratch = alloc(SCRATCH_BYTES);
-    uint64_t seed;
-    random_system(&seed, sizeof(seed));
-    random_seed(&worker->random, seed);
     mailbox_open(&worker->mailbox, worker->loop, worker);
     ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(worker->loop, &worker->tick);
@@ -261,16 +258,6 @@ void worker_free(struct worker **held)
     buf_free(&worker->out);
     alloc_free(worker);
     *held = NULL;
-}
-
-int worker_index(const struct worker *worker)
-{
-    return worker->index;
-}
-
-struct node *worker_node(const struct worker *worker)
-{
-    return worker->node;
 }
 
 void worker_each_client(struct worker *worker, void (*visit)(void *context, struct client *client), void *context)

@@ -22,8 +22,6 @@ void worker_stop(struct worker *worker);
 void worker_free(struct worker **worker);
 /* How many connections it has or is about to get. */
 int worker_client_count(const struct worker *worker);
-int worker_index(const struct worker *worker);
-struct node *worker_node(const struct worker *worker);
 struct worker_counters *worker_counters(struct worker *worker);
 /* CPU time of the thread. */
 void worker_cpu_us(const struct worker *worker, int64_t *user_us, int64_t *system_us);

@@ -1,7 +1,6 @@
 /* server/worker_internal.h: what the files of the server share about a worker. */
 #pragma once
 
-#include "base/random.h"
 #include "cache/expiry.h"
 #include "net/mailbox.h"
 #include "server/worker.h"
@@ -56,7 +55,6 @@ struct worker {
     struct ev_timer tick; /* every 100 ms: expiry, idle clients, paused clients */
     int ticks;
     struct expiry expiry;
-    struct random random;
     char *scratch;              /* SCRATCH_BYTES */
     struct buf out;             /* replies of the client being answered */
     struct turn_reply *replies; /* whose they are, in the order they were written */
