@@ -5,6 +5,8 @@
 
 CC ?= gcc
 PREFIX ?= /usr/local
+# A system-wide installation keeps its configuration in /etc, where administrators look and backups are made.
+SYSCONFDIR ?= $(if $(filter /usr /usr/,$(PREFIX)),/etc,$(PREFIX)/etc)
 DESTDIR ?=
 SAN ?=
 BUILD := build/$(if $(SAN),$(SAN),release)
@@ -47,8 +49,9 @@ ALL_OBJECTS := $(foreach layer,$(LAYERS),$(call objects,$(layer))) $(BUILD)/src/
 .PHONY: all
 all: redis-shard
 
-# The libraries' headers, or the packages that bring them. Where they are there this costs four file checks.
-HEADERS := $(foreach header,ev.h hiredis/hiredis.h jemalloc/jemalloc.h xxhash.h,$(firstword $(wildcard \
+# The headers of the C library (which Debian's gcc only recommends) and of the others, or the packages that bring them. Where they are
+# there this costs five file checks.
+HEADERS := $(foreach header,malloc.h ev.h hiredis/hiredis.h jemalloc/jemalloc.h xxhash.h,$(firstword $(wildcard \
 	$(foreach folder,/usr/include /usr/local/include /usr/include/x86_64-linux-gnu /usr/include/aarch64-linux-gnu,$(folder)/$(header))) missing))
 ifneq ($(filter missing,$(HEADERS)),)
 $(ALL_OBJECTS): | deps
@@ -162,20 +165,20 @@ docs: redis-shard
 .PHONY: install uninstall
 install: redis-shard
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/share/doc/redis-shard $(DESTDIR)$(PREFIX)/etc/redis-shard
+		$(DESTDIR)$(PREFIX)/share/doc/redis-shard $(DESTDIR)$(SYSCONFDIR)/redis-shard
 	install -m 755 redis-shard $(DESTDIR)$(PREFIX)/bin/redis-shard
-	sed 's|@PREFIX@|$(PREFIX)|g' utils/redis-shard.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
+	sed 's|@PREFIX@|$(PREFIX)|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' utils/redis-shard.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
 	install -m 644 docs/redis-shard.1 $(DESTDIR)$(PREFIX)/share/man/man1/redis-shard.1
 	install -m 644 README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/redis-shard/
 	@# A configuration that somebody has edited stays.
-	test -e $(DESTDIR)$(PREFIX)/etc/redis-shard/redis-shard.conf || \
-		install -m 640 redis-shard.conf $(DESTDIR)$(PREFIX)/etc/redis-shard/redis-shard.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/redis-shard/redis-shard.conf || \
+		install -m 640 redis-shard.conf $(DESTDIR)$(SYSCONFDIR)/redis-shard/redis-shard.conf
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/redis-shard $(DESTDIR)$(PREFIX)/share/man/man1/redis-shard.1 \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/redis-shard.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/redis-shard
-	@echo "kept: $(DESTDIR)$(PREFIX)/etc/redis-shard"
+	@echo "kept: $(DESTDIR)$(SYSCONFDIR)/redis-shard"
 
 .PHONY: clean
 clean:
@@ -191,7 +194,7 @@ help:
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           this node against redis-server (SHORT=1: a quick look)"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread"
-	@echo "make install         to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
+	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"
 	@echo "make docs            docs/commands.md and redis-shard.conf from the server's own tables"
 	@echo "make clean"

@@ -6,7 +6,7 @@
 # never touches the network. Nothing is vendored; deps/README.md says what each library is for.
 set -u
 
-build="gcc make libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
+build="gcc make libc6-dev libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
 test="tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs"
 lint="clang-format clang-tidy cppcheck"
 bench="gcc redis-server redis-tools tcl"
