@@ -92,10 +92,13 @@ enum config_text {
 /* The classes of client-output-buffer-limit. */
 enum config_client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBSUB, CLIENT_CLASS_COUNT };
 
+#define LOOK_AHEAD_MAX 16 /* commands of a pipeline */
+
 struct config {
     /* Network and clients */
     _Atomic int64_t port, tcp_backlog, unixsocketperm, timeout, tcp_keepalive, maxclients, maxmemory_clients,
-        protected_mode, socket_mark_id, client_query_buffer_limit, proto_max_bulk_len, io_threads, io_threads_do_reads;
+        protected_mode, socket_mark_id, client_query_buffer_limit, proto_max_bulk_len, io_threads, io_threads_do_reads,
+        look_ahead;
     struct {
         _Atomic int64_t hard_bytes, soft_bytes, soft_seconds;
     } client_output_buffer_limit[CLIENT_CLASS_COUNT];

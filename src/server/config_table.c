@@ -102,6 +102,9 @@ static const struct option table[] = {
       .help = "Worker threads: each serves its own share of the clients, reads, runs and answers their commands. 0 is one for each CPU." },
     { BOOL("io-threads-do-reads", io_threads_do_reads, 0), .section = CLIENTS, .flags = OPTION_FIXED | OPTION_INERT,
       .help = "Taken and shown, without effect: workers always read." },
+    { INTEGER("look-ahead", look_ahead, LOOK_AHEAD_MAX, 0, LOOK_AHEAD_MAX), .section = CLIENTS,
+      .help = "How many commands of a pipeline are looked ahead over: what they touch is fetched from memory while the first of them run. 0 "
+              "does without, to measure what it is worth." },
     { INTEGER("maxclients", maxclients, 10000, 1, UINT_MAX), .section = CLIENTS,
       .help = "Clients that may be connected at once. Lowered at the start where the limit of open files does not allow it." },
     { INTEGER("timeout", timeout, 0, 0, INT_MAX), .section = CLIENTS, .help = "Seconds after which an idle client is disconnected; 0 never does." },

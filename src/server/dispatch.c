@@ -594,20 +594,29 @@ static void swap_requests(struct request *a, struct request *b)
     *b = kept;
 }
 
-/* Two steps over the batch, so that the misses of all its commands overlap: first the slots, then what the slots lead to. The first
- * argument of a data command is its key; for others it is a harmless guess. */
-static void prefetch_slot(const struct worker *worker, const struct request *request, const struct slot **slot)
+/* What a batch will touch is loaded step by step, each for all its commands, so that their misses overlap: first the slots, while the
+ * requests are read, then what the slots lead to. The first argument of a data command is its key; for others it is a harmless guess. */
+struct look_ahead {
+    const struct slot *slots[LOOK_AHEAD_MAX]; /* NULL: has no argument */
+    uint64_t hashes[LOOK_AHEAD_MAX];
+};
+
+static void look_at_slot(const struct worker *worker, const struct request *request, struct look_ahead *ahead, int at)
 {
-    *slot = NULL;
+    ahead->slots[at] = NULL;
     if (request->argc < 2) return;
-    *slot = keyspace_slot(worker->node->keyspace, key_slot(request->argv[1]));
-    slot_prefetch_head(*slot);
+    ahead->slots[at] = keyspace_slot(worker->node->keyspace, key_slot(request->argv[1]));
+    slot_prefetch_head(ahead->slots[at]);
+    ahead->hashes[at] = slot_hash(request->argv[1]);
 }
 
-static void prefetch_tables(const struct worker *worker, const struct slot *const *slots, int count)
+static void look_at_entries(struct worker *worker, const struct look_ahead *ahead, int count)
 {
-    for (int i = 0; i < count; i++)
-        if (slots[i] != NULL) slot_prefetch(slots[i], worker->batch[i].argv[1]);
+    reclaim_enter(&worker->reader);
+    for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
+        for (int i = 0; i < count; i++)
+            if (ahead->slots[i] != NULL) slot_prefetch(ahead->slots[i], ahead->hashes[i], step);
+    reclaim_leave(&worker->reader);
 }
 
 static void end_reply(struct client *client, struct call *call, size_t mark, uint64_t errors)
@@ -636,12 +645,13 @@ static bool is_over(const struct client *client)
            atomic_load_explicit(&client->kill, memory_order_relaxed);
 }
 
-/* Reads up to LOOK_AHEAD requests; returns how many, and in *last what ended the reading. */
+/* Reads up to as many requests as are looked ahead over; returns how many, and in *last what ended the reading. */
 static int read_batch(struct worker *worker, struct client *client, struct bytes data, enum request_status *last)
 {
     struct request_limits limits = limits_for(client);
-    int most = limits.unauthenticated ? 1 : LOOK_AHEAD, count = 0;
-    const struct slot *slots[LOOK_AHEAD];
+    int distance = (int)config_int(worker->node->config, look_ahead);
+    int most = limits.unauthenticated || distance < 1 ? 1 : distance, count = 0;
+    struct look_ahead ahead;
 
     *last = REQUEST_READY;
     if (client->mid_request) {
@@ -655,10 +665,10 @@ static int read_batch(struct worker *worker, struct client *client, struct bytes
         if (*last != REQUEST_READY) break;
         data.data += request->consumed;
         data.len -= request->consumed;
-        prefetch_slot(worker, request, &slots[count]);
+        if (most > 1) look_at_slot(worker, request, &ahead, count);
         count++;
     }
-    if (count > 1) prefetch_tables(worker, slots, count);
+    if (count > 1) look_at_entries(worker, &ahead, count);
     return count;
 }
 

@@ -167,9 +167,12 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
 
 static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int events)
 {
+    struct worker *worker = container_of(watcher, struct worker, flush);
+
     (void)loop;
     (void)events;
-    worker_flush(container_of(watcher, struct worker, flush));
+    worker_flush(worker);
+    reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
 }
 
 /* --- The thread --- */
@@ -200,7 +203,9 @@ static void *run(void *argument)
 
     snprintf(name, sizeof(name), "worker-%d", worker->index);
     pthread_setname_np(pthread_self(), name);
+    reclaim_join(&worker->reader);
     ev_run(worker->loop, 0);
+    reclaim_quit(&worker->reader);
     return NULL;
 }
 
@@ -251,7 +256,7 @@ void worker_free(struct worker **held)
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)
         alloc_free((void *)atomic_load(&worker->commands[i].latency));
-    for (int i = 0; i < LOOK_AHEAD; i++) request_free(&worker->batch[i]);
+    for (int i = 0; i < LOOK_AHEAD_MAX; i++) request_free(&worker->batch[i]);
     alloc_free(worker->commands);
     alloc_free(worker->scratch);
     alloc_free(worker->replies);

@@ -1,6 +1,7 @@
 /* server/worker_internal.h: what the files of the server share about a worker. */
 #pragma once
 
+#include "base/reclaim.h"
 #include "cache/expiry.h"
 #include "net/mailbox.h"
 #include "server/worker.h"
@@ -9,7 +10,6 @@
 
 /* What one read asks the socket for, and how much of a pipeline is read before it is answered. */
 #define SCRATCH_BYTES (64u << 10)
-#define LOOK_AHEAD 16
 /* A reply buffer beyond this is given back after the turn that needed it. */
 #define OUT_KEPT_BYTES (1u << 20)
 #define ERROR_CODES_MAX 128
@@ -59,8 +59,9 @@ struct worker {
     struct buf out;             /* replies of the client being answered */
     struct turn_reply *replies; /* whose they are, in the order they were written */
     size_t reply_count, reply_cap;
-    struct ev_prepare flush; /* before the loop waits again */
-    struct request batch[LOOK_AHEAD];
+    struct ev_prepare flush;      /* before the loop waits again */
+    struct reclaim_reader reader; /* joined while the thread runs */
+    struct request batch[LOOK_AHEAD_MAX];
     int64_t now_ms;           /* of this turn */
     struct client *answering; /* whose requests run now, or NULL */
     int monitors;             /* of its clients */

@@ -134,13 +134,28 @@ void slot_prefetch_head(const struct slot *slot)
     __builtin_prefetch((const char *)slot + 64);
 }
 
-void slot_prefetch(const struct slot *slot, struct bytes key)
+uint64_t slot_hash(struct bytes key)
 {
-    table_prefetch(&slot->table, hash_bytes(key));
+    return hash_bytes(key);
+}
+
+void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_step step)
+{
+    switch (step) {
+    case SLOT_PREFETCH_CELL:
+        table_prefetch_cell(&slot->table, hash);
+        return;
+    case SLOT_PREFETCH_BUCKET:
+        table_prefetch_bucket(&slot->table, hash);
+        return;
+    case SLOT_PREFETCH_ENTRY:
+        table_prefetch_entry(&slot->table, hash);
+        return;
+    }
 }
 
 /* Takes out what a word leads to, and tells so. */
-static struct entry *take_word(struct slot *slot, uint64_t hash, uint64_t *word)
+static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *word)
 {
     struct entry *entry = table_remove(&slot->table, hash, word);
 
@@ -149,7 +164,7 @@ static struct entry *take_word(struct slot *slot, uint64_t hash, uint64_t *word)
     return entry;
 }
 
-static void expire_word(struct slot *slot, uint64_t hash, uint64_t *word)
+static void expire_word(struct slot *slot, uint64_t hash, table_word *word)
 {
     struct entry *entry = take_word(slot, hash, word);
 
@@ -158,33 +173,33 @@ static void expire_word(struct slot *slot, uint64_t hash, uint64_t *word)
 }
 
 /* The word of a live entry; an expired one is removed on the way. */
-static uint64_t *find_live(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
+static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
 {
-    uint64_t *word = table_find(&slot->table, hash, key);
+    table_word *word = table_find(&slot->table, hash, key);
 
     if (word == NULL) return NULL;
-    if (!entry_is_expired(table_entry(*word), now_ms)) return word;
+    if (!entry_is_expired(table_entry(word), now_ms)) return word;
     expire_word(slot, hash, word);
     return NULL;
 }
 
 struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms)
 {
-    uint64_t *word;
+    table_word *word;
 
     slot_assert_locked(slot);
     word = find_live(slot, hash_bytes(key), key, now_ms);
-    return word == NULL ? NULL : table_entry(*word);
+    return word == NULL ? NULL : table_entry(word);
 }
 
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms)
 {
-    const uint64_t *word;
+    const table_word *word;
 
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash_bytes(key), key);
-    if (word == NULL || entry_is_expired(table_entry(*word), now_ms)) return NULL;
-    return table_entry(*word);
+    if (word == NULL || entry_is_expired(table_entry(word), now_ms)) return NULL;
+    return table_entry(word);
 }
 
 /* --- Changing --- */
@@ -194,13 +209,13 @@ void slot_put(struct slot *slot, struct entry **entry)
     struct entry *own = *entry, *former;
     struct bytes key = entry_key(own);
     uint64_t hash = hash_bytes(key);
-    uint64_t *word;
+    table_word *word;
 
     slot_assert_locked(slot);
     *entry = NULL;
     word = table_find(&slot->table, hash, key);
     if (word != NULL) {
-        former = table_entry(*word);
+        former = table_entry(word);
         count_entry(slot, former, -1);
         table_replace(word, own);
         entry_free(&former);
@@ -214,7 +229,7 @@ void slot_put(struct slot *slot, struct entry **entry)
 struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms)
 {
     uint64_t hash = hash_bytes(key);
-    uint64_t *word;
+    table_word *word;
 
     slot_assert_locked(slot);
     word = find_live(slot, hash, key, now_ms);
@@ -233,7 +248,7 @@ bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms)
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
 {
     uint64_t hash = hash_bytes(entry_key(entry));
-    uint64_t *word;
+    table_word *word;
 
     slot_assert_locked(slot);
     word = table_find_entry(&slot->table, hash, entry);
@@ -249,7 +264,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
 struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes)
 {
     uint64_t hash = hash_bytes(entry_key(entry));
-    uint64_t *word;
+    table_word *word;
 
     slot_assert_locked(slot);
     word = table_find_entry(&slot->table, hash, entry);

@@ -50,12 +50,20 @@ void slot_set_owner(struct slot *slot, uint64_t owner);
 /* May be called without the lock: each number is right by itself. */
 struct slot_counts slot_counts(const struct slot *slot);
 
-/* Starts the loads a later slot_find() will need; without the lock. A hint only: it follows no pointer that another
- * thread might free. */
-void slot_prefetch(const struct slot *slot, struct bytes key);
+/* --- Looking ahead, without the lock ---
+ *
+ * Starts the loads that a later slot_find() of a key will wait for. They hang one on the other, so each step is taken for
+ * all keys of a batch before the next step is. */
+void slot_prefetch_head(const struct slot *slot); /* the slot itself, which the steps read */
 
-/* Starts to load the slot itself, which slot_prefetch() then reads. */
-void slot_prefetch_head(const struct slot *slot);
+enum slot_prefetch_step {
+    SLOT_PREFETCH_CELL, /* of the directory that leads to the bucket, in slots of many keys */
+    SLOT_PREFETCH_BUCKET,
+    SLOT_PREFETCH_ENTRY,
+};
+/* Between reclaim_enter() and reclaim_leave() (base/reclaim.h). The hash is slot_hash()'s. */
+void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_step step);
+uint64_t slot_hash(struct bytes key);
 
 /* --- With the slot locked --- */
 

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/reclaim.h"
 
 #include <assert.h>
 #include <string.h>
@@ -14,12 +15,13 @@
 #define LEAF_CLASS_MAX 12u
 #define LEAF_ENTRIES_MAX 112u
 #define MERGE_ENTRIES_MAX 54u /* half of what splits a leaf, so that no leaf splits and merges in turns */
+#define ENTRY_LINE_BYTES 64
 #define DIRECTORY_BITS_MAX 9u
 #define DEPTH_MAX 32u /* 2^32 leaves; also what a scan's cursor can tell apart */
 
 struct bucket {
-    uint64_t fingerprints; /* byte i is word i's; the top byte counts entries that passed by */
-    uint64_t words[BUCKET_ENTRIES];
+    _Atomic uint64_t fingerprints; /* byte i is word i's; the top byte counts entries that passed by */
+    table_word words[BUCKET_ENTRIES];
 };
 _Static_assert(sizeof(struct bucket) == 64, "one cache line");
 
@@ -86,14 +88,25 @@ static uint64_t leaf_with_depth(uint64_t leaf, unsigned depth)
     return leaf_node(node_buckets(leaf), node_class(leaf), node_entries(leaf), depth);
 }
 
+/* Whoever looks ahead follows nodes without the lock, so what a node leads to is written before the node is. */
 static uint64_t node_load(const _Atomic uint64_t *cell)
 {
-    return atomic_load_explicit(cell, memory_order_relaxed);
+    return atomic_load_explicit(cell, memory_order_acquire);
 }
 
 static void node_store(_Atomic uint64_t *cell, uint64_t node)
 {
-    atomic_store_explicit(cell, node, memory_order_relaxed);
+    atomic_store_explicit(cell, node, memory_order_release);
+}
+
+static uint64_t word_load(const table_word *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void word_store(table_word *word, uint64_t bits)
+{
+    atomic_store_explicit(word, bits, memory_order_relaxed);
 }
 
 static void count_bytes(struct table *table, int64_t more)
@@ -130,17 +143,23 @@ static unsigned home_of(unsigned tag, unsigned buckets)
 
 static unsigned tag_at(const struct bucket *bucket, unsigned place)
 {
-    return (unsigned)(bucket->words[place] & 15) << 8 | (unsigned)(bucket->fingerprints >> 8 * place & 255);
+    return (unsigned)(word_load(&bucket->words[place]) & 15) << 8 |
+           (unsigned)(word_load(&bucket->fingerprints) >> 8 * place & 255);
 }
 
 static unsigned passers(const struct bucket *bucket)
 {
-    return (unsigned)(bucket->fingerprints >> 56);
+    return (unsigned)(word_load(&bucket->fingerprints) >> 56);
 }
 
 static unsigned next_of(unsigned at, unsigned buckets)
 {
     return at + 1 == buckets ? 0 : at + 1;
+}
+
+static void add_passer(struct bucket *bucket, uint64_t more)
+{
+    word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) + (more << 56));
 }
 
 /* Puts a word into the first free place from its home on; there is one. */
@@ -150,24 +169,24 @@ static void leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint
         struct bucket *bucket = &leaf[at];
 
         for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
-            if (bucket->words[place] != 0) continue;
-            bucket->words[place] = (word & ~(uint64_t)15) | tag >> 8;
-            bucket->fingerprints |= (uint64_t)(tag & 255) << 8 * place;
+            if (word_load(&bucket->words[place]) != 0) continue;
+            word_store(&bucket->words[place], (word & ~(uint64_t)15) | tag >> 8);
+            word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) | (uint64_t)(tag & 255) << 8 * place);
             return;
         }
-        bucket->fingerprints += (uint64_t)1 << 56;
+        add_passer(bucket, 1);
     }
 }
 
-static void leaf_unplace(struct bucket *leaf, unsigned buckets, uint64_t *word)
+static void leaf_unplace(struct bucket *leaf, unsigned buckets, table_word *word)
 {
     unsigned at = (unsigned)((size_t)((char *)word - (char *)leaf) / sizeof(struct bucket));
     unsigned place = (unsigned)(word - leaf[at].words);
     unsigned home = home_of(tag_at(&leaf[at], place), buckets);
 
-    for (; home != at; home = next_of(home, buckets)) leaf[home].fingerprints -= (uint64_t)1 << 56;
-    leaf[at].fingerprints &= ~((uint64_t)255 << 8 * place);
-    *word = 0;
+    for (; home != at; home = next_of(home, buckets)) add_passer(&leaf[home], (uint64_t)-1);
+    word_store(&leaf[at].fingerprints, word_load(&leaf[at].fingerprints) & ~((uint64_t)255 << 8 * place));
+    word_store(word, 0);
 }
 
 static struct bucket *buckets_new(struct table *table, unsigned class)
@@ -182,13 +201,13 @@ static struct bucket *buckets_new(struct table *table, unsigned class)
 static void buckets_free(struct table *table, uint64_t leaf)
 {
     count_bytes(table, -(int64_t)(class_buckets[node_class(leaf)] * sizeof(struct bucket)));
-    alloc_free(node_buckets(leaf));
+    reclaim_later(node_buckets(leaf));
 }
 
 #define each_word(leaf, at, place)                                                                                     \
     for (unsigned at = 0; at < class_buckets[node_class(leaf)]; at++)                                                  \
         for (unsigned place = 0; place < BUCKET_ENTRIES; place++)                                                      \
-            if (node_buckets(leaf)[at].words[place] != 0)
+            if (word_load(&node_buckets(leaf)[at].words[place]) != 0)
 
 /* The same leaf with another number of buckets. Its entries are not looked at. */
 static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class)
@@ -198,7 +217,7 @@ static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class)
 
     each_word(leaf, at, place)
     {
-        leaf_place(buckets, class_buckets[class], tag_at(&from[at], place), from[at].words[place]);
+        leaf_place(buckets, class_buckets[class], tag_at(&from[at], place), word_load(&from[at].words[place]));
     }
     table->moved += node_entries(leaf);
     buckets_free(table, leaf);
@@ -276,9 +295,15 @@ static uint64_t marks_of(uint64_t fingerprints, unsigned tag)
     return (differ - ones) & ~differ & 0x0080808080808080;
 }
 
+/* The place of the lowest mark. */
+static unsigned place_of(uint64_t marks)
+{
+    return (unsigned)__builtin_ctzll(marks) / 8;
+}
+
 typedef bool matches(const struct entry *entry, const void *wanted);
 
-static inline uint64_t *search(const struct table *table, uint64_t hash, matches *is_it, const void *wanted)
+static inline table_word *search(const struct table *table, uint64_t hash, matches *is_it, const void *wanted)
 {
     unsigned depth;
     uint64_t leaf = leaf_of(table, hash, &depth);
@@ -288,10 +313,11 @@ static inline uint64_t *search(const struct table *table, uint64_t hash, matches
     for (unsigned at = home_of(tag, buckets), seen = 0; seen < buckets; at = next_of(at, buckets), seen++) {
         struct bucket *bucket = &node_buckets(leaf)[at];
 
-        for (uint64_t marks = marks_of(bucket->fingerprints, tag); marks != 0; marks &= marks - 1) {
-            uint64_t *word = &bucket->words[__builtin_ctzll(marks) / 8];
+        for (uint64_t marks = marks_of(word_load(&bucket->fingerprints), tag); marks != 0; marks &= marks - 1) {
+            table_word *word = &bucket->words[place_of(marks)];
+            uint64_t bits = word_load(word);
 
-            if (*word != 0 && (*word & 15) == tag >> 8 && is_it(table_entry(*word), wanted)) return word;
+            if (bits != 0 && (bits & 15) == tag >> 8 && is_it(table_entry(word), wanted)) return word;
         }
         if (passers(bucket) == 0) break;
     }
@@ -311,31 +337,63 @@ static bool is_same(const struct entry *entry, const void *wanted)
     return entry == wanted;
 }
 
-uint64_t *table_find(const struct table *table, uint64_t hash, struct bytes key)
+table_word *table_find(const struct table *table, uint64_t hash, struct bytes key)
 {
     return search(table, hash, has_key, &key);
 }
 
-uint64_t *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry)
+table_word *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry)
 {
     return search(table, hash, is_same, entry);
 }
 
-void table_replace(uint64_t *word, struct entry *entry)
+void table_replace(table_word *word, struct entry *entry)
 {
     assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
-    *word = (*word & ~TABLE_POINTER_MASK) | (uintptr_t)entry;
+    word_store(word, (word_load(word) & ~TABLE_POINTER_MASK) | (uintptr_t)entry);
 }
 
-void table_prefetch(const struct table *table, uint64_t hash)
+/* --- Looking ahead --- */
+
+static struct bucket *home_bucket(const struct table *table, uint64_t hash, unsigned *tag)
+{
+    unsigned depth;
+    uint64_t leaf = leaf_of(table, hash, &depth);
+
+    *tag = tag_of(hash, depth);
+    if (node_class(leaf) == 0) return NULL;
+    return &node_buckets(leaf)[home_of(*tag, class_buckets[node_class(leaf)])];
+}
+
+void table_prefetch_cell(const struct table *table, uint64_t hash)
 {
     uint64_t node = node_load(&table->root);
 
-    if (node_is_directory(node)) {
+    if (node_is_directory(node))
         __builtin_prefetch((const void *)(node_cells(node) + (hash >> (64 - node_bits(node)))));
-        return;
+}
+
+void table_prefetch_bucket(const struct table *table, uint64_t hash)
+{
+    unsigned tag;
+
+    __builtin_prefetch(home_bucket(table, hash, &tag));
+}
+
+/* Of the home bucket only: four entries out of five are there. */
+void table_prefetch_entry(const struct table *table, uint64_t hash)
+{
+    unsigned tag;
+    const struct bucket *bucket = home_bucket(table, hash, &tag);
+
+    if (bucket == NULL) return;
+    for (uint64_t marks = marks_of(word_load(&bucket->fingerprints), tag); marks != 0; marks &= marks - 1) {
+        const char *entry = (const char *)table_entry(&bucket->words[place_of(marks)]);
+
+        /* The address may be stale by now; a prefetch of it does no harm. */
+        __builtin_prefetch(entry);
+        __builtin_prefetch(entry + ENTRY_LINE_BYTES);
     }
-    __builtin_prefetch(&node_buckets(node)[home_of(tag_of(hash, 0), class_buckets[node_class(node)])]);
 }
 
 /* --- Growing --- */
@@ -351,7 +409,7 @@ static _Atomic uint64_t *cells_new(struct table *table, unsigned bits)
 static void cells_free(struct table *table, uint64_t directory)
 {
     count_bytes(table, -(int64_t)(sizeof(uint64_t) << node_bits(directory)));
-    alloc_free((void *)node_cells(directory));
+    reclaim_later((void *)node_cells(directory));
 }
 
 static void directory_double(struct table *table, _Atomic uint64_t *cell)
@@ -369,6 +427,7 @@ static void directory_double(struct table *table, _Atomic uint64_t *cell)
 static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, uint64_t halves[2])
 {
     uint64_t words[LEAF_ENTRIES_MAX], hashes[LEAF_ENTRIES_MAX];
+    const struct entry *entries_of[LEAF_ENTRIES_MAX];
     unsigned entries = 0, counts[2] = { 0, 0 };
     struct bucket *buckets[2];
     unsigned classes[2];
@@ -376,11 +435,12 @@ static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, uint6
     assert(depth < DEPTH_MAX); /* the seed is secret: nobody can choose a hundred keys of one prefix */
     each_word(leaf, at, place)
     {
-        words[entries] = node_buckets(leaf)[at].words[place];
-        __builtin_prefetch(table_entry(words[entries++]));
+        words[entries] = word_load(&node_buckets(leaf)[at].words[place]);
+        entries_of[entries] = table_entry(&node_buckets(leaf)[at].words[place]);
+        __builtin_prefetch(entries_of[entries++]);
     }
     for (unsigned i = 0; i < entries; i++) {
-        hashes[i] = hash_bytes(entry_key(table_entry(words[i])));
+        hashes[i] = hash_bytes(entry_key(entries_of[i]));
         counts[hashes[i] << depth >> 63]++;
     }
     for (int half = 0; half < 2; half++) {
@@ -473,7 +533,7 @@ static uint64_t leaf_merged(struct table *table, const uint64_t halves[2])
         each_word(halves[half], at, place)
         {
             leaf_place(buckets, class_buckets[class], half << (TAG_BITS - 1) | tag_at(&from[at], place) >> 1,
-                       from[at].words[place]);
+                       word_load(&from[at].words[place]));
         }
         buckets_free(table, halves[half]);
     }
@@ -506,10 +566,10 @@ static bool merge(struct table *table, uint64_t hash)
     return true;
 }
 
-struct entry *table_remove(struct table *table, uint64_t hash, uint64_t *word)
+struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
 {
     struct path path = path_to(table, hash);
-    struct entry *entry = table_entry(*word);
+    struct entry *entry = table_entry(word);
     unsigned class = node_class(path.leaf), entries = node_entries(path.leaf) - 1;
 
     leaf_unplace(node_buckets(path.leaf), class_buckets[class], word);
@@ -533,7 +593,7 @@ static void free_below(struct table *table, uint64_t node)
     if (!node_is_directory(node)) {
         each_word(node, at, place)
         {
-            struct entry *entry = table_entry(node_buckets(node)[at].words[place]);
+            struct entry *entry = table_entry(&node_buckets(node)[at].words[place]);
             entry_free(&entry);
         }
         buckets_free(table, node);
@@ -575,8 +635,8 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
 
             for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
                 unsigned own = tag_at(bucket, place);
-                if (bucket->words[place] != 0 && own >= tag && own < tag_end)
-                    visit(context, table_entry(bucket->words[place]));
+                if (word_load(&bucket->words[place]) != 0 && own >= tag && own < tag_end)
+                    visit(context, table_entry(&bucket->words[place]));
             }
             if (passers(bucket) == 0 && tag_end != TAG_COUNT) break;
         }
@@ -601,7 +661,7 @@ struct entry *table_random(const struct table *table, struct random *random)
     wanted = random_below(random, node_entries(leaf));
     each_word(leaf, at, place)
     {
-        if (wanted-- == 0) return table_entry(node_buckets(leaf)[at].words[place]);
+        if (wanted-- == 0) return table_entry(&node_buckets(leaf)[at].words[place]);
     }
     return NULL;
 }

@@ -43,25 +43,29 @@ struct table {
 #define TABLE_POINTER_MASK ((uint64_t)0x0000fffffffffff0)
 #define TABLE_EVICTION_SHIFT 48 /* the upper 16 bits of a word belong to eviction; the table only carries them */
 
-static inline struct entry *table_entry(uint64_t word)
+/* Written under the slot's lock; looked at without it by whoever prefetches. */
+typedef _Atomic uint64_t table_word;
+
+static inline struct entry *table_entry(const table_word *word)
 {
-    return (struct entry *)(uintptr_t)(word & TABLE_POINTER_MASK);
+    uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+    return (struct entry *)(uintptr_t)(bits & TABLE_POINTER_MASK);
 }
 
 /* The word of a key, or NULL. Good until the next insertion or removal. */
-uint64_t *table_find(const struct table *table, uint64_t hash, struct bytes key);
+table_word *table_find(const struct table *table, uint64_t hash, struct bytes key);
 
 /* The word of this very entry, which is in the table, by its old address: to be called also after it moved. */
-uint64_t *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry);
+table_word *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry);
 
 /* Lets a found word lead to another entry of the same key; eviction's bits stay. */
-void table_replace(uint64_t *word, struct entry *entry);
+void table_replace(table_word *word, struct entry *entry);
 
 /* The key must not be in the table. */
 void table_insert(struct table *table, uint64_t hash, struct entry *entry);
 
 /* Takes out what a found word leads to; the entry is then the caller's. */
-struct entry *table_remove(struct table *table, uint64_t hash, uint64_t *word);
+struct entry *table_remove(struct table *table, uint64_t hash, table_word *word);
 
 /* Takes out and frees everything. */
 void table_clear(struct table *table);
@@ -73,6 +77,10 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);
 
-/* Starts loading where the key's bucket, or the directory that leads to it, would be. Needs no lock: it reads the
- * root only and follows no pointer, so whatever another thread frees meanwhile is never touched. */
-void table_prefetch(const struct table *table, uint64_t hash);
+/* --- Looking ahead, without the lock, between reclaim_enter() and reclaim_leave() (base/reclaim.h) ---
+ *
+ * A key's misses come one after the other: the directory's cell if there is one, the bucket, the entry. Each step starts
+ * one load and waits for that of the step before; so whoever has several keys takes each step for all of them. */
+void table_prefetch_cell(const struct table *table, uint64_t hash);
+void table_prefetch_bucket(const struct table *table, uint64_t hash);
+void table_prefetch_entry(const struct table *table, uint64_t hash);

@@ -1,6 +1,7 @@
 /* What a slot promises about deadlines, counters, feeds and scans; and that threads may share it. */
 #include "base/alloc.h"
 #include "base/random.h"
+#include "base/reclaim.h"
 #include "store/keyspace.h"
 #include "store/slot_internal.h"
 #include "unit/unit.h"
@@ -148,13 +149,25 @@ struct model {
     int64_t expires_at_ms;
 };
 
+/* As a worker does before it runs a batch. */
+static void look_ahead(struct reclaim_reader *reader, const struct slot *slot, struct bytes key)
+{
+    reclaim_enter(reader);
+    for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
+        slot_prefetch(slot, slot_hash(key), step);
+    reclaim_leave(reader);
+}
+
 TEST(a_slot_holds_what_its_model_holds)
 {
     enum { KEYS = 1500, STEPS = 150000 };
     static struct model model[KEYS];
     struct slot *slot = locked_slot();
+    struct reclaim_reader reader;
     struct random random;
     int64_t now_ms = 1000;
+
+    reclaim_join(&reader);
 
     random_seed(&random, 3);
     for (int step = 0; step < STEPS; step++) {
@@ -198,7 +211,7 @@ TEST(a_slot_holds_what_its_model_holds)
             break;
         }
         default:
-            slot_prefetch(slot, key);
+            look_ahead(&reader, slot, key);
             entry = slot_find(slot, key, now_ms);
             CHECK((entry != NULL) == wanted->here);
             if (entry == NULL) break;
@@ -222,6 +235,7 @@ TEST(a_slot_holds_what_its_model_holds)
         CHECK(slot_counts(slot).expiring == expiring);
     }
     slot_end(&slot);
+    reclaim_quit(&reader);
 }
 
 TEST(a_random_key_is_live_also_when_nearly_all_are_expired)
@@ -279,7 +293,10 @@ struct hammer {
 static void *hammer(void *argument)
 {
     struct hammer *hammer = argument;
+    struct reclaim_reader reader;
     struct random random;
+
+    reclaim_join(&reader);
 
     random_seed(&random, hammer->seed);
     for (int step = 0; step < 60000; step++) {
@@ -288,7 +305,7 @@ static void *hammer(void *argument)
         struct bytes key = { text, (size_t)snprintf(text, sizeof text, "%u", (unsigned)random_below(&random, 2000)) };
         struct entry *entry;
 
-        slot_prefetch(slot, key);
+        look_ahead(&reader, slot, key);
         if (step % 100 == 0) keyspace_counts(hammer->keyspace);
         slot_lock(slot);
         switch (random_below(&random, step / 10000 % 2 ? 6 : 3)) {
@@ -306,6 +323,7 @@ static void *hammer(void *argument)
         }
         slot_unlock(slot);
     }
+    reclaim_quit(&reader);
     return NULL;
 }
 
@@ -319,6 +337,7 @@ TEST(threads_share_slots)
     for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
     CHECK(keyspace_counts(keyspace).keys == hammers[0].balance + hammers[1].balance);
     CHECK(keyspace_counts(keyspace).keys > 0);
+    CHECK(reclaim_waiting() == 0);
     keyspace_free(&keyspace);
 }
 

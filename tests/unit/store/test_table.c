@@ -30,7 +30,7 @@ static void key_of(uint32_t number, struct key *key)
     key->hash = hash_bytes(key->bytes);
 }
 
-static uint64_t *find(const struct table *table, uint32_t number)
+static table_word *find(const struct table *table, uint32_t number)
 {
     struct key key;
 
@@ -82,10 +82,10 @@ TEST(a_table_holds_what_its_model_holds)
     for (uint32_t step = 0; step < 200000; step++) {
         uint32_t number = (uint32_t)random_below(&random, KEYS);
         bool grows = random_below(&random, 100) < (step / 25000 % 2 == 0 ? 80 : 15); /* tides */
-        uint64_t *word = find(&table, number);
+        table_word *word = find(&table, number);
 
         CHECK((word != NULL) == model[number]);
-        if (word != NULL) CHECK(number_of(table_entry(*word)) == number);
+        if (word != NULL) CHECK(number_of(table_entry(word)) == number);
         if (grows && word == NULL) {
             insert(&table, number);
             model[number] = true;
@@ -289,8 +289,8 @@ TEST(evictions_bits_stay_with_their_entry)
         if (number % 50 != 0) remove_one(&table, number);
     }
     for (uint32_t number = 0; number < 5000; number += 50) {
-        uint64_t *word = find(&table, number);
-        struct entry *former = table_entry(*word);
+        table_word *word = find(&table, number);
+        struct entry *former = table_entry(word);
 
         CHECK(*word >> TABLE_EVICTION_SHIFT == number);
         table_replace(word, entry_new(entry_key(former), entry_value(former), ENTRY_KEEPS_FOREVER));
