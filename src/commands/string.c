@@ -157,7 +157,7 @@ static void setrange(struct call *call)
         reply_integer(call->reply, (int64_t)end);
         return;
     }
-    if (end > value.len) entry = slot_resize_value(slot, entry, end);
+    entry = slot_resize_value(slot, entry, end > value.len ? end : value.len);
     memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
     entry_mark_raw(entry);
     slot_changed(slot, entry);

@@ -3,10 +3,16 @@
  * The layout of an entry, with no padding anywhere:
  *
  *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 6 or 8 | key | value |
+ *     | flags 1 | key length 1-8 | value length 2-8 | deadline 6 or 8    | key | value | 0-3 | holders 4 |     big
  *
  * Each length takes as many bytes as it needs, which is one for nearly all keys and most values of a
  * cache, so a small entry has a header of three bytes. A deadline takes six: 2^48 ms reach to the year
  * 10889; a deadline beyond that (a user may ask for it) takes eight.
+ *
+ * A big entry counts who holds it, in its last four bytes, where the count is aligned and small entries pay nothing for
+ * it. It always has room for a deadline, six bytes of ones meaning none, so that setting one never moves the value. What a
+ * holder looks at without the slot's lock (flags, lengths, value) never changes while it holds: whoever would change it
+ * makes a copy first. The deadline may, as no holder reads it.
  *
  * The allocation is never smaller than 16 bytes: the allocator then aligns it to 16, and the table
  * keeps bits of the hash in the four low bits of its pointers. */
@@ -15,6 +21,7 @@
 #include "base/alloc.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -22,10 +29,12 @@ enum {
     RAW = 1 << 2,
     KEY_WIDTH_SHIFT = 3, /* two bits: which of `widths` */
     VALUE_WIDTH_SHIFT = 5,
+    BIG = 1 << 7,
 };
 
 #define ENTRY_BYTES_MIN 16u
 #define EMBSTR_BYTES_MAX 44u /* what OBJECT ENCODING of Redis calls short */
+#define NO_DEADLINE ((UINT64_C(1) << 48) - 1)
 
 struct entry {
     uint8_t flags;
@@ -64,17 +73,23 @@ static unsigned width_code(size_t length)
     return 3;
 }
 
-static unsigned expiry_code(int64_t expires_at_ms)
+static bool is_big(size_t value_bytes)
 {
-    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return 0;
-    return expires_at_ms >= 0 && expires_at_ms < (int64_t)1 << 48 ? 1 : 2;
+    return value_bytes >= ENTRY_BIG_BYTES;
+}
+
+static unsigned expiry_code(int64_t expires_at_ms, size_t value_bytes)
+{
+    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return is_big(value_bytes) ? 1 : 0;
+    return expires_at_ms >= 0 && (uint64_t)expires_at_ms < NO_DEADLINE ? 1 : 2;
 }
 
 static struct layout layout_for(size_t key_bytes, size_t value_bytes, unsigned expiry)
 {
     unsigned key_code = width_code(key_bytes), value_code = width_code(value_bytes);
     struct layout layout = {
-        .flags = (uint8_t)(expiry | key_code << KEY_WIDTH_SHIFT | value_code << VALUE_WIDTH_SHIFT),
+        .flags = (uint8_t)(expiry | key_code << KEY_WIDTH_SHIFT | value_code << VALUE_WIDTH_SHIFT |
+                           (is_big(value_bytes) ? BIG | RAW : 0)),
         .key_width = widths[key_code],
         .value_width = widths[value_code],
         .expiry_width = expiry_widths[expiry],
@@ -101,13 +116,26 @@ static struct layout layout_of(const struct entry *entry)
     return layout;
 }
 
+/* Where the count of holders of a big entry is. */
+static size_t holders_offset(const struct layout *layout)
+{
+    return (layout->header_bytes + layout->key_bytes + layout->value_bytes + 3) & ~(size_t)3;
+}
+
 static size_t layout_total(const struct layout *layout)
 {
     size_t total;
 
-    if (__builtin_add_overflow(layout->header_bytes + layout->key_bytes, layout->value_bytes, &total))
-        total = SIZE_MAX; /* the allocator then says that there is not so much memory */
+    if (__builtin_add_overflow(layout->header_bytes + layout->key_bytes, layout->value_bytes, &total) ||
+        total > SIZE_MAX - 8)
+        return SIZE_MAX; /* the allocator then says that there is not so much memory */
+    if (layout->flags & BIG) return holders_offset(layout) + sizeof(_Atomic uint32_t);
     return total < ENTRY_BYTES_MIN ? ENTRY_BYTES_MIN : total;
+}
+
+static _Atomic uint32_t *holders_of(const struct entry *entry, const struct layout *layout)
+{
+    return (_Atomic uint32_t *)((uintptr_t)entry + holders_offset(layout));
 }
 
 static void write_header(struct entry *entry, const struct layout *layout, int64_t expires_at_ms)
@@ -119,12 +147,13 @@ static void write_header(struct entry *entry, const struct layout *layout, int64
     at += layout->key_width;
     store(at, layout->value_width, layout->value_bytes);
     at += layout->value_width;
-    store(at, layout->expiry_width, (uint64_t)expires_at_ms);
+    store(at, layout->expiry_width, (uint64_t)expires_at_ms); /* ENTRY_KEEPS_FOREVER becomes six bytes of ones */
+    if (layout->flags & BIG) atomic_init(holders_of(entry, layout), 1);
 }
 
 struct entry *entry_new_sized(struct bytes key, size_t value_bytes, int64_t expires_at_ms)
 {
-    struct layout layout = layout_for(key.len, value_bytes, expiry_code(expires_at_ms));
+    struct layout layout = layout_for(key.len, value_bytes, expiry_code(expires_at_ms, value_bytes));
     struct entry *entry = alloc(layout_total(&layout));
 
     write_header(entry, &layout, expires_at_ms);
@@ -140,10 +169,41 @@ struct entry *entry_new(struct bytes key, struct bytes value, int64_t expires_at
     return entry;
 }
 
-void entry_free(struct entry **entry)
+bool entry_is_big(const struct entry *entry)
 {
-    alloc_free(*entry);
-    *entry = NULL;
+    return (entry->flags & BIG) != 0;
+}
+
+void entry_hold(const struct entry *entry)
+{
+    struct layout layout = layout_of(entry);
+
+    assert(layout.flags & BIG);
+    /* Four billion replies would have to wait at once; each takes more memory than the count does. */
+    atomic_fetch_add_explicit(holders_of(entry, &layout), 1, memory_order_relaxed);
+}
+
+static bool is_held_by_others(const struct entry *entry)
+{
+    struct layout layout;
+
+    if (!entry_is_big(entry)) return false;
+    layout = layout_of(entry);
+    /* Acquires what a holder that just let go did before, so that its reads come before our writes. */
+    return atomic_load_explicit(holders_of(entry, &layout), memory_order_acquire) > 1;
+}
+
+void entry_free(struct entry **held)
+{
+    struct entry *entry = *held;
+
+    *held = NULL;
+    if (entry != NULL && entry_is_big(entry)) {
+        struct layout layout = layout_of(entry);
+
+        if (atomic_fetch_sub_explicit(holders_of(entry, &layout), 1, memory_order_acq_rel) > 1) return;
+    }
+    alloc_free(entry);
 }
 
 struct bytes entry_key(const struct entry *entry)
@@ -167,19 +227,31 @@ char *entry_value_mutable(struct entry *entry)
     return (char *)entry + layout.header_bytes + layout.key_bytes;
 }
 
-int64_t entry_expires_at_ms(const struct entry *entry)
+/* As it is written: NO_DEADLINE where there is none. */
+static uint64_t deadline_of(const struct entry *entry)
 {
     size_t expiry_width = expiry_widths[entry->flags & EXPIRY_MASK];
 
-    if (expiry_width == 0) return ENTRY_KEEPS_FOREVER;
-    return (int64_t)load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
-                             widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
-                         expiry_width);
+    if (expiry_width == 0) return NO_DEADLINE;
+    return load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
+                    widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
+                expiry_width);
+}
+
+int64_t entry_expires_at_ms(const struct entry *entry)
+{
+    uint64_t deadline = deadline_of(entry);
+
+    return deadline == NO_DEADLINE && (entry->flags & EXPIRY_MASK) != 2 ? ENTRY_KEEPS_FOREVER : (int64_t)deadline;
 }
 
 bool entry_is_expired(const struct entry *entry, int64_t now_ms)
 {
-    return (entry->flags & EXPIRY_MASK) != 0 && entry_expires_at_ms(entry) <= now_ms;
+    int64_t expires_at_ms;
+
+    if ((entry->flags & EXPIRY_MASK) == 0) return false;
+    expires_at_ms = entry_expires_at_ms(entry);
+    return expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= now_ms;
 }
 
 enum entry_encoding entry_encoding(const struct entry *entry)
@@ -193,12 +265,25 @@ enum entry_encoding entry_encoding(const struct entry *entry)
 
 void entry_mark_raw(struct entry *entry)
 {
-    entry->flags = (uint8_t)(entry->flags | RAW);
+    /* A big entry is RAW from the start, and its flags stay alone: others may be reading them. */
+    if (!(entry->flags & RAW)) entry->flags = (uint8_t)(entry->flags | RAW);
 }
 
 size_t entry_bytes(const struct entry *entry)
 {
     return alloc_size(entry);
+}
+
+/* What somebody else holds stays as it is: the entry goes on as a copy, of another layout. */
+static struct entry *relayout_copy(struct entry *entry, const struct layout *from, const struct layout *to, size_t kept,
+                                   int64_t expires_at_ms)
+{
+    struct entry *copy = alloc(layout_total(to));
+
+    write_header(copy, to, expires_at_ms);
+    memcpy((char *)copy + to->header_bytes, (char *)entry + from->header_bytes, from->key_bytes + kept);
+    entry_free(&entry);
+    return copy;
 }
 
 /* Gives the entry another header, and the room the new layout asks for. What follows the header is moved after the
@@ -210,26 +295,36 @@ static struct entry *relayout(struct entry *entry, struct layout to, int64_t exp
     size_t kept = from.value_bytes < to.value_bytes ? from.value_bytes : to.value_bytes;
 
     to.flags = (uint8_t)(to.flags | (from.flags & RAW));
-    if (to_total > from_total) entry = alloc_resize(entry, to_total);
-    if (to.header_bytes != from.header_bytes)
-        memmove((char *)entry + to.header_bytes, (char *)entry + from.header_bytes, from.key_bytes + kept);
-    write_header(entry, &to, expires_at_ms);
+    if (is_held_by_others(entry)) {
+        entry = relayout_copy(entry, &from, &to, kept, expires_at_ms);
+    } else {
+        if (to_total > from_total) entry = alloc_resize(entry, to_total);
+        if (to.header_bytes != from.header_bytes)
+            memmove((char *)entry + to.header_bytes, (char *)entry + from.header_bytes, from.key_bytes + kept);
+        write_header(entry, &to, expires_at_ms);
+        if (to_total < from_total) entry = alloc_resize(entry, to_total);
+    }
     memset((char *)entry + to.header_bytes + to.key_bytes + kept, 0, to.value_bytes - kept);
-    if (to_total < from_total) entry = alloc_resize(entry, to_total);
     return entry;
 }
 
 struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
 {
     struct layout layout = layout_of(entry);
+    unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes);
 
-    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry_code(expires_at_ms)), expires_at_ms);
+    if (expiry != 0 && (layout.flags & EXPIRY_MASK) == expiry) {
+        store(entry->rest + layout.key_width + layout.value_width, layout.expiry_width, (uint64_t)expires_at_ms);
+        return entry;
+    }
+    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms);
 }
 
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)
 {
     struct layout layout = layout_of(entry);
+    int64_t expires_at_ms = entry_expires_at_ms(entry);
 
-    return relayout(entry, layout_for(layout.key_bytes, value_bytes, layout.flags & EXPIRY_MASK),
-                    entry_expires_at_ms(entry));
+    return relayout(entry, layout_for(layout.key_bytes, value_bytes, expiry_code(expires_at_ms, value_bytes)),
+                    expires_at_ms);
 }

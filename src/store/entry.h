@@ -4,7 +4,11 @@
  *
  *     | header | expiry, when it has one | key | value |
  *
- * An entry is changed under its slot's lock only; built before, without one. */
+ * An entry is changed under its slot's lock only; built before, without one.
+ *
+ * An entry with a value of 16 KiB or more is *big*: it may be held by others than its slot, so that a reply is written from it
+ * after the lock was given back. It is freed when the last one lets go, and whoever changes it while it is held goes on with
+ * a copy. */
 #pragma once
 
 #include "base/bytes.h"
@@ -17,13 +21,21 @@ struct entry;
  * bytes or has been changed in place (APPEND, SETRANGE), as Redis has it; EMBSTR otherwise. */
 enum entry_encoding { ENTRY_INT, ENTRY_EMBSTR, ENTRY_RAW };
 
+#define ENTRY_BIG_BYTES ((size_t)16 << 10)
+
 struct entry *entry_new(struct bytes key, struct bytes value, int64_t expires_at_ms);
 /* Room for a value that the caller then writes through entry_value_mutable(). */
 struct entry *entry_new_sized(struct bytes key, size_t value_bytes, int64_t expires_at_ms);
+/* Lets go of it; it is freed when nobody else holds it. Any thread may let go of what it holds. */
 void entry_free(struct entry **entry);
+
+bool entry_is_big(const struct entry *entry);
+/* One more entry_free() will be needed. Under the slot's lock; only of a big entry. */
+void entry_hold(const struct entry *entry);
 
 struct bytes entry_key(const struct entry *entry);
 struct bytes entry_value(const struct entry *entry);
+/* Of an entry that nobody else holds: a new one, a small one, or what slot_resize_value() returned. */
 char *entry_value_mutable(struct entry *entry);
 
 /* Unix ms on the internal clock, or ENTRY_KEEPS_FOREVER. */

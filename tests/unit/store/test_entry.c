@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const size_t lengths[] = { 0, 1, 2, 16, 44, 45, 127, 128, 255, 256, 257, 65535, 65536, 70000 };
+static const size_t lengths[] = { 0, 1, 2, 16, 44, 45, 127, 128, 255, 256, 257, 16383, 16384, 65535, 65536, 70000 };
 #define LENGTHS (sizeof lengths / sizeof *lengths)
 
 static const int64_t deadlines[] = {
@@ -141,7 +141,96 @@ TEST(a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
     entry_free(&expiring);
 }
 
+static struct entry *big_entry(size_t value_bytes)
+{
+    fill();
+    return entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, value_bytes }, ENTRY_KEEPS_FOREVER);
+}
+
+TEST(an_entry_is_big_from_16_KiB_on)
+{
+    struct entry *small = big_entry(ENTRY_BIG_BYTES - 1), *big = big_entry(ENTRY_BIG_BYTES);
+
+    CHECK(!entry_is_big(small));
+    CHECK(entry_is_big(big));
+    small = entry_resize_value(small, ENTRY_BIG_BYTES);
+    big = entry_resize_value(big, ENTRY_BIG_BYTES - 1);
+    CHECK(entry_is_big(small));
+    CHECK(!entry_is_big(big));
+    CHECK(entry_encoding(big) == ENTRY_RAW);
+    entry_free(&small);
+    entry_free(&big);
+}
+
+TEST(a_held_entry_lives_until_the_last_holder_lets_go)
+{
+    /* Larger than what a thread's cache of the allocator keeps. */
+    struct entry *entry = big_entry(70000), *first = entry, *second = entry;
+    size_t before = alloc_stats().allocated_bytes;
+
+    entry_hold(entry);
+    entry_hold(entry);
+    entry_free(&entry);
+    entry_free(&first);
+    check(second, 16, 70000, ENTRY_KEEPS_FOREVER);
+    entry_free(&second);
+    CHECK(alloc_stats().allocated_bytes < before);
+}
+
+TEST(a_held_value_stays_as_it_is_while_the_entry_is_changed)
+{
+    static const size_t to[] = { 0, 100, 16383, 16384, 20000, 20001, 70000 };
+
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+        struct entry *entry = big_entry(20000), *held = entry;
+
+        entry_hold(entry);
+        entry = entry_resize_value(entry, to[i]);
+        CHECK(entry != held);
+        memset(entry_value_mutable(entry), 'x', to[i]);
+        entry_mark_raw(entry);
+        check(held, 16, 20000, ENTRY_KEEPS_FOREVER);
+        CHECK(bytes_equal(entry_key(entry), entry_key(held)));
+        entry_free(&held);
+        CHECK(entry_value(entry).len == to[i]);
+        entry_free(&entry);
+    }
+}
+
+TEST(an_entry_that_nobody_else_holds_is_changed_where_it_is)
+{
+    struct entry *entry = big_entry(20000), *held = entry, *same;
+
+    entry_hold(entry);
+    entry_free(&held);
+    same = entry_resize_value(entry, 20000);
+    CHECK(same == entry);
+    entry_free(&same);
+}
+
+TEST(a_deadline_never_moves_a_big_value)
+{
+    struct entry *entry = big_entry(20000), *held = entry, *copy;
+
+    entry_hold(entry);
+    CHECK(entry_set_expiry(entry, 1754000000000) == held);
+    check(entry, 16, 20000, 1754000000000);
+    CHECK(!entry_is_expired(entry, 1753999999999));
+    CHECK(entry_is_expired(entry, 1754000000000));
+    CHECK(entry_set_expiry(entry, ENTRY_KEEPS_FOREVER) == held);
+    CHECK(!entry_is_expired(entry, INT64_MAX));
+    /* Except for one so far away that it needs eight bytes: the holder then keeps the former. */
+    copy = entry_set_expiry(entry, INT64_MAX);
+    CHECK(copy != held);
+    check(copy, 16, 20000, INT64_MAX);
+    check(held, 16, 20000, ENTRY_KEEPS_FOREVER);
+    entry_free(&copy);
+    entry_free(&held);
+}
+
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
       a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
       a_deadline_is_the_first_moment_without_the_entry,
-      a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
+      a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline, an_entry_is_big_from_16_KiB_on,
+      a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
+      an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value)
