@@ -130,6 +130,7 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libfuzzed.a
 
 # The simulator is one program: the cluster core on a simulated network.
 sim-build: $(BUILD)/sim/sim
+$(BUILD)/tests/sim/%.o: CPPFLAGS += -Itests
 $(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call libs,cluster)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -273,7 +273,7 @@ static void ip_text(const union address *address, char out[46])
 
 void link_addresses(const struct link *link, char local[46], char peer[46])
 {
-    union address address;
+    union address address = { 0 };
     socklen_t len = sizeof address;
 
     local[0] = peer[0] = '\0';

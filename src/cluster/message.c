@@ -292,7 +292,7 @@ void message_header_write(struct buf *out, const struct message_header *header)
 {
     uint8_t *at = grow(out, CLUSTER_HEADER_BYTES);
 
-    memcpy(at + AT_SIGNATURE, "RCmb", 4);
+    memcpy(at + AT_SIGNATURE, "RCmb", 4); // NOLINT(bugprone-not-null-terminated-result): the wire's field has no NUL
     put16(at + AT_VERSION, 1);
     put16(at + AT_PORT, header->port);
     put16(at + AT_TYPE, header->type);

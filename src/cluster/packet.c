@@ -9,6 +9,8 @@
 
 #include "cluster/message.h"
 
+#include <assert.h>
+
 struct packet {
     const struct message *message;
     struct link *link; /* looked up again after what may remove it */
@@ -52,6 +54,7 @@ static void learn_own_ip(struct cluster *c, const struct link *link, struct effe
 {
     struct node *me = c->myself;
 
+    assert(me != NULL);
     if (c->options.announce_ip[0] || link->local_ip[0] == '\0' || strcmp(me->ip, link->local_ip) == 0) return;
     memset(me->ip, 0, sizeof(me->ip));
     memcpy(me->ip, link->local_ip, strlen(link->local_ip));

@@ -74,6 +74,8 @@ static _Atomic uint64_t *node_cells(uint64_t directory)
 static uint64_t leaf_node(const struct bucket *buckets, unsigned class, unsigned entries, unsigned depth)
 {
     assert((uintptr_t)buckets >> 48 == 0);
+    /* The analyzer of clang 14 takes a 64-bit zero that is shifted by 59 for one of 32 bits. */
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult)
     return (uint64_t) class << 59 | (uint64_t)entries << 52 | (uint64_t)depth << 48 | (uintptr_t)buckets;
 }
 
@@ -547,7 +549,7 @@ static bool merge(struct table *table, uint64_t hash)
     struct path path = path_to(table, hash);
     unsigned sibling_index;
     uint64_t sibling, halves[2];
-    bool was_deepest = path.cells == 1;
+    bool was_deepest = path.cells == 1, is_first;
 
     if (path.directory_cell == NULL) return false;
     sibling_index = path.index ^ path.cells;
@@ -555,9 +557,10 @@ static bool merge(struct table *table, uint64_t hash)
     if (node_is_directory(sibling) || node_depth(sibling) != node_depth(path.leaf)) return false;
     if (node_entries(path.leaf) + node_entries(sibling) > MERGE_ENTRIES_MAX) return false;
 
-    halves[path.index > sibling_index] = path.leaf;
-    halves[path.index < sibling_index] = sibling;
-    if (sibling_index < path.index) path.cell -= path.cells;
+    is_first = path.index < sibling_index;
+    halves[0] = is_first ? path.leaf : sibling;
+    halves[1] = is_first ? sibling : path.leaf;
+    if (!is_first) path.cell -= path.cells;
     path.cells *= 2;
     path_store(&path, leaf_merged(table, halves));
     /* A directory below another one hangs on a cell of its own, of that one's full depth. */

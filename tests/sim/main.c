@@ -5,7 +5,7 @@
  * owner on whom all agree, and every node must serve.
  *
  *     sim [first seed] [seeds]     SIM_LOG=1 prints what each node logs */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include "base/random.h"
 

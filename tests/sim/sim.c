@@ -2,7 +2,7 @@
  *
  * A queue of what is to come, in order of time. A link is a pair of numbers, one at each end, with a delay of its own; within it
  * order is kept, as TCP keeps it. */
-#include "sim.h"
+#include "sim/sim.h"
 
 #include "base/alloc.h"
 #include "base/random.h"
