@@ -88,7 +88,7 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 UNIT_TESTS := $(foreach layer,$(LAYERS),$(UNIT_$(layer)))
 
 # --- tests ---
-.PHONY: test unit-tests integration cluster-tests client-tests fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
+.PHONY: test unit-tests integration cluster-tests client-tests instructions instructions-record fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
 test: test-deps
 	@tests/run all
 unit-tests: $(UNIT_TESTS)
@@ -100,6 +100,10 @@ cluster-tests: test-deps
 	@tests/run cluster $(NAME)
 client-tests: test-deps
 	@tests/run clients $(NAME)
+instructions: test-deps
+	@tests/run instructions
+instructions-record: test-deps
+	@RECORD=1 tests/run instructions
 fuzz-smoke: test-deps
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) tests/run fuzz $(NAME)
 fuzz: test-deps
@@ -192,6 +196,7 @@ help:
 	@echo "make demo            a three-node cluster to play with; make demo-stop ends it"
 	@echo "make test            every test: unit, integration, cluster, clients, sim, fuzz"
 	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
+	@echo "make instructions    instructions a command takes, against those recorded; make instructions-record records them"
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           this node against redis-server (SHORT=1: a quick look)"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread"

@@ -7,9 +7,9 @@
 set -u
 
 build="gcc make libc6-dev libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
-test="tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs"
+test="tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
 lint="clang-format clang-tidy cppcheck"
-bench="gcc redis-server redis-tools tcl"
+bench="gcc libev-dev libjemalloc-dev redis-server redis-tools memcached strace tcl"
 
 wanted=""
 for group in "${@:-build}"; do
