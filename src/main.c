@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mover.h"
 #include "base/random.h"
 #include "bus/bus.h"
 #include "commands/commands.h"
@@ -23,6 +24,7 @@
 #include "server/process.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
+#include "store/lazyfree.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -181,6 +183,8 @@ static struct bus *start_bus(struct node *node, struct ev_loop *loop)
         if (*address) bind[options.bind_count++] = address;
     apply_cluster_options(node->config, &options.cluster);
     options.link_sendbuf_limit = (uint64_t)config_int(node->config, cluster_link_sendbuf_limit);
+    options.movers = node->movers;
+    options.lazyfree = node->lazyfree;
     bus = bus_new(loop, node->keyspace, &options, error);
     if (!bus) say_why_no_listening(error, options.port);
     return bus;
@@ -227,6 +231,9 @@ static void say_ready(const struct node *node)
         process_notify_upstart();
 }
 
+/* Freeing is bound by memory, and the sweeper must not wait for one big slot. */
+#define MOVERS 2
+
 static void build_node(struct node *node)
 {
     static char executable[PATH_MAX];
@@ -240,19 +247,27 @@ static void build_node(struct node *node)
     node->keyspace = keyspace_new();
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
+    node->movers = movers_new(MOVERS);
+    if (!node->movers) {
+        log_warning("no thread can be started for work in the background: %s", strerror(errno));
+        exit(1);
+    }
+    node->lazyfree = lazyfree_new(node->movers);
 }
 
 /* A release does not give back what the system takes anyway: with many keys that would take seconds. Sanitizer builds look for leaks. */
 static void free_node(struct node *node)
 {
 #ifdef SANITIZED
+    movers_free(&node->movers, true);
+    lazyfree_free(&node->lazyfree);
     slowlog_free(&node->slowlog);
     command_table_free(&node->commands);
     keyspace_free(&node->keyspace);
     config_free(&node->config);
     free((void *)(uintptr_t)node->config_file);
 #else
-    (void)node;
+    movers_free(&node->movers, false);
 #endif
 }
 

@@ -519,7 +519,7 @@ struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struc
     ev_async_start(loop, &bus->wake);
     ev_timer_init(&bus->tick, on_tick, TICK_SECONDS, TICK_SECONDS);
     ev_timer_start(loop, &bus->tick);
-    bus->sweep = sweep_new(keyspace);
+    bus->sweep = sweep_new(keyspace, options->movers, options->lazyfree);
 
     if (!load_state(bus, options, error) || !listen_everywhere(bus, options, error)) {
         bus_free(&bus);

@@ -22,6 +22,8 @@
 
 struct bus;
 struct ev_loop;
+struct lazyfree;
+struct movers;
 
 struct bus_options {
     const char *const *bind; /* addresses as in the bind directive; a leading '-' means optional */
@@ -30,6 +32,8 @@ struct bus_options {
     const char *state_file; /* nodes.conf */
     struct cluster_options cluster;
     uint64_t link_sendbuf_limit; /* cluster-link-sendbuf-limit; 0: none */
+    struct movers *movers;       /* drop the keys of lost slots; outlive the bus */
+    struct lazyfree *lazyfree;   /* likewise */
 };
 
 /* Reads or makes the state file, takes its file lock, listens. On failure returns NULL with a line for the user in error. */

@@ -1,18 +1,25 @@
 #include "bus/sweep.h"
 
 #include "base/alloc.h"
+#include "base/mover.h"
+#include "store/graveyard.h"
+#include "store/lazyfree.h"
 
 #include <pthread.h>
-#include <signal.h>
+
+/* One piece looks at so many slots. */
+#define PIECE_SLOTS 256
 
 struct sweep {
     struct keyspace *keyspace;
-    pthread_t thread;
-    bool started;
+    struct movers *movers;
+    struct lazyfree *lazyfree;
+    struct mover_job job;
     pthread_mutex_t guard; /* for all below */
-    pthread_cond_t asked;
-    bool ending;
-    size_t waiting;
+    pthread_cond_t stopped;
+    bool is_posted, ending;
+    uint16_t next;  /* where the job goes on */
+    size_t waiting; /* how many of slots are set */
     uint8_t slots[SLOT_COUNT];
 };
 
@@ -22,61 +29,63 @@ struct sweep {
 static void drop_keys(struct sweep *sweep, uint16_t id)
 {
     struct slot *slot = keyspace_slot(sweep->keyspace, id);
-    struct slot_graveyard *graveyard;
+    struct graveyard *graveyard = graveyard_new(1);
 
     slot_lock(slot);
-    graveyard = slot_detach_all(slot);
+    slot_detach_all(slot, graveyard);
     slot_unlock(slot);
-    if (graveyard != NULL) slot_graveyard_free(&graveyard);
+    lazyfree_bury(sweep->lazyfree, &graveyard);
 }
 
-static void *run(void *argument)
+static bool drop_some(struct mover_job *job)
 {
-    struct sweep *sweep = argument;
+    struct sweep *sweep = container_of(job, struct sweep, job);
 
     pthread_mutex_lock(&sweep->guard);
-    while (!sweep->ending) {
-        if (sweep->waiting == 0) {
-            pthread_cond_wait(&sweep->asked, &sweep->guard);
-            continue;
-        }
-        for (uint16_t id = 0; id < SLOT_COUNT && !sweep->ending; id++) {
-            if (!sweep->slots[id]) continue;
-            sweep->slots[id] = 0;
-            sweep->waiting--;
-            pthread_mutex_unlock(&sweep->guard);
-            drop_keys(sweep, id);
-            pthread_mutex_lock(&sweep->guard);
-        }
+    for (int looked_at = 0; looked_at < PIECE_SLOTS && sweep->waiting > 0 && !sweep->ending; looked_at++) {
+        uint16_t id = sweep->next;
+
+        sweep->next = (uint16_t)((id + 1) % SLOT_COUNT);
+        if (!sweep->slots[id]) continue;
+        sweep->slots[id] = 0;
+        sweep->waiting--;
+        pthread_mutex_unlock(&sweep->guard);
+        drop_keys(sweep, id);
+        pthread_mutex_lock(&sweep->guard);
     }
+    sweep->is_posted = sweep->waiting > 0 && !sweep->ending;
+    if (!sweep->is_posted) pthread_cond_signal(&sweep->stopped);
+    bool more = sweep->is_posted;
     pthread_mutex_unlock(&sweep->guard);
-    return NULL;
+    return more;
 }
 
-struct sweep *sweep_new(struct keyspace *keyspace)
+struct sweep *sweep_new(struct keyspace *keyspace, struct movers *movers, struct lazyfree *lazyfree)
 {
     struct sweep *sweep = alloc_zeroed(sizeof *sweep);
-    sigset_t all, before;
 
     sweep->keyspace = keyspace;
+    sweep->movers = movers;
+    sweep->lazyfree = lazyfree;
+    sweep->job.run = drop_some;
     pthread_mutex_init(&sweep->guard, NULL);
-    pthread_cond_init(&sweep->asked, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    sweep->started = pthread_create(&sweep->thread, NULL, run, sweep) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_cond_init(&sweep->stopped, NULL);
     return sweep;
 }
 
 void sweep_drop(struct sweep *sweep, uint16_t slot)
 {
+    bool post;
+
     pthread_mutex_lock(&sweep->guard);
     if (!sweep->slots[slot]) {
         sweep->slots[slot] = 1;
         sweep->waiting++;
-        pthread_cond_signal(&sweep->asked);
     }
+    post = !sweep->is_posted;
+    sweep->is_posted = true;
     pthread_mutex_unlock(&sweep->guard);
+    if (post) movers_post(sweep->movers, &sweep->job);
 }
 
 void sweep_free(struct sweep **sweep_pointer)
@@ -87,10 +96,9 @@ void sweep_free(struct sweep **sweep_pointer)
     if (sweep == NULL) return;
     pthread_mutex_lock(&sweep->guard);
     sweep->ending = true;
-    pthread_cond_signal(&sweep->asked);
+    while (sweep->is_posted) pthread_cond_wait(&sweep->stopped, &sweep->guard);
     pthread_mutex_unlock(&sweep->guard);
-    if (sweep->started) pthread_join(sweep->thread, NULL);
-    pthread_cond_destroy(&sweep->asked);
+    pthread_cond_destroy(&sweep->stopped);
     pthread_mutex_destroy(&sweep->guard);
     alloc_free(sweep);
 }

@@ -5,6 +5,7 @@
 #include "server/client.h"
 #include "server/node.h"
 #include "server/worker.h"
+#include "store/lazyfree.h"
 
 #include <string.h>
 
@@ -82,6 +83,7 @@ static void config_resetstat(struct call *call)
     for (int i = 0; i < node->worker_count; i++) worker_reset_stats(node->workers[i]);
     atomic_store(&node->connections_received, 0);
     atomic_store(&node->connections_rejected, 0);
+    lazyfree_reset_counts(node->lazyfree);
     reply_ok(call->reply);
 }
 

@@ -10,6 +10,7 @@
 #include "server/node.h"
 #include "server/process.h"
 #include "server/worker.h"
+#include "store/lazyfree.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -189,6 +190,7 @@ void info_memory(struct call *call, struct buf *out)
     struct node *node = call->node;
     struct alloc_stats stats = alloc_stats();
     size_t resident = stats_resident_bytes();
+    struct lazyfree_counts lazyfree = lazyfree_counts(node->lazyfree);
     uint64_t maxmemory = (uint64_t)config_int(node->config, maxmemory), link_bytes;
     static const char *const policy_names[] = {
         [POLICY_VOLATILE_LRU] = "volatile-lru",       [POLICY_VOLATILE_LFU] = "volatile-lfu",
@@ -227,7 +229,9 @@ void info_memory(struct call *call, struct buf *out)
     line_u64(out, "mem_cluster_links", link_bytes);
     buf_append_text(out, "mem_aof_buffer:0\r\n");
     line_text(out, "mem_allocator", alloc_name());
-    buf_append_text(out, "active_defrag_running:0\r\nlazyfree_pending_objects:0\r\nlazyfreed_objects:0\r\n");
+    buf_append_text(out, "active_defrag_running:0\r\n");
+    line_u64(out, "lazyfree_pending_objects", lazyfree.pending);
+    line_u64(out, "lazyfreed_objects", lazyfree.freed);
 }
 
 void info_persistence(struct call *call, struct buf *out)

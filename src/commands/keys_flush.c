@@ -1,91 +1,39 @@
 /* commands/keys_flush.c: FLUSHALL and FLUSHDB, which are the same here.
  *
- * Each slot gives its whole table away under its lock, which takes no time; freeing millions of entries does, and is done with no lock
- * held: by this thread (SYNC), or by one that is started for it (ASYNC). */
-#include "base/alloc.h"
+ * Each slot gives its whole table away under its lock, which takes no time; freeing millions of entries does, and movers do it with no
+ * lock held. SYNC, too: nobody can see an entry that no table leads to, and a worker that frees for a second would let
+ * all its clients wait for it. */
 #include "commands/keys_internal.h"
 #include "server/node.h"
+#include "store/graveyard.h"
+#include "store/lazyfree.h"
 
-#include <pthread.h>
-
-struct graves {
-    uint64_t keys; /* in all of them */
-    size_t count, cap;
-    struct slot_graveyard **items;
-};
-
-static void graves_add(struct graves *graves, struct slot_graveyard *graveyard)
+static struct graveyard *bury_everything(struct call *call)
 {
-    if (graves->count == graves->cap) {
-        graves->cap = graves->cap == 0 ? 64 : graves->cap * 2;
-        graves->items = alloc_resize(graves->items, graves->cap * sizeof(*graves->items));
-    }
-    graves->items[graves->count++] = graveyard;
-}
-
-static void graves_free(struct graves *graves)
-{
-    for (size_t i = 0; i < graves->count; i++) slot_graveyard_free(&graves->items[i]);
-    alloc_free(graves->items);
-    alloc_free(graves);
-}
-
-static void *free_in_background(void *graves)
-{
-    graves_free(graves);
-    return NULL;
-}
-
-/* Takes the graves. */
-static void graves_free_later(struct graves *graves)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, free_in_background, graves) == 0)
-        pthread_detach(thread);
-    else
-        graves_free(graves); /* slower, but done */
-}
-
-static struct graves *bury_everything(struct call *call)
-{
-    struct graves *graves = alloc_zeroed(sizeof(*graves));
+    struct graveyard *graveyard = graveyard_new(SLOT_COUNT);
 
     for (uint16_t id = 0; id < SLOT_COUNT; id++) {
-        struct slot *slot = call_slot_enter(call, id);
-        uint64_t keys = slot_counts(slot).keys;
-        struct slot_graveyard *graveyard = slot_detach_all(slot);
+        struct slot *slot;
 
+        /* Nobody can tell whether a key that is being written at this moment came before or after us. */
+        if (slot_counts(keyspace_slot(call->node->keyspace, id)).keys == 0) continue;
+        slot = call_slot_enter(call, id);
+        slot_detach_all(slot, graveyard);
         call_slot_leave(call, slot);
-        if (graveyard == NULL) continue;
-        graves_add(graves, graveyard);
-        graves->keys += keys;
     }
-    return graves;
+    return graveyard;
 }
-
-/* So few are freed sooner than a thread is started; and nobody can start threads by flushing next to nothing. */
-#define FEW_KEYS 10000u
 
 static void flushall(struct call *call)
 {
-    bool later = config_int(call->node->config, lazyfree_lazy_user_flush) != 0;
-    struct graves *graves;
+    struct graveyard *graveyard;
 
-    if (call->argc == 2 && call_arg_is(call, 1, "async")) {
-        later = true;
-    } else if (call->argc == 2 && call_arg_is(call, 1, "sync")) {
-        later = false;
-    } else if (call->argc > 1) {
+    if (call->argc > 2 || (call->argc == 2 && !call_arg_is(call, 1, "async") && !call_arg_is(call, 1, "sync"))) {
         reply_error(call->reply, ERROR_SYNTAX);
         return;
     }
-    graves = bury_everything(call);
-    /* In a transaction all locks are held, and nobody should wait for them that long. */
-    if ((later || call->in_exec) && graves->keys > FEW_KEYS)
-        graves_free_later(graves);
-    else
-        graves_free(graves);
+    graveyard = bury_everything(call);
+    lazyfree_bury(call->node->lazyfree, &graveyard);
     reply_ok(call->reply);
 }
 
@@ -105,7 +53,7 @@ const struct command command_flushall = {
     .summary = "Delete all keys of the node.",
     .since = "1.0.0",
     .group = "server",
-    .complexity = "O(N) for N keys; with ASYNC in the background",
+    .complexity = "O(1) in the number of keys: their memory comes back in the background",
     .arity = -1,
     .flags = COMMAND_WRITE | COMMAND_ALL_SLOTS,
     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
@@ -119,7 +67,7 @@ const struct command command_flushdb = {
     .summary = "Delete all keys of the node; the same as FLUSHALL, as there is one database.",
     .since = "1.0.0",
     .group = "server",
-    .complexity = "O(N) for N keys; with ASYNC in the background",
+    .complexity = "O(1) in the number of keys: their memory comes back in the background",
     .arity = -1,
     .flags = COMMAND_WRITE | COMMAND_ALL_SLOTS,
     .acl = ACL_KEYSPACE | ACL_DANGEROUS,

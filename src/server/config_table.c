@@ -179,7 +179,7 @@ static const struct option table[] = {
     { BOOL("lazyfree-lazy-expire", lazyfree_lazy_expire, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free expired entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-server-del", lazyfree_lazy_server_del, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free overwritten entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-user-del", lazyfree_lazy_user_del, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Make DEL behave as UNLINK. Taken and shown, without effect: the two are one here." },
-    { BOOL("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, 0), .section = MEMORY, .help = "Make FLUSHALL and FLUSHDB free in the background unless they say SYNC." },
+    { BOOL("lazyfree-lazy-user-flush", lazyfree_lazy_user_flush, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Make FLUSHALL and FLUSHDB free in the background. Taken and shown, without effect: they always do." },
     { BOOL("activerehashing", activerehashing, 1), .section = MEMORY, .flags = OPTION_INERT, .help = "Taken and shown, without effect: tables grow in small steps by themselves." },
     { BOOL("activedefrag", activedefrag, 0), .section = MEMORY, .lacks = "active defragmentation", .help = "Only its default is taken." },
     { SIZE("active-defrag-ignore-bytes", active_defrag_ignore_bytes, 100 << 20, 1, INT64_MAX), TUNES("defragmentation") },

@@ -17,8 +17,10 @@
 
 struct bus;
 struct control;
-struct worker;
+struct lazyfree;
+struct movers;
 struct slowlog;
+struct worker;
 
 struct node {
     /* Set before the first worker starts, never changed. */
@@ -28,8 +30,10 @@ struct node {
     struct bus *bus; /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;
     int worker_count;
-    struct slowlog *slowlog; /* guards itself */
-    struct control *control; /* the main thread's loop (server/control.h) */
+    struct slowlog *slowlog;   /* guards itself */
+    struct movers *movers;     /* guard themselves */
+    struct lazyfree *lazyfree; /* guards itself */
+    struct control *control;   /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms; /* internal clock */
     const char *executable;

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "store/entry_internal.h"
+#include "store/graveyard.h"
 
 #include <assert.h>
 #include <string.h>
@@ -278,42 +279,27 @@ struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t v
 
 /* --- All of it --- */
 
-struct slot_graveyard {
-    struct table table;
-};
-
-struct slot_graveyard *slot_detach_all(struct slot *slot)
+uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)
 {
-    struct slot_graveyard *graveyard;
+    uint64_t keys = counter(&slot->keys);
 
     slot_assert_locked(slot);
-    if (counter(&slot->keys) == 0) return NULL;
-    graveyard = alloc_zeroed(sizeof *graveyard);
-    atomic_store_explicit(&graveyard->table.root, counter(&slot->table.root), memory_order_relaxed);
-    atomic_store_explicit(&graveyard->table.bytes, counter(&slot->table.bytes), memory_order_relaxed);
-    atomic_store_explicit(&slot->table.root, 0, memory_order_relaxed);
-    atomic_store_explicit(&slot->table.bytes, 0, memory_order_relaxed);
+    if (keys == 0) return 0;
+    graveyard_add(graveyard, &slot->table, keys);
     atomic_store_explicit(&slot->keys, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->expiring, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->entry_bytes, 0, memory_order_relaxed);
     slot->expiry_cursor = 0;
     tell_flushed(slot);
-    return graveyard;
-}
-
-void slot_graveyard_free(struct slot_graveyard **graveyard)
-{
-    if (*graveyard == NULL) return;
-    table_clear(&(*graveyard)->table);
-    alloc_free(*graveyard);
-    *graveyard = NULL;
+    return keys;
 }
 
 void slot_flush(struct slot *slot)
 {
-    struct slot_graveyard *graveyard = slot_detach_all(slot);
+    struct graveyard *graveyard = graveyard_new(1);
 
-    slot_graveyard_free(&graveyard);
+    slot_detach_all(slot, graveyard);
+    graveyard_free(&graveyard);
 }
 
 /* --- Visiting --- */

@@ -18,8 +18,9 @@
 #include "base/lock.h"
 #include "store/entry.h"
 
-struct slot;
+struct graveyard;
 struct random;
+struct slot;
 
 /* Hung on a slot by whoever follows it; told of each change, under the slot's lock. NULL hooks are not called. */
 struct slot_feed {
@@ -97,9 +98,8 @@ void slot_changed(struct slot *slot, const struct entry *entry);
 
 /* Frees all entries. */
 void slot_flush(struct slot *slot);
-/* Takes the whole table out in O(1) for a later slot_graveyard_free() by someone who may take long; NULL if empty. */
-struct slot_graveyard *slot_detach_all(struct slot *slot);
-void slot_graveyard_free(struct slot_graveyard **graveyard);
+/* Takes the whole table out in O(1); freeing it is then the graveyard's. Returns how many keys went. */
+uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard);
 
 /* Visits the entries of a few buckets and returns the next cursor, 0 at the end. As SCAN promises: an entry that is
  * there from the first call to the last is seen at least once, also when the table grows or shrinks in between. The visitor must not

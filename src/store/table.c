@@ -591,30 +591,68 @@ struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
     return entry;
 }
 
-static void free_below(struct table *table, uint64_t node)
+static void free_leaf(struct table *table, uint64_t leaf)
 {
+    each_word(leaf, at, place)
+    {
+        struct entry *entry = table_entry(&node_buckets(leaf)[at].words[place]);
+        entry_free(&entry);
+    }
+    buckets_free(table, leaf);
+}
+
+static void spend(size_t *budget, size_t by)
+{
+    *budget -= by < *budget ? by : *budget;
+}
+
+/* Frees what a cell leads to while the budget lasts; true when all of it is gone. What is gone leaves 0 behind in its cells, which a
+ * living directory never holds: a leaf in one has a depth. */
+static bool free_below(struct table *table, _Atomic uint64_t *cell, size_t *budget)
+{
+    uint64_t node = node_load(cell);
+
     if (!node_is_directory(node)) {
-        each_word(node, at, place)
-        {
-            struct entry *entry = table_entry(&node_buckets(node)[at].words[place]);
-            entry_free(&entry);
-        }
-        buckets_free(table, node);
-        return;
+        spend(budget, 1u + node_entries(node));
+        free_leaf(table, node);
+        node_store(cell, 0);
+        return true;
     }
     for (size_t i = 0, step; i < (size_t)1 << node_bits(node); i += step) {
-        uint64_t below = node_load(node_cells(node) + i);
+        _Atomic uint64_t *below = node_cells(node) + i;
+        uint64_t kept = node_load(below);
 
-        step = node_is_directory(below) ? 1 : (size_t)1 << (node_bits(node) - node_depth(below));
-        free_below(table, below);
+        step = 1;
+        if (kept == 0) continue;
+        if (*budget == 0) return false;
+        if (!node_is_directory(kept)) step = (size_t)1 << (node_bits(node) - node_depth(kept));
+        if (!free_below(table, below, budget)) return false;
+        for (size_t same = 1; same < step; same++) node_store(below + same, 0);
     }
     cells_free(table, node);
+    node_store(cell, 0);
+    return true;
+}
+
+bool table_clear_some(struct table *table, size_t *budget)
+{
+    return free_below(table, &table->root, budget);
 }
 
 void table_clear(struct table *table)
 {
-    free_below(table, node_load(&table->root));
-    node_store(&table->root, 0);
+    size_t all = SIZE_MAX;
+
+    while (!table_clear_some(table, &all)) all = SIZE_MAX;
+}
+
+void table_move(struct table *to, struct table *from)
+{
+    atomic_init(&to->root, node_load(&from->root));
+    atomic_init(&to->bytes, atomic_load_explicit(&from->bytes, memory_order_relaxed));
+    to->moved = 0;
+    node_store(&from->root, 0);
+    atomic_store_explicit(&from->bytes, 0, memory_order_relaxed);
 }
 
 /* --- Visiting --- */

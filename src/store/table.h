@@ -70,6 +70,13 @@ struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
 /* Takes out and frees everything. */
 void table_clear(struct table *table);
 
+/* The same for about `*budget` entries, which it takes off the budget; true when all is gone. Between the first call and the last the
+ * table is good for nothing else. */
+bool table_clear_some(struct table *table, size_t *budget);
+
+/* Gives all of a table to another, whose former content is not looked at. */
+void table_move(struct table *to, struct table *from);
+
 /* Visits the entries of one bucket and returns the next cursor, 0 at the end. The visitor must not change the table. */
 uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
                     void *context);

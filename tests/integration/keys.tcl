@@ -125,3 +125,47 @@ test "two hundred thousand keys are there, and gone after their deletion" {
         eventually { [info_field ada used_memory] < $used / 2 }
     }
 }
+
+# So many that the movers free them.
+proc fill {node count} {
+    for {set at 0} {$at < $count} {incr at 1000} {
+        set pairs {}
+        for {set i $at} {$i < $at + 1000} {incr i} { lappend pairs key:$i [string repeat v 50] }
+        on $node mset {*}$pairs
+    }
+}
+
+test "FLUSHALL gives the memory of all keys back, whether it says SYNC, ASYNC or nothing" {
+    with_node ada {
+        fill ada 20000
+        on ada flushall
+        eventually { [info_field ada lazyfree_pending_objects] == 0 }
+        set before [info_field ada used_memory]
+        foreach how {{} sync async} {
+            on ada config resetstat
+            fill ada 50000
+            assert {[info_field ada used_memory] - $before > 50000 * 50}
+            assert_equal OK [on ada flushall {*}$how]
+            assert_equal 0 [on ada dbsize]
+            eventually { [info_field ada lazyfree_pending_objects] == 0 }
+            assert_equal 50000 [info_field ada lazyfreed_objects]
+            eventually { [info_field ada used_memory] - $before < 50000 * 10 }
+        }
+    }
+}
+
+test "keys that are written after FLUSHALL are there while the former ones are freed" {
+    with_node ada {
+        fill ada 50000
+        on ada multi
+        on ada flushall
+        on ada mset key:1 new other new
+        assert_equal {OK OK} [on ada exec]
+        assert_equal {new new} [on ada mget key:1 other]
+        assert_equal 2 [on ada dbsize]
+        eventually { [info_field ada lazyfree_pending_objects] == 0 }
+        assert_equal {new new} [on ada mget key:1 other]
+        fill ada 50000
+        on ada flushall
+    }
+}

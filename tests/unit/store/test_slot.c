@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "base/reclaim.h"
+#include "store/graveyard.h"
 #include "store/keyspace.h"
 #include "store/slot_internal.h"
 #include "unit/unit.h"
@@ -112,7 +113,7 @@ TEST(feeds_are_told_of_each_change)
     struct slot *slot = locked_slot();
     struct log_feed log = { .feed = { .changed = note_changed, .removed = note_removed, .flushed = note_flushed } };
     struct slot_feed deaf = { .changed = NULL };
-    struct slot_graveyard *graveyard;
+    struct graveyard *graveyard = graveyard_new(1);
     size_t removed = 0;
 
     slot_feed_attach(slot, &deaf);
@@ -129,11 +130,11 @@ TEST(feeds_are_told_of_each_change)
     slot_expire_some(slot, 10, 100, &removed);
     CHECK(removed == 1);
     put(slot, "d", "1", ENTRY_KEEPS_FOREVER);
-    graveyard = slot_detach_all(slot);
-    CHECK(graveyard != NULL);
+    CHECK(slot_detach_all(slot, graveyard) == 1);
     CHECK(slot_counts(slot).keys == 0 && slot_counts(slot).bytes == 0);
-    slot_graveyard_free(&graveyard);
-    CHECK(slot_detach_all(slot) == NULL);
+    CHECK(slot_detach_all(slot, graveyard) == 0);
+    CHECK(graveyard_entries(graveyard) == 1);
+    graveyard_free(&graveyard);
     slot_feed_detach(slot, &log.feed);
     put(slot, "e", "1", ENTRY_KEEPS_FOREVER);
     CHECK(strcmp(log.text, "+a +a +a +a -a +b -b +c -c +d ! ") == 0);
