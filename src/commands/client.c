@@ -233,7 +233,7 @@ static const struct command_arg client_kill_filter_new_format_args[] = {
     { .name = NULL },
 };
 static const struct command_arg client_kill_filter_args[] = {
-    { .name = "ip:port", .type = ARG_STRING },
+    { .name = "ip:port", .type = ARG_STRING, .deprecated_since = "2.8.12" },
     { .name = "new-format", .type = ARG_ONEOF, .flags = ARG_MULTIPLE, .args = client_kill_filter_new_format_args },
     { .name = NULL },
 };
@@ -248,6 +248,9 @@ static const struct command command_client_kill = {
     .since = "2.4.0",
     .group = "connection",
     .complexity = "O(C) over the clients of the node",
+    .history = COMMAND_HISTORY({ "2.8.12", "Options in place of an address." }, { "2.8.12", "ID." },
+                               { "3.2.0", "TYPE master." }, { "5.0.0", "TYPE replica; slave means the same." },
+                               { "6.2.0", "LADDR." }),
     .arity = -3,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,
@@ -289,6 +292,11 @@ static const struct command command_client_list = {
     .since = "2.4.0",
     .group = "connection",
     .complexity = "O(C log C) over the clients of the node",
+    .history = COMMAND_HISTORY({ "2.8.12", "Lines have the number of the client, id." }, { "5.0.0", "TYPE." },
+                               { "6.0.0", "Lines have the user." },
+                               { "6.2.0", "ID; lines have argv-mem, tot-mem, laddr and redir." },
+                               { "7.0.0", "Lines have resp, multi-mem, rbs and rbp." }, { "7.0.3", "Lines have ssub." },
+                               { "7.2.0", "Lines have lib-name and lib-ver." }),
     .arity = -2,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,
@@ -412,6 +420,7 @@ static const struct command command_client_pause = {
     .since = "2.9.50",
     .group = "connection",
     .complexity = "O(1)",
+    .history = COMMAND_HISTORY({ "6.2.0", "WRITE and ALL." }),
     .arity = -3,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,

@@ -370,7 +370,7 @@ SUB(keyslot, "Find the slot of a key", "3.0.0", "O(N), N being the length of the
 SUB(links, "List the connections to and from the other nodes", "7.0.0", "O(N), N being the nodes", 2, QUESTION, links,
     .name = "links", .tips = varies);
 SUB(meet, "Join the cluster of another node", "3.0.0", "O(1)", -4, CHANGE, cluster_cmd_meet, .name = "meet",
-    .args = args_meet);
+    .args = args_meet, .history = COMMAND_HISTORY({ "4.0.0", "The port of the cluster bus may be given." }));
 SUB(myid, "Tell this node's id", "3.0.0", "O(1)", 2, QUESTION, myid, .name = "myid");
 SUB(myshardid, "Tell the id of this node's shard", "7.2.0", "O(1)", 2, QUESTION, myshardid, .name = "myshardid",
     .tips = varies);
@@ -391,9 +391,12 @@ SUB(setslot, "Open a slot for a move, close it, or say who serves it", "3.0.0", 
 SUB(shards, "Map slots to nodes, by shard", "7.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_shards,
     .name = "shards", .tips = varies);
 SUB(slaves, "List the replicas of a primary (older name of REPLICAS)", "3.0.0", "O(N), N being the nodes", 3,
-    OPERATOR_QUESTION, replicas, .name = "slaves", .args = args_node, .tips = varies);
+    OPERATOR_QUESTION, replicas, .name = "slaves", .args = args_node, .tips = varies, .deprecated_since = "5.0.0",
+    .replaced_by = "`CLUSTER REPLICAS`");
 SUB(slots, "Map ranges of slots to nodes", "3.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_slots,
-    .name = "slots", .tips = varies);
+    .name = "slots", .tips = varies, .deprecated_since = "7.0.0", .replaced_by = "`CLUSTER SHARDS`",
+    .history = COMMAND_HISTORY({ "4.0.0", "The reply has the ids of nodes." },
+                               { "7.0.0", "The reply has further addresses of nodes." }));
 
 static const struct command *const subcommands[] = {
     &sub_addslots,

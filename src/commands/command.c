@@ -396,6 +396,7 @@ static const struct command command_command_info = {
     .since = "2.8.13",
     .group = "server",
     .complexity = "O(N) over the names given",
+    .history = COMMAND_HISTORY({ "7.0.0", "Describes all commands where none is named." }),
     .arity = -2,
     .flags = COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,

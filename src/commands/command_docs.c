@@ -50,8 +50,8 @@ static void reply_args(struct reply *reply, const struct command_arg *args);
 
 static void reply_arg(struct reply *reply, const struct command_arg *arg)
 {
-    size_t pairs = 2u + (arg->type == ARG_KEY) + (arg->token != NULL) + (arg->since != NULL) + (arg->flags != 0) +
-                   (arg->args != NULL);
+    size_t pairs = 2u + (arg->type == ARG_KEY) + (arg->token != NULL) + (arg->since != NULL) +
+                   (arg->deprecated_since != NULL) + (arg->flags != 0) + (arg->args != NULL);
 
     reply_map(reply, pairs);
     pair_text(reply, "name", arg->name);
@@ -62,6 +62,7 @@ static void reply_arg(struct reply *reply, const struct command_arg *arg)
     }
     pair_text(reply, "token", arg->token);
     pair_text(reply, "since", arg->since);
+    pair_text(reply, "deprecated_since", arg->deprecated_since);
     if (arg->flags != 0) {
         reply_bulk_text(reply, "flags");
         reply_set(reply, (size_t)__builtin_popcount(arg->flags));
@@ -84,6 +85,32 @@ static void reply_args(struct reply *reply, const struct command_arg *args)
     for (size_t i = 0; i < count; i++) reply_arg(reply, &args[i]);
 }
 
+static void reply_doc_flags(struct reply *reply, const struct command *command)
+{
+    bool is_deprecated = command->deprecated_since != NULL;
+
+    if (!is_deprecated && !command->is_system) return;
+    reply_bulk_text(reply, "doc_flags");
+    reply_set(reply, (size_t)is_deprecated + command->is_system);
+    if (is_deprecated) reply_simple(reply, "deprecated");
+    if (command->is_system) reply_simple(reply, "syscmd");
+}
+
+static void reply_history(struct reply *reply, const struct command_change *history)
+{
+    size_t count = 0;
+
+    if (history == NULL) return;
+    while (history[count].since != NULL) count++;
+    reply_bulk_text(reply, "history");
+    reply_set(reply, count);
+    for (size_t i = 0; i < count; i++) {
+        reply_array(reply, 2);
+        reply_bulk_text(reply, history[i].since);
+        reply_bulk_text(reply, history[i].what);
+    }
+}
+
 /* A name and its map: one pair of the map around it. */
 static void reply_doc(struct reply *reply, const struct command *command)
 {
@@ -95,11 +122,17 @@ static void reply_doc(struct reply *reply, const struct command *command)
     reply_bulk(reply, buf_bytes(&name));
     buf_free(&name);
     reply_map(reply, (size_t)(command->summary != NULL) + (command->since != NULL) + (command->group != NULL) +
-                         (command->complexity != NULL) + (command->args != NULL) + (subcommands > 0));
+                         (command->complexity != NULL) + (command->deprecated_since != NULL || command->is_system) +
+                         (command->deprecated_since != NULL) + (command->replaced_by != NULL) +
+                         (command->history != NULL) + (command->args != NULL) + (subcommands > 0));
     pair_text(reply, "summary", command->summary);
     pair_text(reply, "since", command->since);
     pair_text(reply, "group", command->group);
     pair_text(reply, "complexity", command->complexity);
+    reply_doc_flags(reply, command);
+    pair_text(reply, "deprecated_since", command->deprecated_since);
+    pair_text(reply, "replaced_by", command->replaced_by);
+    reply_history(reply, command->history);
     if (command->args != NULL) {
         reply_bulk_text(reply, "arguments");
         reply_args(reply, command->args);
@@ -196,7 +229,16 @@ static void print_command(struct buf *out, const struct command *command)
     }
     buf_printf(out, "`: %s", command->summary);
     if (command->summary[0] != '\0' && command->summary[strlen(command->summary) - 1] != '.') buf_append_byte(out, '.');
-    if (command->complexity != NULL) buf_printf(out, " %s.", command->complexity);
+    if (command->complexity != NULL) {
+        buf_printf(out, " %s", command->complexity);
+        if (command->complexity[strlen(command->complexity) - 1] != '.') buf_append_byte(out, '.');
+    }
+    if (command->replaced_by != NULL) {
+        buf_printf(out, " Deprecated since %s: use ", command->deprecated_since);
+        for (const char *c = command->replaced_by; *c != '\0'; c++)
+            if (*c != '!') buf_append_byte(out, *c); /* marks an argument, for those who make links of it */
+        buf_append_byte(out, '.');
+    }
     buf_append_byte(out, '\n');
 }
 

@@ -150,6 +150,7 @@ const struct command command_debug = {
     .since = "1.0.0",
     .group = "server",
     .complexity = "Depends on the subcommand",
+    .is_system = true,
     .arity = -2,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_ALL_SLOTS,
     .run = debug,

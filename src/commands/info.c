@@ -70,6 +70,7 @@ const struct command command_info = {
     .since = "1.0.0",
     .group = "server",
     .complexity = "O(W + N) over workers and commands",
+    .history = COMMAND_HISTORY({ "7.0.0", "Takes several sections." }),
     .arity = -1,
     .flags = COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_DANGEROUS,

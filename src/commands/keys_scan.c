@@ -258,6 +258,7 @@ const struct command command_scan = {
     .since = "2.8.0",
     .group = "generic",
     .complexity = "O(COUNT) for a call, O(N) for all N keys of the node",
+    .history = COMMAND_HISTORY({ "6.0.0", "TYPE." }),
     .arity = -2,
     .flags = COMMAND_READONLY | COMMAND_ALL_SLOTS,
     .acl = ACL_KEYSPACE,

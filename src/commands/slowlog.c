@@ -34,6 +34,7 @@ static const struct command command_slowlog_get = {
     .since = "2.2.12",
     .group = "server",
     .complexity = "O(N) over the entries returned",
+    .history = COMMAND_HISTORY({ "4.0.0", "Entries have the address and the name of the client." }),
     .arity = -2,
     .flags = COMMAND_ADMIN | COMMAND_LOADING | COMMAND_STALE,
     .args = slowlog_get_args,

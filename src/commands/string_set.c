@@ -269,6 +269,8 @@ const struct command command_set = {
     .since = "1.0.0",
     .group = "string",
     .complexity = "O(1)",
+    .history = COMMAND_HISTORY({ "2.6.12", "EX, PX, NX and XX." }, { "6.0.0", "KEEPTTL." },
+                               { "6.2.0", "GET, EXAT and PXAT." }, { "7.0.0", "NX and GET go together." }),
     .arity = -3,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
     .acl = ACL_STRING,

@@ -93,14 +93,23 @@ struct command_arg {
     enum arg_type type;
     uint32_t flags;
     const char *token;
-    const char *since;
+    const char *since, *deprecated_since;
     int key_spec;                   /* of an ARG_KEY: index of its key spec */
     const struct command_arg *args; /* of ONEOF and BLOCK */
 };
 
+/* What a version added; a list of them ends with since NULL. */
+struct command_change {
+    const char *since, *what;
+};
+#define COMMAND_HISTORY(...) ((const struct command_change[]){ __VA_ARGS__, { NULL, NULL } })
+
 struct command {
     const char *name; /* lower case; of a subcommand without its parent */
     const char *summary, *since, *group, *complexity;
+    const char *deprecated_since, *replaced_by; /* NULL: it is not */
+    const struct command_change *history;
+    bool is_system; /* a tool for the node's own tests, no service to users */
     int arity;      /* counts the name; negative: at least; a subcommand counts its parent too */
     uint32_t flags; /* enum command_flag */
     uint32_t acl;   /* enum command_acl */
