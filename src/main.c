@@ -20,6 +20,7 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/dev_cluster.h"
+#include "server/login.h"
 #include "server/node.h"
 #include "server/process.h"
 #include "server/slowlog.h"
@@ -247,6 +248,7 @@ static void build_node(struct node *node)
     node->keyspace = keyspace_new();
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
+    node->logins = login_guard_new();
     node->movers = movers_new(MOVERS);
     if (!node->movers) {
         log_warning("no thread can be started for work in the background: %s", strerror(errno));
@@ -259,6 +261,7 @@ static void build_node(struct node *node)
 static void free_node(struct node *node)
 {
 #ifdef SANITIZED
+    login_guard_free(&node->logins);
     movers_free(&node->movers, true);
     lazyfree_free(&node->lazyfree);
     slowlog_free(&node->slowlog);

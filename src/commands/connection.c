@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 #include "server/call.h"
 #include "server/client.h"
+#include "server/login.h"
 #include "server/node.h"
 
 #include <limits.h>
@@ -14,8 +15,14 @@ static bool user_matches(struct call *call, struct bytes user, struct bytes pass
 {
     /* The password is compared even for a wrong user, so that the time taken does not tell which was wrong. */
     bool password_matches = config_password_matches(call->node->config, password);
+    bool is_asked = config_int(call->node->config, requires_password);
 
-    if (bytes_equal(user, BYTES("default")) && password_matches) return true;
+    if (bytes_equal(user, BYTES("default")) && password_matches) {
+        if (is_asked) login_succeeded(call->node->logins, call->client->peer);
+        return true;
+    }
+    /* Where no password is asked for there is none to guess, and nobody has to wait. */
+    if (is_asked) client_hold_reply(call->client, login_failed(call->node->logins, call->client->peer, call->now_ms));
     log_warning("client %llu: a wrong password from %s", (unsigned long long)call->client->id, call->client->peer);
     return false;
 }

@@ -33,7 +33,7 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
     client->id = 1 + atomic_fetch_add_explicit(&node->next_client_id, 1, memory_order_relaxed);
     snprintf(client->peer, sizeof(client->peer), "%s", peer);
     snprintf(client->local, sizeof(client->local), "%s", local);
-    client->created_ms = clock_now_ms();
+    client->created_ms = client->handshake_ms = clock_now_ms();
     if (is_unix) flags |= CLIENT_UNIX_SOCKET;
     /* A password set later asks only those who come later, as Redis does. */
     if (!config_int(node->config, requires_password)) flags |= CLIENT_AUTHENTICATED;
@@ -80,6 +80,7 @@ void client_close(struct client *client)
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
     forget_replies(client);
+    hold_end(client);
     count_unauthenticated(client, 0);
     transaction_free(client, NULL);
     conn_close(&client->conn);
@@ -154,6 +155,19 @@ static void forget_replies(struct client *client)
         if (worker->replies[i].client == client) worker->replies[i].client = NULL;
 }
 
+/* What stands in the worker's buffer from start on is this client's. */
+static void post_replies(struct client *client, size_t start)
+{
+    struct worker *worker = client->worker;
+
+    if (worker->reply_count == worker->reply_cap) {
+        worker->reply_cap = worker->reply_cap == 0 ? 64 : worker->reply_cap * 2;
+        worker->replies = alloc_resize(worker->replies, worker->reply_cap * sizeof(*worker->replies));
+    }
+    worker->replies[worker->reply_count++] =
+        (struct turn_reply){ .client = client, .start = start, .len = worker->out.len - start };
+}
+
 /* Runs what is in data. The replies are written at the end of the turn, all clients' together: a client that is woken while others are
  * still being answered takes the CPU from them. */
 static size_t answer(struct client *client, struct bytes data)
@@ -164,13 +178,12 @@ static size_t answer(struct client *client, struct bytes data)
     worker->answering = client;
     used = dispatch_bytes(worker, client, data);
     worker->answering = NULL;
-    if (client_flags(client) & CLIENT_PAUSED) conn_set_reading(&client->conn, false);
-    if (worker->reply_count == worker->reply_cap) {
-        worker->reply_cap = worker->reply_cap == 0 ? 64 : worker->reply_cap * 2;
-        worker->replies = alloc_resize(worker->replies, worker->reply_cap * sizeof(*worker->replies));
+    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
+    if (client_flags(client) & CLIENT_HELD) {
+        hold_replies(client, (struct bytes){ worker->out.data + start, worker->out.len - start });
+        worker->out.len = start;
     }
-    worker->replies[worker->reply_count++] =
-        (struct turn_reply){ .client = client, .start = start, .len = worker->out.len - start };
+    post_replies(client, start);
     return used;
 }
 
@@ -243,6 +256,16 @@ void client_resume(struct client *client)
     client_clear(client, CLIENT_PAUSED);
     conn_set_reading(&client->conn, true);
     if (data.len > 0) keep_rest(client, data, answer(client, data));
+}
+
+void client_go_on(struct client *client, struct bytes replies)
+{
+    struct buf *out = &client->worker->out;
+    size_t start = out->len;
+
+    buf_append(out, replies.data, replies.len);
+    post_replies(client, start);
+    client_resume(client);
 }
 
 void client_send(struct client *client, struct bytes bytes)
@@ -328,5 +351,7 @@ void client_reset_session(struct client *client)
                              CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_TOUCH | CLIENT_NO_EVICT);
     client_set_resp(client, 2);
     client_set_text(client, &client->name, BYTES_NONE);
-    if (config_int(client->worker->node->config, requires_password)) client_clear(client, CLIENT_AUTHENTICATED);
+    if (!config_int(client->worker->node->config, requires_password)) return;
+    client_clear(client, CLIENT_AUTHENTICATED);
+    client->handshake_ms = clock_now_ms();
 }

@@ -16,6 +16,7 @@
 struct worker;
 struct command;
 struct transaction;
+struct hold;
 
 enum client_flag {
     CLIENT_AUTHENTICATED = 1u << 0,
@@ -32,6 +33,7 @@ enum client_flag {
     CLIENT_NO_TOUCH = 1u << 11,
     CLIENT_UNIX_SOCKET = 1u << 12,
     CLIENT_PAUSED = 1u << 13, /* a command waits for the end of CLIENT PAUSE */
+    CLIENT_HELD = 1u << 14,   /* its reply waits (client_hold_reply()), and so does all that comes after */
 };
 
 struct client {
@@ -61,6 +63,8 @@ struct client {
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     struct conn conn;
     int64_t unauthenticated_bytes; /* its part of the node's */
+    int64_t handshake_ms;          /* when it connected or said RESET: it has to log in soon after */
+    struct hold *hold;             /* NULL unless CLIENT_HELD */
 };
 
 static inline uint32_t client_flags(const struct client *client)
@@ -86,6 +90,9 @@ void client_set_resp(struct client *client, int version);
 /* Marks a client of any worker for closing and wakes its worker. The caller holds that worker's registry lock. The owner may kill
  * the client it is answering: the reply is still sent. */
 void client_kill(struct client *client);
+
+/* Lets the reply of what runs now wait, while the worker goes on with others. Owner only, from within a command. */
+void client_hold_reply(struct client *client, int64_t ms);
 
 /* Ends MULTI and WATCH, as DISCARD and RESET do. */
 void client_discard_transaction(struct client *client);

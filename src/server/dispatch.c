@@ -641,7 +641,7 @@ static void end_reply(struct client *client, struct call *call, size_t mark, uin
 
 static bool is_over(const struct client *client)
 {
-    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED)) != 0 ||
+    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD)) != 0 ||
            atomic_load_explicit(&client->kill, memory_order_relaxed);
 }
 
@@ -678,7 +678,8 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
     uint64_t clock_ns = clock_monotonic_ns();
     enum request_status last = REQUEST_READY;
 
-    if (is_tls_hello(data) && !client->mid_request) {
+    /* Data begins where a request does, also where the request came in pieces. */
+    if (is_tls_hello(data)) {
         close_other_protocol(client);
         return data.len;
     }

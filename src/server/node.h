@@ -18,6 +18,7 @@
 struct bus;
 struct control;
 struct lazyfree;
+struct login_guard;
 struct movers;
 struct slowlog;
 struct worker;
@@ -30,10 +31,11 @@ struct node {
     struct bus *bus; /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;
     int worker_count;
-    struct slowlog *slowlog;   /* guards itself */
-    struct movers *movers;     /* guard themselves */
-    struct lazyfree *lazyfree; /* guards itself */
-    struct control *control;   /* the main thread's loop (server/control.h) */
+    struct slowlog *slowlog;    /* guards itself */
+    struct login_guard *logins; /* guards itself */
+    struct movers *movers;      /* guard themselves */
+    struct lazyfree *lazyfree;  /* guards itself */
+    struct control *control;    /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms; /* internal clock */
     const char *executable;

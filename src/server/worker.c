@@ -126,11 +126,11 @@ static void close_idle(struct worker *worker)
     list_each_safe(link, &worker->clients) {
         struct client *client = container_of(link, struct client, link);
         int64_t idle_ms = now_ms - atomic_load_explicit(&client->last_active_ms, memory_order_relaxed);
-        bool is_idle =
-            timeout_ms > 0 && idle_ms > timeout_ms && !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED));
+        bool is_idle = timeout_ms > 0 && idle_ms > timeout_ms &&
+                       !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED | CLIENT_HELD));
 
         if (asks_password && !(client_flags(client) & CLIENT_AUTHENTICATED) &&
-            now_ms - client->created_ms > HANDSHAKE_MS_MAX)
+            now_ms - client->handshake_ms > HANDSHAKE_MS_MAX)
             is_idle = true;
         if (!is_idle) continue;
         log_verbose("client %llu: idle, closing", (unsigned long long)client->id);

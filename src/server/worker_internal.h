@@ -88,3 +88,11 @@ void client_send(struct client *client, struct bytes bytes);
 void worker_flush(struct worker *worker);
 /* Goes on with what a paused client had sent. */
 void client_resume(struct client *client);
+/* The same for one whose replies were held: these first. */
+void client_go_on(struct client *client, struct bytes replies);
+
+/* server/hold.c */
+/* Keeps replies of a held client until its time is over. */
+void hold_replies(struct client *client, struct bytes replies);
+/* Forgets them, for the client is being closed. */
+void hold_end(struct client *client);
