@@ -183,7 +183,25 @@ TEST(every_default_reads_back_as_itself)
     config_free(&config);
 }
 
+TEST(a_word_of_a_list_cannot_begin_a_line_of_its_own)
+{
+    char path[] = "/tmp/test_config_XXXXXX";
+    struct config *config = config_new(), *again = config_new();
+    struct config_pair pairs[] = { { BYTES("tls-protocols"), BYTES("TLSv1.2\nport\t7009 \"#") } };
+    int fd = mkstemp(path);
+
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK(config_set(config, pairs, 1, false, error) && config_rewrite(config, path, error));
+    CHECK(config_read_file(again, path, &problem));
+    CHECK(config_int(again, port) == 6379 && text_is(again, CONFIG_TLS_PROTOCOLS, "TLSv1.2\nport\t7009 \"#"));
+    unlink(path);
+    config_free(&config);
+    config_free(&again);
+}
+
 TESTS(a_file_sets_what_it_names_and_leaves_the_rest, a_mistake_is_told_with_file_line_and_the_name_that_was_meant,
       arguments_are_names_and_values_until_the_next_name, a_change_of_several_directives_is_whole_or_not_at_all,
       a_hook_that_refuses_takes_the_change_back, one_class_of_output_limits_changes_alone,
-      a_rewrite_keeps_comments_and_order_and_reads_back, every_default_reads_back_as_itself)
+      a_rewrite_keeps_comments_and_order_and_reads_back, a_word_of_a_list_cannot_begin_a_line_of_its_own,
+      every_default_reads_back_as_itself)
