@@ -257,15 +257,16 @@ bool gossip_decode(const struct message *message, size_t n, struct gossip *out)
     return get_id(at, out->id) && get_ip(at + 48, out->ip);
 }
 
-bool message_forgotten(const struct message *message, size_t n, char id[NODE_ID_BYTES + 1], uint64_t *ttl_s)
+bool message_forgotten(const struct message *message, size_t *at, char id[NODE_ID_BYTES + 1], uint64_t *ttl_s)
 {
     const uint8_t *data = (const uint8_t *)message->extension_data.data;
 
-    for (size_t at = 0; at < message->extension_data.len; at += get32(data + at)) {
-        const uint8_t *head = data + at;
+    while (*at < message->extension_data.len) {
+        const uint8_t *head = data + *at;
+
+        *at += get32(head);
         if (get16(head + 4) != EXTENSION_FORGOTTEN || get32(head) != EXTENSION_HEAD_BYTES + NODE_ID_BYTES + 8) continue;
         if (!get_id(head + EXTENSION_HEAD_BYTES, id)) continue;
-        if (n-- > 0) continue;
         *ttl_s = get64(head + EXTENSION_HEAD_BYTES + NODE_ID_BYTES);
         return true;
     }

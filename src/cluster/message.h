@@ -80,8 +80,9 @@ struct gossip {
 /* The n-th entry; false where it cannot be used. */
 bool gossip_decode(const struct message *message, size_t n, struct gossip *out);
 
-/* The n-th node this sender wants forgotten, and for how long; false past the end. */
-bool message_forgotten(const struct message *message, size_t n, char id[NODE_ID_BYTES + 1], uint64_t *ttl_s);
+/* The next node this sender wants forgotten, and for how long; false past the last. *at begins with 0 and belongs to the walk: a packet
+ * may hold tens of thousands of them, so each is come to once. */
+bool message_forgotten(const struct message *message, size_t *at, char id[NODE_ID_BYTES + 1], uint64_t *ttl_s);
 
 /* --- Writing --- */
 struct message_header {

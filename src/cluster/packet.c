@@ -167,6 +167,7 @@ static void learn_names(struct cluster *c, struct node *sender, const struct mes
 {
     char id[NODE_ID_BYTES + 1];
     uint64_t ttl_s;
+    size_t at = 0;
 
     if (strcmp(sender->hostname, message->hostname) != 0) {
         memcpy(sender->hostname, message->hostname, sizeof(sender->hostname));
@@ -180,7 +181,7 @@ static void learn_names(struct cluster *c, struct node *sender, const struct mes
             cluster_save_later(c, SAVE_SOON);
         }
     }
-    for (size_t n = 0; message_forgotten(message, n, id, &ttl_s); n++) {
+    while (message_forgotten(message, &at, id, &ttl_s)) {
         struct node *node = node_find(c, id);
         int64_t for_ms = ttl_s < BLACKLIST_MS / 1000 ? (int64_t)ttl_s * 1000 : BLACKLIST_MS;
         /* The sender itself is spared: the rest of this packet is about it. */

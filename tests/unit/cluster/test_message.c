@@ -220,6 +220,37 @@ TEST(extensions_count_for_nothing_without_their_bit)
     buf_free(&packet);
 }
 
+TEST(nodes_to_be_forgotten_are_come_to_once_each)
+{
+    static const char *const ids[] = { NODE_A, "not an id: it has spaces, and is refused", NODE_B };
+    struct buf packet = { 0 };
+    struct message message;
+    char id[NODE_ID_BYTES + 1];
+    uint64_t ttl_s;
+    size_t at = 0;
+
+    message_of(MESSAGE_PING, &packet);
+    for (unsigned i = 0; i < 3; i++) {
+        size_t head = packet.len;
+
+        memset(buf_reserve(&packet, 56), 0, 56);
+        buf_added(&packet, 56);
+        put_be(&packet, head, 56, 4);
+        put_be(&packet, head + 4, 2, 2);
+        memcpy(packet.data + head + 8, ids[i], NODE_ID_BYTES);
+        put_be(&packet, head + 48, 30 + i, 8);
+    }
+    message_shard_id_write(&packet, NODE_A);
+    message_finish(&packet, 0, 4);
+    CHECK(message_decode(buf_bytes(&packet), &message) == MESSAGE_OK);
+    CHECK(message_forgotten(&message, &at, id, &ttl_s) && strcmp(id, NODE_A) == 0 && ttl_s == 30);
+    CHECK(at == 56);
+    CHECK(message_forgotten(&message, &at, id, &ttl_s) && strcmp(id, NODE_B) == 0 && ttl_s == 32);
+    CHECK(at == 168);
+    CHECK(!message_forgotten(&message, &at, id, &ttl_s));
+    buf_free(&packet);
+}
+
 TEST(ids_and_texts_that_could_forge_a_line_are_refused)
 {
     struct buf packet = { 0 };
@@ -295,5 +326,6 @@ TEST(another_version_is_another_matter)
 TESTS(the_captured_meet_is_what_we_write, the_captured_meet_is_read, a_gossip_entry_lies_where_redis_puts_it,
       a_publish_as_captured_is_read_and_its_lengths_are_checked, each_type_has_its_exact_length,
       a_count_of_gossip_that_is_not_there_is_refused, extensions_are_followed_only_as_far_as_they_reach,
-      extensions_count_for_nothing_without_their_bit, ids_and_texts_that_could_forge_a_line_are_refused,
-      an_epoch_that_nobody_could_outbid_is_refused, a_frame_is_cut_by_its_own_length, another_version_is_another_matter)
+      extensions_count_for_nothing_without_their_bit, nodes_to_be_forgotten_are_come_to_once_each,
+      ids_and_texts_that_could_forge_a_line_are_refused, an_epoch_that_nobody_could_outbid_is_refused,
+      a_frame_is_cut_by_its_own_length, another_version_is_another_matter)
