@@ -9,6 +9,7 @@
 #define IDLE_PING_SAMPLES 5
 #define HANDSHAKE_MS_MIN 1000
 #define SAVE_RETRY_TICKS 10
+#define NODE_TIMEOUT_MS_MAX (INT64_MAX / 4) /* its multiples are numbers, too */
 
 struct cluster *cluster_bare(const struct cluster_options *options, uint64_t seed, int64_t now_ms)
 {
@@ -65,6 +66,7 @@ void cluster_apply_options(struct cluster *c)
     if (!text_is_address(options->announce_ip)) options->announce_ip[0] = '\0';
     if (!text_is_hostname(options->announce_hostname)) options->announce_hostname[0] = '\0';
     if (options->node_timeout_ms < 1) options->node_timeout_ms = 1;
+    if (options->node_timeout_ms > NODE_TIMEOUT_MS_MAX) options->node_timeout_ms = NODE_TIMEOUT_MS_MAX;
     if (options->announce_ip[0]) memcpy(me->ip, options->announce_ip, sizeof(me->ip));
     memcpy(me->hostname, options->announce_hostname, sizeof(me->hostname));
     me->port = options->announce_port ? options->announce_port : options->port;
@@ -73,6 +75,8 @@ void cluster_apply_options(struct cluster *c)
 
 void cluster_configure(struct cluster *c, const struct cluster_options *options, struct effects *e)
 {
+    /* An address that is not announced any more is found out anew, with the next packet that comes to one of ours. */
+    if (c->options.announce_ip[0] && !options->announce_ip[0]) memset(c->myself->ip, 0, sizeof(c->myself->ip));
     c->options = *options;
     cluster_apply_options(c);
     cluster_save_later(c, SAVE_SOON);
@@ -282,6 +286,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
     for (size_t i = 0; i < c->node_count; i++)
         if (node_is(c->nodes[i], FLAG_PFAIL)) c->pfail_count++;
     expire_handshakes(c, now_ms, e);
+    for (size_t i = 0; i < c->node_count; i++) failure_reports_expire(c, c->nodes[i], now_ms);
     for (size_t i = 0; i < c->node_count; i++)
         if (c->nodes[i] != c->myself) connect_node(c, c->nodes[i], now_ms, e);
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);

@@ -269,6 +269,8 @@ void message_broadcast(struct cluster *c, struct buf *message, struct effects *e
 void failure_suspect(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
 void failure_report_add(struct node *node, const struct node *reporter, int64_t now_ms);
 void failure_report_remove(struct node *node, uint16_t reporter);
+/* Those that were not repeated for too long go. */
+void failure_reports_expire(const struct cluster *c, struct node *node, int64_t now_ms);
 size_t failure_report_count(const struct cluster *c, const struct node *node, int64_t now_ms);
 void failure_evaluate(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
 void failure_told(struct cluster *c, const struct node *sender, const char *failing, int64_t now_ms, struct effects *e);

@@ -49,6 +49,15 @@ void failure_report_remove(struct node *node, uint16_t reporter)
         }
 }
 
+void failure_reports_expire(const struct cluster *c, struct node *node, int64_t now_ms)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < node->report_count; i++)
+        if (now_ms - node->reports[i].at_ms <= validity_ms(c)) node->reports[kept++] = node->reports[i];
+    node->report_count = kept;
+}
+
 size_t failure_report_count(const struct cluster *c, const struct node *node, int64_t now_ms)
 {
     size_t count = 0;

@@ -448,6 +448,68 @@ TEST(of_two_with_one_epoch_the_smaller_id_moves_on)
     done(&f);
 }
 
+/* One node reports another as suspected. */
+static void report(struct fixture *f, const struct node *from, const char *suspected)
+{
+    struct message_header header = header_from(from, MESSAGE_PING, NULL);
+    struct gossip entry = { .ip = "127.0.0.2", .port = 8001, .cport = 18001, .flags = FLAG_PRIMARY | FLAG_PFAIL };
+    struct buf packet = { 0 };
+
+    memcpy(entry.id, suspected, sizeof(entry.id));
+    message_header_write(&packet, &header);
+    message_gossip_write(&packet, &entry);
+    receive(f, from->outbound + 1, &packet, 1);
+}
+
+TEST(failure_reports_that_are_not_repeated_go)
+{
+    struct fixture f = fresh();
+    struct cluster_node_info info;
+    struct node *z;
+
+    acquaintance(&f, ID_B, 3);
+    z = acquaintance(&f, ID_Z, 4);
+    report(&f, z, ID_B);
+    cluster_tick(f.c, NOW + 2000, &f.e);
+    CHECK(cluster_node_by_id(f.c, BYTES(ID_B), &info) && info.failure_reports == 1);
+    cluster_tick(f.c, NOW + 2001, &f.e);
+    CHECK(cluster_node_by_id(f.c, BYTES(ID_B), &info) && info.failure_reports == 0);
+    done(&f);
+}
+
+TEST(a_timeout_without_end_still_counts_failure_reports)
+{
+    struct fixture f = fresh();
+    struct cluster_options patient = options;
+    struct node *b = acquaintance(&f, ID_B, 3), *z = acquaintance(&f, ID_Z, 4);
+
+    patient.node_timeout_ms = INT64_MAX;
+    cluster_configure(f.c, &patient, &f.e);
+    add_range(&f, 0, 10);
+    slot_bind(f.c, 11, z, &f.e);
+    b->flags |= FLAG_PFAIL;
+    report(&f, z, ID_B);
+    CHECK(node_is(b, FLAG_FAIL));
+    done(&f);
+}
+
+TEST(an_address_that_is_not_announced_any_more_is_found_out_anew)
+{
+    struct fixture f = fresh();
+    struct cluster_options announced = options;
+    struct node *b = acquaintance(&f, ID_B, 3);
+    struct message_header header = header_from(b, MESSAGE_PING, NULL);
+
+    memcpy(announced.announce_ip, "10.0.0.9", sizeof("10.0.0.9"));
+    cluster_configure(f.c, &announced, &f.e);
+    receive_header(&f, b->outbound + 1, &header);
+    CHECK(strcmp(f.c->myself->ip, "10.0.0.9") == 0);
+    cluster_configure(f.c, &options, &f.e);
+    receive_header(&f, b->outbound + 1, &header);
+    CHECK(strcmp(f.c->myself->ip, "127.0.0.1") == 0);
+    done(&f);
+}
+
 TEST(what_strangers_say_changes_nothing)
 {
     struct fixture f = fresh();
@@ -564,5 +626,7 @@ TESTS(a_fresh_node_serves_every_slot_at_once, slots_given_to_a_solo_node_are_not
       forgotten_nodes_stay_away_for_a_minute, a_reset_leaves_nothing_and_a_hard_one_not_even_the_name,
       a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
       an_update_is_believed_of_known_nodes_with_higher_epochs_only, of_two_with_one_epoch_the_smaller_id_moves_on,
-      what_strangers_say_changes_nothing, gossip_cannot_plant_a_handshake_or_a_second_myself, the_node_table_has_an_end,
-      handshakes_have_an_end, somebody_else_at_a_nodes_address_is_not_that_node)
+      failure_reports_that_are_not_repeated_go, a_timeout_without_end_still_counts_failure_reports,
+      an_address_that_is_not_announced_any_more_is_found_out_anew, what_strangers_say_changes_nothing,
+      gossip_cannot_plant_a_handshake_or_a_second_myself, the_node_table_has_an_end, handshakes_have_an_end,
+      somebody_else_at_a_nodes_address_is_not_that_node)
