@@ -55,11 +55,17 @@ static void on_key(struct slot_feed *feed, struct bytes key)
     if (bytes_equal(watch->key, key)) watch->changed = true;
 }
 
+/* A key that was not there is not changed by going: it had expired before it was watched, and only now leaves the memory. One that came
+ * meanwhile has been marked when it did. */
+static void on_removed(struct slot_feed *feed, struct bytes key)
+{
+    if (container_of(feed, struct watch, feed)->existed) on_key(feed, key);
+}
+
 static void on_flush(struct slot_feed *feed)
 {
     struct watch *watch = container_of(feed, struct watch, feed);
 
-    /* A key that was not there is not changed by emptying the slot. */
     if (watch->existed) watch->changed = true;
 }
 
@@ -78,7 +84,7 @@ void transaction_watch(struct client *client, struct slot *slot, struct bytes ke
     watch = alloc(sizeof(*watch) + key.len);
     text = (char *)(watch + 1);
     if (key.len > 0) memcpy(text, key.data, key.len);
-    *watch = (struct watch){ .feed = { .changed = on_key, .removed = on_key, .flushed = on_flush },
+    *watch = (struct watch){ .feed = { .changed = on_key, .removed = on_removed, .flushed = on_flush },
                              .slot = slot,
                              .key = { text, key.len },
                              .existed = slot_peek(slot, key, now_ms) != NULL };

@@ -105,6 +105,29 @@ test "a watched key that reaches its deadline counts as changed" {
     }
 }
 
+test "a key that had expired before it was watched may be taken out of memory" {
+    with_node ada {enable-debug-command yes} {
+        on ada debug set-active-expire 0
+        on ada set key v px 1
+        wait_ms 20
+        connect other ada
+        on ada watch key
+        assert_equal {} [resp::do other get key]
+        on ada multi
+        on ada set key new
+        assert_equal OK [on ada exec]
+        # One that somebody makes is a change, whatever becomes of it.
+        on ada del key
+        on ada watch key
+        resp::do other set key v px 1
+        wait_ms 20
+        resp::do other get key
+        on ada multi
+        on ada set key mine
+        assert_equal {null {}} [typed_on ada exec]
+    }
+}
+
 test "transactions over one counter from eight clients lose no step" {
     with_node ada {
         on ada set n 0
