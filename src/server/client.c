@@ -315,7 +315,8 @@ void client_kill(struct client *client)
 {
     struct worker *worker = client->worker;
 
-    if (worker->answering == client && pthread_equal(pthread_self(), worker->thread)) {
+    /* The thread comes first: whom another worker answers at this moment is that worker's alone to know. */
+    if (pthread_equal(pthread_self(), worker->thread) && worker->answering == client) {
         client_set(client, CLIENT_CLOSE_AFTER_REPLY);
         return;
     }

@@ -97,6 +97,21 @@ test "CLIENT KILL ends a hundred busy connections and no other" {
     }
 }
 
+test "CLIENT KILL from one worker ends clients that another is answering" {
+    with_node ada {io-threads 2} {
+        # Of four connections each worker has two, so that killers and victims are on both.
+        foreach name {a b c d} { connect $name ada }
+        foreach name {a b} { set id($name) [resp::do $name client id] }
+        foreach name {a b} { resp::write $name [string repeat [resp::encode ping] 20000] }
+        foreach killer {c d} {
+            for {set i 0} {$i < 50} {incr i} { assert_equal 0 [resp::do $killer client kill id 999999] }
+            foreach name {a b} { resp::do $killer client kill id $id($name) }
+        }
+        foreach name {a b} { eventually { [lsearch -regexp [split [on ada client list] \n] "^id=$id($name) "] < 0 } }
+        foreach killer {c d} { assert_equal PONG [resp::do $killer ping] }
+    }
+}
+
 test "CLIENT PAUSE holds writes back and lets them go on" {
     with_node ada {
         connect w ada
