@@ -1,5 +1,7 @@
 /* commands/string_lcs.c: the longest common subsequence of two values, by the textbook's table of lengths.
  *
+ * That takes long, so it is done after the slots' locks were given back, on values that stay: big ones are held, small ones copied.
+ *
  * To walk back from the end one need not know the lengths, only which neighbour was longer where the bytes differ: one bit for each
  * cell. Two rows of lengths are enough to find the bits, so the table takes a thirty-second of what a table of lengths would. The
  * limit users know (proto-max-bulk-len for a table of four bytes a cell) stays all the same: it bounds the time, too. */
@@ -9,13 +11,23 @@
 #include "base/buf.h"
 #include "server/node.h"
 
+#include <string.h>
+
 struct lcs_options {
     bool length, ranges, with_length;
     int64_t range_min;
 };
 
+/* A value to be read without its slot's lock. */
+struct kept_value {
+    struct entry *held; /* NULL where it was copied */
+    char *copy;
+};
+
 struct lcs {
     struct bytes a, b;
+    struct kept_value kept[2]; /* a's and b's */
+    struct lcs_options options;
     uint8_t *up; /* bit i*b.len+j: from here the walk back goes to the cell before in a, not in b */
     uint32_t length;
 };
@@ -135,40 +147,75 @@ static bool is_small_enough(struct call *call, const struct lcs *lcs)
     return false;
 }
 
+static void keep_value(struct kept_value *kept, struct entry *entry, struct bytes *value)
+{
+    if (value->len == 0) return;
+    if (entry_is_big(entry)) {
+        entry_hold(entry);
+        kept->held = entry;
+        return;
+    }
+    kept->copy = alloc(value->len);
+    memcpy(kept->copy, value->data, value->len);
+    value->data = kept->copy;
+}
+
+static void drop_value(struct kept_value *kept)
+{
+    if (kept->held != NULL) entry_free(&kept->held);
+    alloc_free(kept->copy);
+}
+
 static void lcs_command(struct call *call)
 {
-    struct lcs_options options = { 0 };
-    struct lcs lcs = { 0 };
-    struct buf ranges_text = { 0 };
-    struct reply ranges = { .out = &ranges_text, .resp = call->reply->resp };
-    const struct entry *a = call_find_read(call, 1);
-    const struct entry *b = call_find_read(call, 2);
-    size_t count;
-    char *text;
+    struct lcs lcs = { .length = 0 };
+    struct entry *a = call_find_read(call, 1);
+    struct entry *b = call_find_read(call, 2);
 
     /* The second look-up may have removed an expired entry, never the first key's. Borrowed entries stay where they are. */
     if (!string_of(call, a, &lcs.a) || !string_of(call, b, &lcs.b)) return;
-    if (!parse_options(call, &options) || !is_small_enough(call, &lcs)) return;
-    lcs_compute(&lcs, !options.length);
-    if (options.length) {
-        reply_integer(call->reply, lcs.length);
-        return;
-    }
-    text = alloc((size_t)lcs.length + 1);
-    count = lcs_walk(&lcs, &options, text, &ranges);
-    if (options.ranges) {
+    if (!parse_options(call, &lcs.options) || !is_small_enough(call, &lcs)) return;
+    keep_value(&lcs.kept[0], a, &lcs.a);
+    keep_value(&lcs.kept[1], b, &lcs.b);
+    call->kept = alloc(sizeof(lcs));
+    memcpy(call->kept, &lcs, sizeof(lcs));
+}
+
+static void lcs_reply(struct call *call, const struct lcs *lcs)
+{
+    struct buf ranges_text = { 0 };
+    struct reply ranges = { .out = &ranges_text, .resp = call->reply->resp };
+    char *text = alloc((size_t)lcs->length + 1);
+    size_t count = lcs_walk(lcs, &lcs->options, text, &ranges);
+
+    if (lcs->options.ranges) {
         reply_map(call->reply, 2);
         reply_bulk_text(call->reply, "matches");
         reply_array(call->reply, count);
         buf_append_bytes(call->reply->out, buf_bytes(&ranges_text));
         reply_bulk_text(call->reply, "len");
-        reply_integer(call->reply, lcs.length);
+        reply_integer(call->reply, lcs->length);
     } else {
-        reply_bulk(call->reply, (struct bytes){ text, lcs.length });
+        reply_bulk(call->reply, (struct bytes){ text, lcs->length });
     }
     buf_free(&ranges_text);
     alloc_free(text);
-    alloc_free(lcs.up);
+}
+
+static void lcs_finish(struct call *call)
+{
+    struct lcs *lcs = call->kept;
+
+    call->kept = NULL;
+    lcs_compute(lcs, !lcs->options.length);
+    if (lcs->options.length)
+        reply_integer(call->reply, lcs->length);
+    else
+        lcs_reply(call, lcs);
+    drop_value(&lcs->kept[0]);
+    drop_value(&lcs->kept[1]);
+    alloc_free(lcs->up);
+    alloc_free(lcs);
 }
 
 static const struct command_arg lcs_args[] = {
@@ -193,4 +240,5 @@ const struct command command_lcs = {
     .keys = { { .first = 1, .last = 1, .step = 1, .flags = KEY_RO | KEY_ACCESS } },
     .args = lcs_args,
     .run = lcs_command,
+    .finish = lcs_finish,
 };

@@ -26,6 +26,7 @@ struct call {
     struct slot *slot;           /* the locked slot when all keys are in one; else NULL */
     const struct slot_set *held; /* every slot that is locked for this call */
     bool in_exec;
+    void *kept;    /* by run() for the command's finish() */
     bool no_touch; /* CLIENT NO-TOUCH: reads leave recency alone */
 };
 

@@ -225,14 +225,21 @@ static bool lock_and_admit(struct call *call, struct plan *plan)
 
 /* --- Running --- */
 
-static void run_command(struct call *call, size_t number, uint64_t *clock_ns)
+/* With the locks held. */
+static void run_command(struct call *call)
 {
-    uint64_t errors = call->reply->errors, now_ns;
-
     if ((call->command->flags & COMMAND_CLUSTER_ONLY) && call->node->bus == NULL)
         reply_error(call->reply, "ERR This instance has cluster support disabled");
     else
         call->command->run(call);
+}
+
+/* The locks are given back by now: does what may take long, and the accounts. */
+static void finish_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock_ns)
+{
+    uint64_t now_ns;
+
+    if (call->kept != NULL) call->command->finish(call);
     now_ns = clock_monotonic_ns();
     worker_count_command(call->worker, number, now_ns - *clock_ns, call->reply->errors != errors);
     *clock_ns = now_ns;
@@ -266,17 +273,18 @@ static void tell_monitors(struct call *call)
 static void run_on_slots(struct call *call, size_t number, uint64_t *clock_ns)
 {
     struct plan plan;
-    uint64_t began_ns = *clock_ns;
+    uint64_t began_ns = *clock_ns, errors = call->reply->errors;
 
     plan_init(&plan);
     plan_command(&plan, call);
     if (lock_and_admit(call, &plan)) {
         call->held = &plan.slots;
         if (plan.slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan.slots.ids[0]);
-        run_command(call, number, clock_ns);
+        run_command(call);
         slot_set_unlock(&plan.slots, call->node->keyspace);
         call->held = NULL;
         call->slot = NULL;
+        finish_command(call, number, errors, clock_ns);
         log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
         tell_monitors(call);
     } else if (client_flags(call->client) & CLIENT_MULTI) {
@@ -293,7 +301,7 @@ static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
     struct slot *slot = keyspace_slot(node->keyspace, id);
     struct slot_set held;
     struct owner owner;
-    uint64_t began_ns = *clock_ns;
+    uint64_t began_ns = *clock_ns, errors = call->reply->errors;
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
@@ -306,10 +314,11 @@ static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
     slot_set_add(&held, id);
     call->held = &held;
     call->slot = slot;
-    run_command(call, number, clock_ns);
+    run_command(call);
     slot_unlock(slot);
     call->held = NULL;
     call->slot = NULL;
+    finish_command(call, number, errors, clock_ns);
     log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
     tell_monitors(call);
 }
@@ -325,7 +334,7 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
     for (size_t i = 0; i < transaction->count; i++) {
         const struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
-        uint64_t began_ns = clock_ns;
+        uint64_t began_ns = clock_ns, errors = call->reply->errors;
 
         inner.command = queued->command;
         inner.argc = queued->argc;
@@ -336,7 +345,8 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
             plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
                 ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
                 : NULL;
-        run_command(&inner, queued->number, &clock_ns);
+        run_command(&inner);
+        finish_command(&inner, queued->number, errors, &clock_ns);
         took_ns[i] = clock_ns - began_ns;
     }
 }

@@ -180,3 +180,37 @@ test "values of every size come back as they were" {
         assert_equal [array size kept] [on ada dbsize]
     }
 }
+
+# The reply to a long LCS comes from the values as they were, while writers of the same slot are served by other workers.
+test "a long LCS holds no lock" {
+    with_node ada {io-threads 2} {
+        connect long ada
+        connect writer ada
+        # Small values are copied, big ones are held: both must stay what they were.
+        foreach {bytes other} {11000 11000 40000 3000} {
+            set overlapped 0
+            for {set round 0} {$round < 20 && !$overlapped} {incr round} {
+                resp::do writer set {{t}a} [string repeat ab [expr {$bytes / 2}]]
+                resp::do writer set {{t}b} [string repeat b $other]
+                resp::do writer config resetstat
+                resp::send long lcs {{t}a} {{t}b} len
+                eventually { [string first "cmd=lcs" [resp::do writer client list]] >= 0 }
+                resp::do writer setrange {{t}a} 0 [string repeat x $bytes]
+                resp::do writer set {{t}b} x
+                # LCS is counted when it has ended.
+                set overlapped [expr {[string first cmdstat_lcs: [resp::do writer info commandstats]] < 0}]
+                # 1 is what it finds where it came to run after the writer: another round then.
+                set found [resp::plain [resp::read long]]
+                if {$found == 1} { set overlapped 0; continue }
+                assert_equal [expr {min($bytes / 2, $other)}] $found
+            }
+            assert {$overlapped}
+        }
+        # In a transaction the replies stay in order.
+        resp::do writer multi
+        resp::do writer lcs {{t}b} {{t}b}
+        resp::do writer lcs {{t}b} {{t}b} len
+        resp::do writer get {{t}b}
+        assert_equal {x 1 x} [resp::do writer exec]
+    }
+}
