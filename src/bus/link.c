@@ -90,7 +90,7 @@ static struct link *link_new(struct links *links, bool outbound, int64_t now_ms,
 
 static void publish_numbers(struct link *link)
 {
-    atomic_store_explicit(&link->send_allocated, link->conn.output.cap, memory_order_relaxed);
+    atomic_store_explicit(&link->send_allocated, link->conn.kept, memory_order_relaxed);
     atomic_store_explicit(&link->send_used, conn_pending(&link->conn), memory_order_relaxed);
 }
 

@@ -9,6 +9,7 @@
 #include "server/node.h"
 #include "server/worker.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -45,8 +46,8 @@ static void append_command_name(struct buf *out, const struct command *command)
 /* The fields and their order are Redis 7.2's. What we have no buffer for is 0. */
 static void append_client(struct buf *out, struct client *client, int64_t now_ms)
 {
-    uint32_t flags = client_flags(client), query = LOADED(client->query_bytes), output = LOADED(client->output_bytes);
-    uint32_t multi_bytes = LOADED(client->multi_bytes);
+    uint32_t flags = client_flags(client);
+    uint64_t output = LOADED(client->output_bytes);
     int multi = flags & CLIENT_MULTI ? (int)LOADED(client->multi_count) : -1;
 
     buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)client->id,
@@ -55,10 +56,10 @@ static void append_client(struct buf *out, struct client *client, int64_t now_ms
                (long long)((now_ms - LOADED(client->last_active_ms)) / 1000));
     append_flags(out, flags, LOADED(client->kill));
     buf_printf(out,
-               " db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%u qbuf-free=0 argv-mem=0 multi-mem=%u rbs=0 rbp=0 obl=0 "
-               "oll=%d omem=%u "
-               "tot-mem=%zu events=%s cmd=",
-               multi, query, multi_bytes, output > 0, output, sizeof(*client) + query + output + multi_bytes,
+               " db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%" PRIu64 " qbuf-free=%" PRIu64 " argv-mem=%" PRIu64
+               " multi-mem=%" PRIu64 " rbs=0 rbp=0 obl=0 oll=%u omem=%" PRIu64 " tot-mem=%" PRIu64 " events=%s cmd=",
+               multi, LOADED(client->query_bytes), LOADED(client->query_free), LOADED(client->argument_bytes),
+               LOADED(client->multi_bytes), LOADED(client->output_chunks), output, LOADED(client->memory),
                output > 0 ? "rw" : "r");
     append_command_name(out, LOADED(client->last_command));
     buf_printf(out, " user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n", LOADED(client->resp),

@@ -107,18 +107,17 @@ void info_server(struct call *call, struct buf *out)
 }
 
 struct client_totals {
-    uint64_t input_max, output_max, blocked, bytes;
+    uint64_t input_max, output_max, blocked;
 };
 
 static void add_client(void *context, struct client *client)
 {
     struct client_totals *totals = context;
-    uint32_t input = LOADED(client->query_bytes), output = LOADED(client->output_bytes);
+    uint64_t input = LOADED(client->query_bytes), output = LOADED(client->output_bytes);
 
     if (input > totals->input_max) totals->input_max = input;
     if (output > totals->output_max) totals->output_max = output;
     if (client_flags(client) & CLIENT_PAUSED) totals->blocked++;
-    totals->bytes += sizeof(*client) + input + output + LOADED(client->multi_bytes);
 }
 
 static struct client_totals client_totals(const struct node *node)
@@ -224,7 +223,7 @@ void info_memory(struct call *call, struct buf *out)
     line_difference(out, "mem_fragmentation_bytes", resident, stats.allocated_bytes);
     buf_append_text(out, "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_total_replication_buffers:"
                          "0\r\nmem_clients_slaves:0\r\n");
-    line_u64(out, "mem_clients_normal", client_totals(node).bytes);
+    line_u64(out, "mem_clients_normal", (uint64_t)LOADED(node->client_bytes));
     cluster_links(node->bus, &link_bytes);
     line_u64(out, "mem_cluster_links", link_bytes);
     buf_append_text(out, "mem_aof_buffer:0\r\n");

@@ -23,7 +23,7 @@ static bool reply_value(struct call *call, const struct entry *entry)
     if (entry == NULL)
         reply_null(call->reply);
     else
-        reply_bulk(call->reply, value);
+        call_reply_value(call, entry, value);
     return true;
 }
 
@@ -59,7 +59,7 @@ static void mget(struct call *call)
         if (entry == NULL)
             reply_null(call->reply);
         else
-            reply_bulk(call->reply, entry_value(entry));
+            call_reply_value(call, entry, entry_value(entry));
     }
 }
 
@@ -182,12 +182,14 @@ static struct bytes cut(struct bytes value, int64_t first, int64_t last)
 
 static void getrange(struct call *call)
 {
+    const struct entry *entry;
     struct bytes value;
     int64_t first, last;
 
     if (!call_arg_i64(call, 2, &first) || !call_arg_i64(call, 3, &last)) return;
-    if (!string_of(call, call_find_read(call, 1), &value)) return;
-    reply_bulk(call->reply, cut(value, first, last));
+    entry = call_find_read(call, 1);
+    if (!string_of(call, entry, &value)) return;
+    call_reply_value(call, entry, cut(value, first, last));
 }
 
 /* --- Descriptors --- */

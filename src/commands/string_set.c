@@ -109,7 +109,7 @@ static void set_with_options(struct call *call, const struct set_options *option
         if (!string_of(call, entry, &value)) return;
     admitted = is_admitted(call, options, entry);
     if (options->get && entry != NULL)
-        reply_bulk(call->reply, value);
+        call_reply_value(call, entry, value);
     else if (options->get || !admitted)
         reply_null(call->reply);
     else
@@ -184,7 +184,7 @@ static void getex(struct call *call)
     if (!string_of(call, entry, &value)) return;
     if (options.deadline_arg != 0 && !deadline_of_arg(call, options.deadline_arg, options.form, true, &expires_at_ms))
         return;
-    reply_bulk(call->reply, value);
+    call_reply_value(call, entry, value);
     if (options.deadline_arg != 0 && expires_at_ms <= call->now_ms)
         slot_remove(slot, call_arg(call, 1), call->now_ms);
     else if (options.deadline_arg != 0 || (options.persist && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER))

@@ -1,10 +1,149 @@
 #include "net/conn.h"
 
+#include "base/alloc.h"
 #include "base/list.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* How many runs of bytes one system call writes. */
+#define RUNS_MAX 64
+/* Room of a chunk of copied bytes: many small replies to a slow reader share one. The first is small, as it often stays the only one. */
+#define FIRST_CHUNK_BYTES 1024u
+#define CHUNK_BYTES (16u << 10)
+
+/* What the socket did not take yet. Copied bytes lie behind the struct, and more may follow them there. */
+struct conn_chunk {
+    struct conn_chunk *next;
+    struct piece rest;
+    size_t room;  /* behind the bytes; 0 where they are somebody else's */
+    size_t bytes; /* what it holds of memory */
+    char copied[];
+};
+
+static bool is_for_later(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+static ssize_t send_runs(const struct conn *conn, struct iovec *runs, size_t count)
+{
+    struct msghdr message = { .msg_iov = runs, .msg_iovlen = count };
+
+    if (count == 1) return send(conn->fd, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+    return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+}
+
+static struct iovec run_of(struct bytes bytes)
+{
+    return (struct iovec){ .iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.len };
+}
+
+/* Takes `sent` bytes off the front of a piece; returns how many of them were not its own. */
+static size_t advance(struct piece *piece, size_t sent)
+{
+    size_t own = sent < piece->bytes.len ? sent : piece->bytes.len;
+
+    piece->bytes.data += own;
+    piece->bytes.len -= own;
+    if (piece->bytes.len == 0) piece_release(piece);
+    return sent - own;
+}
+
+/* --- The queue --- */
+
+static void append_chunk(struct conn *conn, struct conn_chunk *chunk)
+{
+    chunk->next = NULL;
+    if (conn->last != NULL)
+        conn->last->next = chunk;
+    else
+        conn->first = chunk;
+    conn->last = chunk;
+    conn->chunk_count++;
+    conn->kept += chunk->bytes;
+}
+
+static void copy_behind(struct conn_chunk *chunk, struct bytes bytes)
+{
+    size_t used = chunk->bytes - sizeof(*chunk) - chunk->room;
+
+    memcpy(chunk->copied + used, bytes.data, bytes.len);
+    chunk->rest.bytes.len += bytes.len;
+    chunk->room -= bytes.len;
+}
+
+static void keep_copy(struct conn *conn, struct bytes bytes)
+{
+    size_t cap = conn->first == NULL ? FIRST_CHUNK_BYTES : CHUNK_BYTES;
+    struct conn_chunk *chunk = conn->last;
+
+    if (chunk == NULL || chunk->room < bytes.len) {
+        chunk = alloc(sizeof(*chunk) + (bytes.len > cap ? bytes.len : cap));
+        chunk->bytes = alloc_size(chunk);
+        chunk->rest = (struct piece){ .bytes = { chunk->copied, 0 } };
+        chunk->room = chunk->bytes - sizeof(*chunk);
+        append_chunk(conn, chunk);
+    }
+    copy_behind(chunk, bytes);
+}
+
+static void keep(struct conn *conn, struct piece *piece)
+{
+    struct conn_chunk *chunk;
+
+    conn->pending += piece->bytes.len;
+    if (piece->release == NULL) {
+        keep_copy(conn, piece->bytes);
+        return;
+    }
+    chunk = alloc(sizeof(*chunk));
+    chunk->rest = *piece;
+    chunk->room = 0;
+    chunk->bytes = alloc_size(chunk) + piece->bytes.len;
+    append_chunk(conn, chunk);
+}
+
+static void drop_first(struct conn *conn)
+{
+    struct conn_chunk *chunk = conn->first;
+
+    piece_release(&chunk->rest);
+    conn->first = chunk->next;
+    if (conn->first == NULL) conn->last = NULL;
+    conn->chunk_count--;
+    conn->kept -= chunk->bytes;
+    alloc_free(chunk);
+}
+
+/* One system call's worth; false when the peer is gone. */
+static bool write_queue(struct conn *conn)
+{
+    struct iovec runs[RUNS_MAX];
+    size_t count = 0;
+    ssize_t sent;
+
+    for (const struct conn_chunk *chunk = conn->first; chunk != NULL && count < RUNS_MAX; chunk = chunk->next)
+        runs[count++] = run_of(chunk->rest.bytes);
+    sent = send_runs(conn, runs, count);
+    if (sent < 0) return is_for_later(errno);
+    conn->pending -= (size_t)sent;
+    for (size_t left = (size_t)sent; conn->first != NULL;) {
+        size_t own = conn->first->rest.bytes.len;
+
+        if (left < own) {
+            advance(&conn->first->rest, left);
+            break;
+        }
+        left -= own;
+        drop_first(conn);
+    }
+    return true;
+}
+
+/* --- Events --- */
 
 static void on_readable(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
@@ -18,18 +157,13 @@ static void on_readable(struct ev_loop *loop, struct ev_io *watcher, int events)
 static void on_writable(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
     struct conn *conn = container_of(watcher, struct conn, writable);
-    ssize_t sent;
 
     (void)events;
-    sent = send(conn->fd, conn->output.data + conn->written, conn_pending(conn), MSG_NOSIGNAL);
-    if (sent < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) conn->events->failed(conn);
+    if (!write_queue(conn)) {
+        conn->events->failed(conn);
         return;
     }
-    conn->written += (size_t)sent;
-    if (conn_pending(conn) > 0) return;
-    buf_free(&conn->output);
-    conn->written = 0;
+    if (conn->first != NULL) return;
     ev_io_stop(loop, &conn->writable);
     conn->events->drained(conn);
 }
@@ -49,39 +183,8 @@ void conn_close(struct conn *conn)
     ev_io_stop(conn->loop, &conn->writable);
     close(conn->fd);
     conn->fd = -1;
-    buf_free(&conn->output);
-    conn->written = 0;
-}
-
-ssize_t conn_read(struct conn *conn, void *into, size_t room)
-{
-    ssize_t got = recv(conn->fd, into, room, 0);
-
-    if (got > 0) return got;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
-    return -1;
-}
-
-bool conn_write(struct conn *conn, const void *data, size_t len)
-{
-    ssize_t sent = 0;
-
-    if (len == 0) return true;
-    if (conn_pending(conn) == 0) {
-        sent = send(conn->fd, data, len, MSG_NOSIGNAL);
-        if (sent < 0) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) return false;
-            sent = 0;
-        }
-        if ((size_t)sent == len) return true;
-    }
-    if (conn->written > 0) {
-        buf_consume(&conn->output, conn->written);
-        conn->written = 0;
-    }
-    buf_append(&conn->output, (const char *)data + sent, len - (size_t)sent);
-    ev_io_start(conn->loop, &conn->writable);
-    return true;
+    while (conn->first != NULL) drop_first(conn);
+    conn->pending = 0;
 }
 
 void conn_set_reading(struct conn *conn, bool on)
@@ -91,4 +194,71 @@ void conn_set_reading(struct conn *conn, bool on)
         ev_io_start(conn->loop, &conn->readable);
     else
         ev_io_stop(conn->loop, &conn->readable);
+}
+
+/* --- Bytes --- */
+
+static ssize_t read_result(struct conn *conn, ssize_t got)
+{
+    if (got > 0) return got;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
+    conn->peer_ended = got == 0;
+    return -1;
+}
+
+ssize_t conn_read(struct conn *conn, void *into, size_t room)
+{
+    return read_result(conn, recv(conn->fd, into, room, 0));
+}
+
+ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count)
+{
+    return read_result(conn, readv(conn->fd, into, count));
+}
+
+bool conn_write(struct conn *conn, const void *data, size_t len)
+{
+    struct piece piece = { .bytes = { data, len } };
+
+    return conn_write_pieces(conn, &piece, 1);
+}
+
+/* Sends from the front until the socket takes no more. *done is how many pieces are written and released; the one after them may be
+ * written in part. False when the peer is gone. */
+static bool send_pieces(const struct conn *conn, struct piece *pieces, size_t count, size_t *done)
+{
+    struct iovec runs[RUNS_MAX];
+
+    while (*done < count) {
+        size_t run_count = 0, total = 0, left;
+        ssize_t sent;
+
+        for (size_t i = *done; i < count && run_count < RUNS_MAX; i++) {
+            runs[run_count++] = run_of(pieces[i].bytes);
+            total += pieces[i].bytes.len;
+        }
+        sent = send_runs(conn, runs, run_count);
+        if (sent < 0) return is_for_later(errno);
+        left = (size_t)sent;
+        while (*done < count && left >= pieces[*done].bytes.len) left = advance(&pieces[(*done)++], left);
+        if (left > 0) advance(&pieces[*done], left);
+        if ((size_t)sent < total) return true;
+    }
+    return true;
+}
+
+bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count)
+{
+    size_t done = 0;
+    bool is_there = true;
+
+    if (conn->first == NULL) is_there = send_pieces(conn, pieces, count, &done);
+    for (; done < count; done++) {
+        if (is_there && pieces[done].bytes.len > 0)
+            keep(conn, &pieces[done]);
+        else
+            piece_release(&pieces[done]);
+    }
+    if (conn->first != NULL) ev_io_start(conn->loop, &conn->writable);
+    return is_there;
 }

@@ -1,17 +1,22 @@
 /* net/conn.h
  *
  * A connected, non-blocking socket on a loop. Bytes are read where the owner wants them and written at once; only what the socket
- * did not take is kept, so an idle connection holds no buffer.
+ * did not take is kept, so an idle connection holds no buffer. What is kept is a queue of chunks:
+ *
+ *     first -> | copied bytes | -> | bytes of somebody else, released when written | -> | copied bytes | <- last
  *
  * Everything here runs on the loop's thread. */
 #pragma once
 
-#include "base/buf.h"
+#include "base/piece.h"
 
 #include <ev.h>
+#include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 struct conn;
+struct conn_chunk;
 
 /* What happens to a connection; told on the loop's thread. The owner may close it in any of them. */
 struct conn_events {
@@ -21,11 +26,14 @@ struct conn_events {
 };
 
 struct conn {
-    int fd; /* -1 when closed */
+    int fd;          /* -1 when closed */
+    bool peer_ended; /* a read came to the end of what the peer sends; it may still read */
+    uint32_t chunk_count;
     struct ev_loop *loop;
     struct ev_io readable, writable;
-    struct buf output; /* what the socket did not take yet */
-    size_t written;    /* of output */
+    struct conn_chunk *first, *last; /* what the socket did not take yet */
+    size_t pending;                  /* bytes of it */
+    size_t kept;                     /* what the queue holds of memory, bytes of others included */
     const struct conn_events *events;
 };
 
@@ -34,16 +42,21 @@ void conn_open(struct conn *conn, struct ev_loop *loop, int fd, const struct con
 /* Closes the socket; harmless when closed. Bytes not written yet are lost. */
 void conn_close(struct conn *conn);
 
-/* Bytes read; 0 when there are none now; -1 when the peer has closed or failed. */
+/* Bytes read; 0 when there are none now; -1 when the peer has ended (peer_ended) or failed. */
 ssize_t conn_read(struct conn *conn, void *into, size_t room);
+/* The same into several places, one after the other. */
+ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count);
 
 /* Writes what the socket takes and keeps the rest. False when the peer is gone. */
 bool conn_write(struct conn *conn, const void *data, size_t len);
+/* The same of several pieces in a row; takes them over, all of them, in any case. */
+bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count);
 
 /* Stops or goes on telling of readable bytes. */
 void conn_set_reading(struct conn *conn, bool on);
 
+/* Bytes that the socket did not take yet. */
 static inline size_t conn_pending(const struct conn *conn)
 {
-    return conn->output.len - conn->written;
+    return conn->pending;
 }

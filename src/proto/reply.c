@@ -4,6 +4,8 @@
  * strings and errors) are appended first and cleaned where they lie, so no text is too long for them. */
 #include "proto/reply.h"
 
+#include "base/alloc.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -122,6 +124,25 @@ void reply_bulk(struct reply *reply, struct bytes bytes)
     buf_added(reply->out, (size_t)(put_crlf(at + bytes.len) - start));
 }
 
+void reply_bulk_piece(struct reply *reply, struct piece piece)
+{
+    struct reply_pieces *pieces = reply->pieces;
+
+    if (pieces == NULL) {
+        reply_bulk(reply, piece.bytes);
+        piece_release(&piece);
+        return;
+    }
+    if (pieces->count == pieces->cap) {
+        pieces->cap = pieces->cap == 0 ? 16 : pieces->cap * 2;
+        pieces->items = alloc_resize(pieces->items, pieces->cap * sizeof(*pieces->items));
+    }
+    head(reply, '$', piece.bytes.len);
+    pieces->items[pieces->count++] = (struct reply_piece){ .offset = reply->out->len, .piece = piece };
+    pieces->bytes += piece.bytes.len;
+    buf_append(reply->out, "\r\n", 2);
+}
+
 void reply_bulk_text(struct reply *reply, const char *text)
 {
     reply_bulk(reply, bytes_of(text));
@@ -209,4 +230,23 @@ void reply_set(struct reply *reply, size_t count)
 void reply_push(struct reply *reply, size_t count)
 {
     head(reply, speaks_resp3(reply) ? '>' : '*', count);
+}
+
+/* --- Pieces --- */
+
+void reply_pieces_drop(struct reply_pieces *pieces, size_t from)
+{
+    while (pieces->count > from) {
+        struct reply_piece *last = &pieces->items[--pieces->count];
+
+        pieces->bytes -= last->piece.bytes.len;
+        piece_release(&last->piece);
+    }
+}
+
+void reply_pieces_free(struct reply_pieces *pieces)
+{
+    reply_pieces_drop(pieces, 0);
+    alloc_free(pieces->items);
+    *pieces = (struct reply_pieces){ 0 };
 }

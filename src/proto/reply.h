@@ -9,12 +9,24 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/piece.h"
+
+/* Bytes of others that belong into replies, in their order: each stands in `out` before the byte at its offset. */
+struct reply_pieces {
+    struct reply_piece {
+        size_t offset;
+        struct piece piece;
+    } * items;
+    size_t count, cap;
+    size_t bytes; /* of all of them */
+};
 
 struct reply {
     struct buf *out;
-    uint8_t resp;        /* 2 or 3 */
-    uint64_t errors;     /* error replies written so far; a caller compares before and after */
-    char error_code[32]; /* first word of the last error, for errorstats */
+    struct reply_pieces *pieces; /* NULL: everything is copied into out */
+    uint8_t resp;                /* 2 or 3 */
+    uint64_t errors;             /* error replies written so far; a caller compares before and after */
+    char error_code[32];         /* first word of the last error, for errorstats */
 };
 
 /* Errors many commands share, without the leading '-'. */
@@ -35,6 +47,8 @@ void reply_errorf(struct reply *reply, const char *format, ...) __attribute__((f
 
 void reply_integer(struct reply *reply, int64_t number);
 void reply_bulk(struct reply *reply, struct bytes bytes);
+/* The same without a copy, where there are pieces: the bytes are released when they were written. Takes the piece over. */
+void reply_bulk_piece(struct reply *reply, struct piece piece);
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_i64(struct reply *reply, int64_t number);
 void reply_double(struct reply *reply, double number);
@@ -52,3 +66,7 @@ void reply_array(struct reply *reply, size_t count);
 void reply_map(struct reply *reply, size_t pairs);
 void reply_set(struct reply *reply, size_t count);
 void reply_push(struct reply *reply, size_t count);
+
+/* Releases the pieces from a number on, as if they had not been replied. */
+void reply_pieces_drop(struct reply_pieces *pieces, size_t from);
+void reply_pieces_free(struct reply_pieces *pieces);

@@ -60,6 +60,25 @@ struct entry *call_find_write(struct call *call, int arg)
     return slot_find(call_slot(call, arg), call->argv[arg], call->now_ms);
 }
 
+static void let_go(void *owner)
+{
+    struct entry *entry = owner;
+
+    entry_free(&entry);
+}
+
+void call_reply_value(struct call *call, const struct entry *entry, struct bytes part)
+{
+    /* A short part is copied: it would keep all of the entry for a few bytes. */
+    if (part.len < ENTRY_BIG_BYTES) {
+        reply_bulk(call->reply, part);
+        return;
+    }
+    entry_hold(entry);
+    reply_bulk_piece(call->reply,
+                     (struct piece){ .bytes = part, .release = let_go, .owner = (void *)(uintptr_t)entry });
+}
+
 struct slot *call_slot_enter(struct call *call, uint16_t id)
 {
     struct slot *slot = keyspace_slot(call->node->keyspace, id);

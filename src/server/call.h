@@ -51,6 +51,9 @@ struct slot *call_slot_of_key(struct call *call, struct bytes key);
 struct entry *call_find_read(struct call *call, int arg);
 struct entry *call_find_write(struct call *call, int arg);
 
+/* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */
+void call_reply_value(struct call *call, const struct entry *entry, struct bytes part);
+
 /* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
  * already holds all of them. */
 struct slot *call_slot_enter(struct call *call, uint16_t id);

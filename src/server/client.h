@@ -34,6 +34,8 @@ enum client_flag {
     CLIENT_UNIX_SOCKET = 1u << 12,
     CLIENT_PAUSED = 1u << 13, /* a command waits for the end of CLIENT PAUSE */
     CLIENT_HELD = 1u << 14,   /* its reply waits (client_hold_reply()), and so does all that comes after */
+    CLIENT_BEHIND = 1u << 15, /* commands wait until the replies before them have left */
+    CLIENT_ENDED = 1u << 16,  /* the peer sends no more; it is closed when it has its replies */
 };
 
 struct client {
@@ -51,7 +53,9 @@ struct client {
     _Atomic int64_t last_active_ms;
     _Atomic(const struct command *) last_command;
     _Atomic uint32_t resp;
-    _Atomic uint32_t query_bytes, output_bytes, multi_count, watch_count, multi_bytes;
+    _Atomic uint32_t multi_count, watch_count, output_chunks;
+    _Atomic uint64_t query_bytes, query_free, argument_bytes, output_bytes, multi_bytes;
+    _Atomic uint64_t memory; /* all of it; also in the node's client_bytes */
     _Atomic int fd;
     _Atomic bool kill; /* set by anyone; the owner closes it at its next turn */
 
@@ -65,6 +69,7 @@ struct client {
     int64_t unauthenticated_bytes; /* its part of the node's */
     int64_t handshake_ms;          /* when it connected or said RESET: it has to log in soon after */
     struct hold *hold;             /* NULL unless CLIENT_HELD */
+    int64_t over_soft_since_ms;    /* client-output-buffer-limit; monotonic, 0 = it is not */
 };
 
 static inline uint32_t client_flags(const struct client *client)

@@ -629,7 +629,12 @@ static void look_at_entries(struct worker *worker, const struct look_ahead *ahea
     reclaim_leave(&worker->reader);
 }
 
-static void end_reply(struct client *client, struct call *call, size_t mark, uint64_t errors)
+/* Where a reply begins. */
+struct mark {
+    size_t bytes, pieces;
+};
+
+static void end_reply(struct client *client, struct call *call, struct mark mark, uint64_t errors)
 {
     struct worker *worker = client->worker;
     uint32_t flags;
@@ -642,7 +647,10 @@ static void end_reply(struct client *client, struct call *call, size_t mark, uin
     if (!(client_flags(client) & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
         client_clear(client, CLIENT_ASKING);
     flags = client_flags(client);
-    if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) worker->out.len = mark;
+    if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) {
+        worker->out.len = mark.bytes;
+        reply_pieces_drop(&worker->pieces, mark.pieces);
+    }
     if (flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT)) {
         client_clear(client, CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
         if (flags & CLIENT_REPLY_SKIP_NEXT) client_set(client, CLIENT_REPLY_SKIP);
@@ -651,7 +659,7 @@ static void end_reply(struct client *client, struct call *call, size_t mark, uin
 
 static bool is_over(const struct client *client)
 {
-    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD)) != 0 ||
+    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND)) != 0 ||
            atomic_load_explicit(&client->kill, memory_order_relaxed);
 }
 
@@ -708,7 +716,7 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
                                  .argv = request->argv,
                                  .now_ms = worker->now_ms,
                                  .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
-            size_t mark = worker->out.len;
+            struct mark mark = { worker->out.len, worker->pieces.count };
             uint64_t errors = client->reply.errors;
 
             if (request->argc > 0) {
@@ -721,6 +729,7 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
                     break;
                 }
                 end_reply(client, &call, mark, errors);
+                if (worker->out.len + worker->pieces.bytes > worker->behind_at) client_set(client, CLIENT_BEHIND);
             }
             used += request->consumed;
         }

@@ -132,7 +132,10 @@ static void close_idle(struct worker *worker)
         if (asks_password && !(client_flags(client) & CLIENT_AUTHENTICATED) &&
             now_ms - client->handshake_ms > HANDSHAKE_MS_MAX)
             is_idle = true;
-        if (!is_idle) continue;
+        if (!is_idle) {
+            if (client_output_is_over_limit(client)) client_close_slow(client);
+            continue;
+        }
         log_verbose("client %llu: idle, closing", (unsigned long long)client->id);
         client_close(client);
     }
@@ -260,6 +263,8 @@ void worker_free(struct worker **held)
     alloc_free(worker->commands);
     alloc_free(worker->scratch);
     alloc_free(worker->replies);
+    alloc_free(worker->gathered);
+    reply_pieces_free(&worker->pieces);
     buf_free(&worker->out);
     alloc_free(worker);
     *held = NULL;

@@ -28,6 +28,7 @@ struct error_counter {
 struct turn_reply {
     struct client *client; /* NULL when it was closed since */
     size_t start, len;
+    size_t first_piece, piece_count; /* of the worker's pieces */
 };
 
 struct worker {
@@ -57,6 +58,10 @@ struct worker {
     struct expiry expiry;
     char *scratch;              /* SCRATCH_BYTES */
     struct buf out;             /* replies of the client being answered */
+    struct reply_pieces pieces; /* big values among them */
+    size_t behind_at;           /* of out and pieces: more makes the client that is being answered wait */
+    struct piece *gathered;     /* one client's replies while they are written */
+    size_t gathered_cap;
     struct turn_reply *replies; /* whose they are, in the order they were written */
     size_t reply_count, reply_cap;
     struct ev_prepare flush;      /* before the loop waits again */
@@ -82,6 +87,9 @@ void worker_count_command(struct worker *worker, size_t number, uint64_t ns, boo
 struct client *client_new(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);
 /* Closes and frees; not while it is being answered (client_kill() then does). */
 void client_close(struct client *client);
+
+/* server/client_io.c */
+extern const struct conn_events client_events;
 /* Sends bytes that answer no request; may close a client that does not read them. */
 void client_send(struct client *client, struct bytes bytes);
 /* Writes the replies of this turn. May close clients. */
@@ -90,6 +98,15 @@ void worker_flush(struct worker *worker);
 void client_resume(struct client *client);
 /* The same for one whose replies were held: these first. */
 void client_go_on(struct client *client, struct bytes replies);
+
+/* Publishes what a client takes of memory, and adds it to the node's sum. */
+void client_account(struct client *client);
+void client_account_gone(struct client *client);
+/* What was replied to it in this turn is not written. */
+void client_forget_replies(struct client *client);
+/* Looks at client-output-buffer-limit; also once a second, as its soft limits come with time. */
+bool client_output_is_over_limit(struct client *client);
+void client_close_slow(struct client *client);
 
 /* server/hold.c */
 /* Keeps replies of a held client until its time is over. */

@@ -119,5 +119,44 @@ TEST(errors_are_counted_under_their_code)
     buf_free(&out);
 }
 
+static int released;
+
+static void release(void *owner)
+{
+    CHECK(owner == &released);
+    released++;
+}
+
+TEST(a_piece_stands_where_it_was_replied_and_is_released_once)
+{
+    struct buf out = { 0 };
+    struct reply_pieces pieces = { 0 };
+    struct reply reply = { .out = &out, .pieces = &pieces, .resp = 2 };
+    struct piece piece = { .bytes = BYTES("hello"), .release = release, .owner = &released };
+
+    released = 0;
+    reply_ok(&reply);
+    reply_bulk_piece(&reply, piece);
+    reply_bulk_piece(&reply, piece);
+    CHECK(bytes_equal(buf_bytes(&out), BYTES("+OK\r\n$5\r\n\r\n$5\r\n\r\n")));
+    CHECK(pieces.count == 2 && pieces.bytes == 10);
+    CHECK(pieces.items[0].offset == 9 && pieces.items[1].offset == 15);
+    reply_pieces_drop(&pieces, 1);
+    CHECK(released == 1 && pieces.count == 1 && pieces.bytes == 5);
+    reply_pieces_free(&pieces);
+    CHECK(released == 2);
+    buf_free(&out);
+}
+
+TEST(a_piece_is_copied_where_pieces_are_not_kept)
+{
+    released = 0;
+    WRITES_BOTH("$5\r\nhello\r\n",
+                reply_bulk_piece(reply,
+                                 (struct piece){ .bytes = BYTES("hello"), .release = release, .owner = &released }));
+    CHECK(released == 2);
+}
+
 TESTS(what_both_versions_share_is_written_alike, what_resp2_lacks_it_gets_in_its_own_words, resp3_says_what_a_reply_is,
-      a_double_is_written_as_redis_writes_it, a_line_ends_where_we_end_it, errors_are_counted_under_their_code)
+      a_double_is_written_as_redis_writes_it, a_line_ends_where_we_end_it, errors_are_counted_under_their_code,
+      a_piece_stands_where_it_was_replied_and_is_released_once, a_piece_is_copied_where_pieces_are_not_kept)

@@ -1,0 +1,428 @@
+/* server/client_io.c
+ *
+ * Bytes in, replies out. A turn of the worker's loop reads each ready client once and answers it into one buffer that all share; the
+ * replies leave together at the end of the turn:
+ *
+ *     out     | replies to client 7 | replies to client 9        | ... |
+ *     pieces                          ^ a big value belongs here: written from its entry, never copied
+ *
+ * Nobody makes us keep much for a client that does not read. A client with more than AHEAD_BYTES_MAX of unread replies is *behind*: what it
+ * sends is read, so that a client that writes all its requests before it reads a reply is not stuck, but answered only when the
+ * replies have left. One reply may still be as big as its command makes it; that is what client-output-buffer-limit is for. Where that is
+ * set low enough to be a bound by itself, it is left to be it: the client is answered until it is over, and disconnected, as Redis does. */
+#include "server/client.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/dispatch.h"
+#include "server/worker_internal.h"
+
+/* An unauthenticated client may cost this much and no more. */
+#define UNAUTHENTICATED_QUERY_MAX (1u << 20)
+#define UNAUTHENTICATED_REPLY_MAX 1024u
+/* And all of them together this much, however many they are. */
+#define UNAUTHENTICATED_TOTAL_MAX (64 << 20)
+
+#define AHEAD_BYTES_MAX (8u << 20)
+#define LOW_LIMIT_MAX ((uint64_t)256 << 20)
+
+static bool asks_for_password(const struct client *client)
+{
+    return !(client_flags(client) & CLIENT_AUTHENTICATED) &&
+           config_int(client->worker->node->config, requires_password);
+}
+
+/* --- Accounts --- */
+
+/* Keeps the node's sum of what unauthenticated clients hold; returns that sum. */
+static int64_t count_unauthenticated(struct client *client, size_t bytes)
+{
+    int64_t counted = asks_for_password(client) ? (int64_t)bytes : 0, by = counted - client->unauthenticated_bytes;
+    _Atomic int64_t *total = &client->worker->node->unauthenticated_bytes;
+
+    if (by == 0) return atomic_load_explicit(total, memory_order_relaxed);
+    client->unauthenticated_bytes = counted;
+    return atomic_fetch_add_explicit(total, by, memory_order_relaxed) + by;
+}
+
+static void count_memory(struct client *client, uint64_t bytes)
+{
+    uint64_t former = atomic_load_explicit(&client->memory, memory_order_relaxed);
+
+    /* The node's sum is written by all workers, but only when a client's part changes: an idle or a well-read one's never does. */
+    if (bytes == former) return;
+    atomic_store_explicit(&client->memory, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&client->worker->node->client_bytes, (int64_t)(bytes - former), memory_order_relaxed);
+}
+
+void client_account(struct client *client)
+{
+    const struct conn *conn = &client->conn;
+    const struct request *request = &client->request;
+    uint64_t multi = atomic_load_explicit(&client->multi_bytes, memory_order_relaxed);
+    uint64_t arguments =
+        (uint64_t)request->argv_cap * sizeof(*request->argv) + (uint64_t)request->spans_cap * sizeof(*request->spans);
+
+    atomic_store_explicit(&client->query_bytes, client->query.len, memory_order_relaxed);
+    atomic_store_explicit(&client->query_free, client->query.cap - client->query.len, memory_order_relaxed);
+    atomic_store_explicit(&client->argument_bytes, arguments, memory_order_relaxed);
+    atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
+    atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
+    count_memory(client, sizeof(*client) + client->query.cap + arguments + conn->kept + multi);
+}
+
+void client_account_gone(struct client *client)
+{
+    count_unauthenticated(client, 0);
+    count_memory(client, 0);
+}
+
+/* --- Replies out --- */
+
+/* What client-output-buffer-limit calls it: one that MONITORs is sent what it did not ask for, as a replica is. */
+static enum config_client_class class_of(const struct client *client)
+{
+    return client_flags(client) & CLIENT_MONITOR ? CLIENT_CLASS_REPLICA : CLIENT_CLASS_NORMAL;
+}
+
+static bool has_low_limit(const struct client *client)
+{
+    uint64_t hard =
+        (uint64_t)config_int(client->worker->node->config, client_output_buffer_limit[class_of(client)].hard_bytes);
+
+    return hard > 0 && hard < LOW_LIMIT_MAX;
+}
+
+/* Bounds by class: `hard` at once, `soft` when it has been exceeded for so many seconds. */
+bool client_output_is_over_limit(struct client *client)
+{
+    const struct config *config = client->worker->node->config;
+    enum config_client_class class = class_of(client);
+    uint64_t hard = (uint64_t)config_int(config, client_output_buffer_limit[class].hard_bytes);
+    uint64_t soft = (uint64_t)config_int(config, client_output_buffer_limit[class].soft_bytes);
+    int64_t seconds = config_int(config, client_output_buffer_limit[class].soft_seconds), now_ms;
+    size_t kept = client->conn.kept;
+
+    if (conn_pending(&client->conn) == 0) {
+        client->over_soft_since_ms = 0;
+        return false;
+    }
+    if (asks_for_password(client) && conn_pending(&client->conn) > UNAUTHENTICATED_REPLY_MAX) return true;
+    if (hard > 0 && kept > hard) return true;
+    if (soft == 0 || kept <= soft) {
+        client->over_soft_since_ms = 0;
+        return false;
+    }
+    now_ms = clock_monotonic_ms();
+    if (client->over_soft_since_ms == 0) client->over_soft_since_ms = now_ms;
+    return now_ms - client->over_soft_since_ms > seconds * 1000;
+}
+
+void client_close_slow(struct client *client)
+{
+    log_warning("client %llu: %s reads too slowly, %zu bytes wait; closed", (unsigned long long)client->id,
+                client->peer, conn_pending(&client->conn));
+    client_close(client);
+}
+
+/* Has everything been said, with nothing left to answer? */
+static bool is_done(const struct client *client)
+{
+    uint32_t flags = client_flags(client);
+
+    if (conn_pending(&client->conn) > 0) return false;
+    if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
+    return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_PAUSED | CLIENT_HELD));
+}
+
+/* A turn's replies to one client in the order they are written: what lies in the worker's buffer is lent, the pieces are given away. */
+static size_t gather(struct worker *worker, const struct turn_reply *reply)
+{
+    size_t count = 0, at = reply->start, end = reply->start + reply->len;
+    size_t most = 2 * reply->piece_count + 1;
+
+    if (worker->gathered_cap < most) {
+        worker->gathered_cap = most;
+        worker->gathered = alloc_resize(worker->gathered, most * sizeof(*worker->gathered));
+    }
+    for (size_t i = 0; i < reply->piece_count; i++) {
+        struct reply_piece *item = &worker->pieces.items[reply->first_piece + i];
+
+        worker->gathered[count++] = (struct piece){ .bytes = { worker->out.data + at, item->offset - at } };
+        worker->gathered[count++] = item->piece;
+        at = item->offset;
+        worker->pieces.bytes -= item->piece.bytes.len;
+        item->piece = (struct piece){ .bytes = BYTES_NONE };
+    }
+    worker->gathered[count++] = (struct piece){ .bytes = { worker->out.data + at, end - at } };
+    return count;
+}
+
+/* Writes what a turn replied to one client, and closes it where that was the last word. */
+static void send_replies(struct worker *worker, const struct turn_reply *reply)
+{
+    struct client *client = reply->client;
+    size_t bytes = reply->len;
+    bool is_open = true;
+
+    if (reply->piece_count > 0) {
+        size_t count = gather(worker, reply);
+
+        for (size_t i = 1; i < count; i += 2) bytes += worker->gathered[i].bytes.len;
+        is_open = conn_write_pieces(&client->conn, worker->gathered, count);
+    } else if (bytes > 0) {
+        is_open = conn_write(&client->conn, worker->out.data + reply->start, bytes);
+    }
+    if (bytes > 0) {
+        count_up(&worker->counters.net_output_bytes, bytes);
+        count_up(&worker->counters.writes, 1);
+    }
+    client_account(client);
+    if (is_open && client_output_is_over_limit(client)) {
+        client_close_slow(client);
+        return;
+    }
+    if (atomic_load_explicit(&client->kill, memory_order_relaxed) || is_done(client)) is_open = false;
+    if (is_open && (client_flags(client) & CLIENT_CLOSE_AFTER_REPLY)) conn_set_reading(&client->conn, false);
+    if (!is_open) client_close(client);
+}
+
+static void go_on(struct client *client);
+
+/* Those that were behind and need not wait, mostly because their replies have left already, are answered on: nothing else would wake them. They stay in the first places
+ * of the turn's replies, so that client_close() finds them there. */
+static size_t collect_caught_up(struct worker *worker)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < worker->reply_count; i++) {
+        struct client *client = worker->replies[i].client;
+
+        if (client == NULL || !(client_flags(client) & CLIENT_BEHIND)) continue;
+        if (conn_pending(&client->conn) > 0 && !has_low_limit(client)) continue;
+        client_clear(client, CLIENT_BEHIND);
+        worker->replies[count++] = (struct turn_reply){ .client = client };
+    }
+    return count;
+}
+
+void worker_flush(struct worker *worker)
+{
+    while (worker->reply_count > 0) {
+        size_t caught_up;
+
+        for (size_t i = 0; i < worker->reply_count; i++)
+            if (worker->replies[i].client != NULL) send_replies(worker, &worker->replies[i]); /* else closed since */
+        reply_pieces_drop(&worker->pieces, 0);
+        buf_clear(&worker->out);
+        if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
+        worker->reply_count = caught_up = collect_caught_up(worker);
+        for (size_t i = 0; i < caught_up; i++)
+            if (worker->replies[i].client != NULL) go_on(worker->replies[i].client);
+    }
+}
+
+void client_forget_replies(struct client *client)
+{
+    struct worker *worker = client->worker;
+
+    for (size_t i = 0; i < worker->reply_count; i++)
+        if (worker->replies[i].client == client) worker->replies[i].client = NULL;
+}
+
+void client_send(struct client *client, struct bytes bytes)
+{
+    count_up(&client->worker->counters.net_output_bytes, bytes.len);
+    if (!conn_write(&client->conn, bytes.data, bytes.len)) {
+        client_close(client);
+        return;
+    }
+    client_account(client);
+    if (client_output_is_over_limit(client)) client_close_slow(client);
+}
+
+/* --- Requests in --- */
+
+/* What stands in the worker's buffer from start on is this client's, and the pieces from first_piece on. */
+static void post_replies(struct client *client, size_t start, size_t first_piece)
+{
+    struct worker *worker = client->worker;
+
+    if (worker->reply_count == worker->reply_cap) {
+        worker->reply_cap = worker->reply_cap == 0 ? 64 : worker->reply_cap * 2;
+        worker->replies = alloc_resize(worker->replies, worker->reply_cap * sizeof(*worker->replies));
+    }
+    worker->replies[worker->reply_count++] = (struct turn_reply){ .client = client,
+                                                                  .start = start,
+                                                                  .len = worker->out.len - start,
+                                                                  .first_piece = first_piece,
+                                                                  .piece_count = worker->pieces.count - first_piece };
+}
+
+/* Takes what was posted last back and lets it wait. */
+static void hold_posted(struct client *client)
+{
+    struct worker *worker = client->worker;
+    struct turn_reply *posted = &worker->replies[worker->reply_count - 1];
+    size_t count = gather(worker, posted);
+
+    for (size_t i = 0; i < count; i++) {
+        hold_replies(client, worker->gathered[i].bytes);
+        piece_release(&worker->gathered[i]);
+    }
+    worker->out.len = posted->start;
+    worker->pieces.count = posted->first_piece;
+    posted->len = posted->piece_count = 0;
+}
+
+/* Runs what is in data. The replies are written at the end of the turn, all clients' together: a client that is woken while others are
+ * still being answered takes the CPU from them. */
+static size_t answer(struct client *client, struct bytes data)
+{
+    struct worker *worker = client->worker;
+    size_t start = worker->out.len, first_piece = worker->pieces.count, used;
+    size_t pending = conn_pending(&client->conn);
+
+    worker->answering = client;
+    worker->behind_at =
+        start + worker->pieces.bytes + (pending < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - pending : AHEAD_BYTES_MAX);
+    used = dispatch_bytes(worker, client, data);
+    worker->answering = NULL;
+    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
+    post_replies(client, start, first_piece);
+    if (client_flags(client) & CLIENT_HELD) hold_posted(client);
+    return used;
+}
+
+static bool query_is_over_limit(struct client *client)
+{
+    int64_t limit = config_int(client->worker->node->config, client_query_buffer_limit);
+    int64_t total = count_unauthenticated(client, client->query.cap);
+
+    if (asks_for_password(client) &&
+        (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
+        return true;
+    return limit > 0 && client->query.len > (size_t)limit;
+}
+
+static void check_query(struct client *client)
+{
+    client_account(client);
+    if (!query_is_over_limit(client)) return;
+    log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id, client->peer,
+                client->query.len);
+    client_close(client);
+}
+
+/* Keeps what is left of data, which may already stand in the query buffer; may close the client. */
+static void keep_rest(struct client *client, struct bytes data, size_t used)
+{
+    bool is_query = client->query.len > 0;
+
+    if (is_query)
+        buf_consume(&client->query, used);
+    else
+        buf_append(&client->query, data.data + used, data.len - used);
+    if (client->query.len == 0) buf_free(&client->query);
+    check_query(client);
+}
+
+/* Answers what was kept of a client that had to wait. */
+static void go_on(struct client *client)
+{
+    struct bytes data = buf_bytes(&client->query);
+
+    keep_rest(client, data, answer(client, data));
+}
+
+/* A peer that has said all it wants to may still read: it gets its replies first. One that has yet to say its password does not. */
+static void on_ended(struct client *client)
+{
+    bool waits = conn_pending(&client->conn) > 0 || (client_flags(client) & CLIENT_BEHIND);
+
+    if (!client->conn.peer_ended || !waits || asks_for_password(client)) {
+        client_close(client);
+        return;
+    }
+    client_set(client, CLIENT_ENDED);
+    conn_set_reading(&client->conn, false);
+}
+
+static void on_readable(struct conn *conn)
+{
+    struct client *client = container_of(conn, struct client, conn);
+    struct worker *worker = client->worker;
+    struct bytes data;
+    size_t used, room = SCRATCH_BYTES;
+    char *into = worker->scratch;
+    ssize_t got;
+
+    if (client->query.len > 0) {
+        /* Room grows with what has come, never with what was announced. */
+        if (room < client->query.len) room = client->query.len;
+        if (client->request.needed > client->query.len && client->request.needed - client->query.len < room)
+            room = client->request.needed - client->query.len;
+        into = buf_reserve(&client->query, room);
+    }
+    got = conn_read(conn, into, room);
+    if (got == 0) return;
+    if (got < 0) {
+        on_ended(client);
+        return;
+    }
+    count_up(&worker->counters.net_input_bytes, (uint64_t)got);
+    count_up(&worker->counters.reads, 1);
+    data = (struct bytes){ into, (size_t)got };
+    if (client->query.len > 0) {
+        buf_added(&client->query, (size_t)got);
+        data = buf_bytes(&client->query);
+    }
+    if (client_flags(client) & CLIENT_BEHIND) {
+        if (client->query.len == 0) buf_append_bytes(&client->query, data);
+        check_query(client);
+        return;
+    }
+    used = answer(client, data);
+    keep_rest(client, data, used);
+    if (worker->out.len + worker->pieces.bytes > OUT_KEPT_BYTES) worker_flush(worker);
+}
+
+void client_resume(struct client *client)
+{
+    client_clear(client, CLIENT_PAUSED);
+    if (!(client_flags(client) & CLIENT_ENDED)) conn_set_reading(&client->conn, true);
+    go_on(client);
+}
+
+void client_go_on(struct client *client, struct bytes replies)
+{
+    struct worker *worker = client->worker;
+    size_t start = worker->out.len;
+
+    buf_append(&worker->out, replies.data, replies.len);
+    post_replies(client, start, worker->pieces.count);
+    client_resume(client);
+}
+
+static void on_drained(struct conn *conn)
+{
+    struct client *client = container_of(conn, struct client, conn);
+
+    client_account(client);
+    client->over_soft_since_ms = 0;
+    if (is_done(client)) {
+        client_close(client);
+        return;
+    }
+    if (!(client_flags(client) & CLIENT_BEHIND)) return;
+    client_clear(client, CLIENT_BEHIND);
+    go_on(client);
+}
+
+static void on_failed(struct conn *conn)
+{
+    client_close(container_of(conn, struct client, conn));
+}
+
+const struct conn_events client_events = { on_readable, on_drained, on_failed };
