@@ -364,7 +364,20 @@ static void packet(void *context, struct link *link, struct bytes message)
     drain(bus);
 }
 
-static const struct link_events link_events = { .opened = opened, .packet = packet, .turn_ended = turn_ended };
+static bool is_member(void *context, const struct link *link)
+{
+    struct bus *bus = context;
+    bool is;
+
+    lock_take(&bus->lock);
+    is = cluster_link_is_member(bus->cluster, link->id);
+    lock_release(&bus->lock);
+    return is;
+}
+
+static const struct link_events link_events = {
+    .opened = opened, .packet = packet, .turn_ended = turn_ended, .is_member = is_member
+};
 
 static void accepted(struct listener *listener, int fd, void *context)
 {

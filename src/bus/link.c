@@ -18,6 +18,12 @@
 /* Whoever does not read our answers is not read either: what waits to be sent stays bounded. */
 #define STOP_READING_AT (1u << 20)
 #define KEEPALIVE_SECONDS 30
+/* Of one message of somebody who is no member: a MEET that tells of thousands of nodes is half as long. */
+#define STRANGER_BYTES_MAX (1u << 20)
+/* Beyond this sum of messages that are not whole yet, those of strangers are given up. */
+#define INPUT_BYTES_MAX (64u << 20)
+/* Hundreds of the longest messages there are; also where cluster-link-sendbuf-limit sets no limit. */
+#define SEND_BYTES_MAX (16u << 20)
 
 union address {
     struct sockaddr any;
@@ -34,6 +40,7 @@ struct links {
     struct list buckets[BUCKETS]; /* changed by the loop's thread under guard, read by it without */
     struct lock guard;
     struct list all, broken, buried;
+    size_t input_bytes; /* the loop's thread's: what the links' input takes */
     char scratch[READ_BYTES];
 };
 
@@ -54,6 +61,12 @@ struct links *links_new(struct ev_loop *loop, const struct link_events *events, 
     list_init(&links->buried);
     for (size_t i = 0; i < BUCKETS; i++) list_init(&links->buckets[i]);
     return links;
+}
+
+static void count_input(struct link *link)
+{
+    link->links->input_bytes += link->input.cap - link->input_counted;
+    link->input_counted = link->input.cap;
 }
 
 static struct list *bucket_of(struct links *links, cluster_link id)
@@ -132,6 +145,7 @@ void links_reap(struct links *links)
 
         list_remove(at);
         buf_free(&link->input);
+        count_input(link);
         alloc_free(link);
     }
 }
@@ -323,6 +337,17 @@ static void take_in(struct link *link, const char *data, size_t len)
         buf_consume(&link->input, done);
 }
 
+/* Whoever is no member and makes us keep too much of a message, or anything while too much is kept already, is let go. */
+static void bound_input(struct link *link)
+{
+    const struct links *links = link->links;
+
+    count_input(link);
+    if (link->input.len <= STRANGER_BYTES_MAX && links->input_bytes <= INPUT_BYTES_MAX) return;
+    if (link->broken || link->input.len == 0 || links->events->is_member(links->context, link)) return;
+    link_break(link);
+}
+
 static void on_readable(struct conn *conn)
 {
     struct link *link = container_of(conn, struct link, conn);
@@ -334,6 +359,7 @@ static void on_readable(struct conn *conn)
         if (got < 0) link_break(link);
         if (got <= 0) break;
         take_in(link, links->scratch, (size_t)got);
+        bound_input(link);
         if ((size_t)got < sizeof links->scratch) break;
     }
     links->events->turn_ended(links->context);
@@ -358,7 +384,8 @@ static void on_failed(struct conn *conn)
 void link_send(struct link *link, struct bytes message)
 {
     if (link->broken || link->connecting) return;
-    if (!conn_write(&link->conn, message.data, message.len)) {
+    if (conn_pending(&link->conn) + message.len > SEND_BYTES_MAX ||
+        !conn_write(&link->conn, message.data, message.len)) {
         link_break(link);
         return;
     }

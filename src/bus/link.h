@@ -6,6 +6,10 @@
  *     connecting --opened()--> open --broken--> links_take_broken(), links_bury()
  *          \_______________________________________/
  *
+ * What a link keeps has an end in both directions: anybody who reaches the port can make us keep a message that never becomes whole, and
+ * a member that reads nothing could make us keep what we tell it. So a stranger's message may be so large and no larger, all of them
+ * together so much, and what waits to be sent on a link so much; beyond, the link is broken.
+ *
  * A link never goes away on its own: where it fails, or its peer sends what is no message, it is put among the broken and
  * turn_ended() is called, and the owner takes it from there. So a link that is being read or written is never freed under the reader.
  *
@@ -31,6 +35,7 @@ struct link {
     struct conn conn;
     struct ev_io connected; /* while connecting */
     struct buf input;       /* a message that is not whole yet */
+    size_t input_counted;   /* its part of what all links keep of such messages */
     int64_t created_ms;
     int64_t deadline_ms; /* to be connected, or of an inbound one to say something; 0 once it has */
     _Atomic size_t send_allocated, send_used; /* for links_info() */
@@ -40,6 +45,7 @@ struct link_events {
     void (*opened)(void *context, struct link *link);                      /* an outbound one is up */
     void (*packet)(void *context, struct link *link, struct bytes packet); /* may break the link */
     void (*turn_ended)(void *context);                                     /* after what the loop woke us for */
+    bool (*is_member)(void *context, const struct link *link);             /* a known node is at its other end */
 };
 
 struct links *links_new(struct ev_loop *loop, const struct link_events *events, void *context);

@@ -153,6 +153,8 @@ struct cluster_node_info {
     cluster_link outbound, inbound;
     size_t failure_reports;
 };
+/* True where a node that is past its handshake is at the other end of a link. */
+bool cluster_link_is_member(const struct cluster *c, cluster_link link);
 size_t cluster_node_count(const struct cluster *c);
 /* The n-th known node (handshakes included), myself first; false past the end. */
 bool cluster_node_at(const struct cluster *c, size_t n, struct cluster_node_info *out);

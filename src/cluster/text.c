@@ -162,6 +162,14 @@ const char *cluster_my_shard_id(const struct cluster *c)
     return c->myself->shard_id;
 }
 
+bool cluster_link_is_member(const struct cluster *c, cluster_link id)
+{
+    const struct link *link = link_find(c, id);
+    const struct node *node = link != NULL ? node_at_index(c, link->node) : NULL;
+
+    return node != NULL && !node_is(node, FLAG_HANDSHAKE);
+}
+
 size_t cluster_node_count(const struct cluster *c)
 {
     return c->node_count;
