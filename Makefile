@@ -140,13 +140,16 @@ $(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call 
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # --- measuring, trying ---
-.PHONY: bench demo demo-stop
-bench: redis-shard build/bench/load
+.PHONY: bench bench-docs demo demo-stop
+BENCH_PROGRAMS := $(addprefix build/bench/,load floor idle)
+bench: redis-shard $(BENCH_PROGRAMS)
 	@deps/install.sh bench
 	@utils/bench/run
-build/bench/load: utils/bench/load.c
+bench-docs:
+	@utils/bench/docs
+build/bench/%: utils/bench/%.c utils/bench/protocol.c $(wildcard utils/bench/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $< -lm
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $< $(if $(filter load,$*),utils/bench/protocol.c) $(if $(filter idle,$*),-lev -ljemalloc) -lm
 demo:
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory redis-shard
@@ -156,7 +159,7 @@ demo-stop:
 
 # --- the look of it ---
 .PHONY: format lint docs
-C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] utils/bench/*.c)
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] utils/bench/*.[ch])
 format:
 	@deps/install.sh lint
 	clang-format -i $(C_FILES)
@@ -198,7 +201,8 @@ help:
 	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
 	@echo "make instructions    instructions a command takes, against those recorded; make instructions-record records them"
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
-	@echo "make bench           this node against redis-server (SHORT=1: a quick look)"
+	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
+	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"

@@ -2,21 +2,20 @@
  *
  * Puts a server under load and prints one line of what came of it. One thread, one epoll, N connections. Each connection sends a batch of
  * `depth` commands with one write, reads until every reply is there, and sends the next: a closed loop, as an application with a pipeline is.
- *
- *     connection:  [ request | request | ... ]   built once; before each send only the digits of the keys are written over
- *                  keys from a random sequence of its own, so that no two connections walk the keyspace in step
+ * Each draws its keys from a random sequence of its own, so that no two connections walk the keyspace in step.
  *
  * The latency of a command is from the write of its batch to the read that brought its reply. Time is counted after a warm-up, and the
  * server's CPU time (-x) from the same two moments, so that what a command costs is known even where the machine is busy with others. */
+#include "histogram.h"
+#include "protocol.h"
+
 #include <arpa/inet.h>
-#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,79 +25,52 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEY_DIGITS 12
-#define KEY_BYTES 16 /* "key:" and the digits */
 #define EVENTS_MAX 128
 #define READ_BYTES (256 * 1024)
 
-/* A histogram of nanoseconds: 64 cells to each power of two, so no value is off by more than 1.6%. */
-#define CELLS_PER_OCTAVE 64
-#define OCTAVE_BITS 6
-#define CELLS (CELLS_PER_OCTAVE * (64 - OCTAVE_BITS + 1))
-
-enum work { WORK_GET, WORK_SET, WORK_LOAD };
+/* GET, SET and MIX (half and half) take random keys for a while; LOAD writes each key once; DELETE deletes a share of them, spread
+ * evenly; IDLE connects and says nothing. */
+enum work { WORK_GET, WORK_SET, WORK_MIX, WORK_LOAD, WORK_DELETE, WORK_IDLE };
 
 struct options {
     int port, connections, depth;
     uint64_t keys;
-    size_t value_bytes;
     enum work work;
-    double seconds, warm_up_seconds;
+    double seconds, warm_up_seconds, share;
+    uint64_t commands_max; /* 0: as long as it takes */
     uint64_t seed;
     int server_pid; /* 0: nobody's CPU time is asked for */
 };
 
-/* Where a reply stands that may have come in pieces. */
-enum reading { READING_TYPE, READING_LINE, READING_BULK };
-
 struct connection {
     int fd;
     char *requests;
-    size_t request_bytes; /* of one */
-    int batch;            /* commands in this batch; the last one of a load may be shorter */
     size_t to_send, sent;
     int awaited;
     uint64_t sent_ns;
     uint64_t random;
-    uint64_t next_key, end_key; /* of a load */
-
-    enum reading reading;
-    char type;
-    bool is_negative;
-    uint64_t number;
-    size_t bulk_left;
-    char text[120]; /* of an error */
-    size_t text_bytes;
-};
-
-struct counts {
-    uint64_t replies, misses, errors;
-    uint64_t cells[CELLS];
+    uint64_t next_key, end_key; /* of LOAD and DELETE */
+    struct reader reader;
 };
 
 struct cpu {
     double user_s, system_s;
+    double total_s; /* from another clock of the kernel's, in nanoseconds where those two are in ticks */
 };
 
-static struct options options = {
-    .port = 6379,
-    .connections = 50,
-    .depth = 1,
-    .keys = 1000000,
-    .value_bytes = 64,
-    .seconds = 4,
-    .warm_up_seconds = 0.3,
-    .seed = 1,
-};
-static struct counts counts;
-static char first_error[120];
+static struct options options = { .port = 6379,
+                                  .connections = 50,
+                                  .depth = 1,
+                                  .keys = 1000000,
+                                  .seconds = 4,
+                                  .warm_up_seconds = 0.3,
+                                  .seed = 1,
+                                  .share = 1 };
+static struct shape shape = { .prefix = "key:", .value_bytes_min = 64, .value_bytes_max = 64 };
+static struct histogram latency;
+static uint64_t replies, misses, errors;
+static char first_error[128];
 static char read_buffer[READ_BYTES];
-
-static void die(const char *what)
-{
-    fprintf(stderr, "load: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
-    exit(1);
-}
 
 static uint64_t now_ns(void)
 {
@@ -108,37 +80,6 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* --- The histogram --- */
-static size_t cell_of(uint64_t ns)
-{
-    unsigned octave;
-
-    if (ns < CELLS_PER_OCTAVE) return (size_t)ns;
-    octave = 63u - (unsigned)__builtin_clzll(ns);
-    return (octave - OCTAVE_BITS + 1) * CELLS_PER_OCTAVE + ((ns >> (octave - OCTAVE_BITS)) & (CELLS_PER_OCTAVE - 1));
-}
-
-/* The smallest value of a cell. */
-static uint64_t cell_ns(size_t cell)
-{
-    size_t octave = cell / CELLS_PER_OCTAVE;
-
-    if (octave == 0) return cell;
-    return ((uint64_t)CELLS_PER_OCTAVE + cell % CELLS_PER_OCTAVE) << (octave - 1);
-}
-
-static double percentile_us(double share)
-{
-    uint64_t wanted = (uint64_t)((double)counts.replies * share), seen = 0;
-
-    for (size_t i = 0; i < CELLS; i++) {
-        seen += counts.cells[i];
-        if (seen > wanted) return (double)cell_ns(i) / 1000;
-    }
-    return 0;
-}
-
-/* --- Requests --- */
 /* xorshift64*: a handful of instructions, and good enough to visit keys evenly. */
 static uint64_t random_next(uint64_t *state)
 {
@@ -153,44 +94,7 @@ static uint64_t random_key(uint64_t *state)
     return (uint64_t)(((unsigned __int128)random_next(state) * options.keys) >> 64);
 }
 
-static size_t key_offset(void)
-{
-    return strlen(options.work == WORK_GET ? "*2\r\n$3\r\nGET\r\n$16\r\nkey:" : "*3\r\n$3\r\nSET\r\n$16\r\nkey:");
-}
-
-static void connection_build_requests(struct connection *connection)
-{
-    size_t room = options.value_bytes + 128;
-    char *request = malloc(room);
-    int length;
-
-    if (!request) die("memory");
-    if (options.work == WORK_GET) {
-        length = snprintf(request, room, "*2\r\n$3\r\nGET\r\n$%d\r\nkey:%0*d\r\n", KEY_BYTES, KEY_DIGITS, 0);
-    } else {
-        length = snprintf(request, room, "*3\r\n$3\r\nSET\r\n$%d\r\nkey:%0*d\r\n$%zu\r\n", KEY_BYTES, KEY_DIGITS, 0,
-                          options.value_bytes);
-        /* Bytes that a compressing or deduplicating server could make nothing of. */
-        for (size_t i = 0; i < options.value_bytes; i++)
-            request[length++] = (char)('!' + random_next(&connection->random) % 90);
-        request[length++] = '\r';
-        request[length++] = '\n';
-    }
-    connection->request_bytes = (size_t)length;
-    connection->requests = malloc(connection->request_bytes * (size_t)options.depth);
-    if (!connection->requests) die("memory");
-    for (int i = 0; i < options.depth; i++)
-        memcpy(connection->requests + (size_t)i * connection->request_bytes, request, connection->request_bytes);
-    free(request);
-}
-
-static void write_key(char *digits, uint64_t key)
-{
-    for (int i = KEY_DIGITS - 1; i >= 0; i--) {
-        digits[i] = (char)('0' + key % 10);
-        key /= 10;
-    }
-}
+/* --- Batches --- */
 
 static void connection_send(struct connection *connection)
 {
@@ -206,98 +110,68 @@ static void connection_send(struct connection *connection)
     }
 }
 
-/* Sends the next batch; false when a load has no more keys. */
+static bool is_in_share(uint64_t key)
+{
+    return (double)(key_hash(key ^ options.seed << 40) >> 11) * 0x1p-53 < options.share;
+}
+
+/* The next command; false when there is none. */
+static bool connection_draw(struct connection *connection, enum verb *verb, uint64_t *key)
+{
+    switch (options.work) {
+    case WORK_GET:
+        *verb = VERB_GET;
+        break;
+    case WORK_SET:
+        *verb = VERB_SET;
+        break;
+    case WORK_MIX:
+        *verb = random_next(&connection->random) >> 63 ? VERB_GET : VERB_SET;
+        break;
+    case WORK_LOAD:
+    case WORK_DELETE:
+        *verb = options.work == WORK_LOAD ? VERB_SET : VERB_DELETE;
+        while (connection->next_key < connection->end_key && !is_in_share(connection->next_key)) connection->next_key++;
+        if (connection->next_key == connection->end_key) return false;
+        *key = connection->next_key++;
+        return true;
+    case WORK_IDLE:
+        return false;
+    }
+    *key = random_key(&connection->random);
+    return true;
+}
+
+/* Sends the next batch; false when there is nothing left to send. */
 static bool connection_next_batch(struct connection *connection)
 {
-    size_t offset = key_offset();
+    enum verb verb = VERB_GET;
+    uint64_t key = 0;
 
-    connection->batch = options.depth;
-    if (options.work == WORK_LOAD) {
-        uint64_t left = connection->end_key - connection->next_key;
-
-        if (left == 0) return false;
-        if (left < (uint64_t)connection->batch) connection->batch = (int)left;
+    connection->to_send = connection->sent = 0;
+    for (connection->awaited = 0; connection->awaited < options.depth; connection->awaited++) {
+        if (!connection_draw(connection, &verb, &key)) break;
+        connection->to_send += request_write(connection->requests + connection->to_send, &shape, verb, key);
     }
-    for (int i = 0; i < connection->batch; i++) {
-        uint64_t key = options.work == WORK_LOAD ? connection->next_key++ : random_key(&connection->random);
-
-        write_key(connection->requests + (size_t)i * connection->request_bytes + offset, key);
-    }
-    connection->to_send = (size_t)connection->batch * connection->request_bytes;
-    connection->sent = 0;
-    connection->awaited = connection->batch;
+    if (connection->awaited == 0) return false;
     connection->sent_ns = now_ns();
     connection_send(connection);
     return true;
 }
 
-/* --- Replies --- */
-static void reply_ended(struct connection *connection, uint64_t ns)
-{
-    if (connection->awaited == 0) die("a reply that nobody asked for");
-    connection->awaited--;
-    connection->reading = READING_TYPE;
-    counts.replies++;
-    counts.cells[cell_of(ns - connection->sent_ns)]++;
-    if (connection->type == '$' && connection->is_negative) counts.misses++;
-    if (connection->type == '-') {
-        connection->text[connection->text_bytes] = '\0';
-        if (counts.errors++ == 0) memcpy(first_error, connection->text, sizeof(first_error));
-    }
-}
-
-static void line_ended(struct connection *connection, uint64_t ns)
-{
-    if (connection->type == '$' && !connection->is_negative) {
-        connection->bulk_left = (size_t)connection->number + 2;
-        connection->reading = READING_BULK;
-    } else {
-        reply_ended(connection, ns);
-    }
-}
-
-static void line_byte(struct connection *connection, char byte)
-{
-    if (connection->type == '$') {
-        if (byte == '-')
-            connection->is_negative = true;
-        else if (isdigit((unsigned char)byte))
-            connection->number = connection->number * 10 + (uint64_t)(byte - '0');
-    } else if (connection->type == '-' && connection->text_bytes < sizeof(connection->text) - 1 && byte != '\r') {
-        connection->text[connection->text_bytes++] = byte;
-    }
-}
-
 static void connection_feed(struct connection *connection, const char *bytes, size_t length, uint64_t ns)
 {
-    size_t i = 0;
+    size_t used;
 
-    while (i < length) {
-        switch (connection->reading) {
-        case READING_TYPE:
-            connection->type = bytes[i++];
-            if (!strchr("+-:$_", connection->type)) die("a reply of a type that GET and SET do not have");
-            connection->is_negative = connection->type == '_';
-            connection->number = 0;
-            connection->text_bytes = 0;
-            connection->reading = READING_LINE;
-            break;
-        case READING_LINE:
-            if (bytes[i] == '\n')
-                line_ended(connection, ns);
-            else
-                line_byte(connection, bytes[i]);
-            i++;
-            break;
-        case READING_BULK: {
-            size_t n = length - i < connection->bulk_left ? length - i : connection->bulk_left;
-
-            i += n;
-            connection->bulk_left -= n;
-            if (connection->bulk_left == 0) reply_ended(connection, ns);
-            break;
-        }
-        }
+    for (; length > 0; bytes += used, length -= used) {
+        if (!reply_read(&connection->reader, shape.is_memcached, bytes, length, &used)) return;
+        if (connection->awaited == 0) die("a reply that nobody asked for");
+        connection->awaited--;
+        replies++;
+        histogram_add(&latency, ns - connection->sent_ns);
+        if (connection->reader.is_miss) misses++;
+        if (connection->reader.is_error && errors++ == 0)
+            snprintf(first_error, sizeof(first_error), "%s", connection->reader.line);
     }
 }
 
@@ -318,12 +192,11 @@ static void connection_read(struct connection *connection)
     }
 }
 
-/* --- The run --- */
 static void connection_open(struct connection *connection, int index, int epoll)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port) };
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = connection };
-    uint64_t share = options.keys / (uint64_t)options.connections;
+    uint64_t part = options.keys / (uint64_t)options.connections;
     int on = 1;
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -334,32 +207,63 @@ static void connection_open(struct connection *connection, int index, int epoll)
     if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0) die("fcntl");
     connection->random = (options.seed * 1000003u + (uint64_t)index + 1) * 0x9E3779B97F4A7C15u | 1u;
     for (int i = 0; i < 10; i++) (void)random_next(&connection->random);
-    connection->next_key = share * (uint64_t)index;
-    connection->end_key = index == options.connections - 1 ? options.keys : connection->next_key + share;
-    connection_build_requests(connection);
+    connection->next_key = part * (uint64_t)index;
+    connection->end_key = index == options.connections - 1 ? options.keys : connection->next_key + part;
+    if (options.work != WORK_IDLE) {
+        connection->requests = malloc((shape.value_bytes_max + REQUEST_OVERHEAD_MAX) * (size_t)options.depth);
+        if (!connection->requests) die("memory");
+    }
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0) die("epoll_ctl");
 }
 
-/* utime and stime of the process, all its threads together. */
+/* --- CPU time --- */
+
+static bool read_line(const char *path, char *text, int room)
+{
+    FILE *file = fopen(path, "r");
+    bool ok = file && fgets(text, room, file);
+
+    if (file) fclose(file);
+    return ok;
+}
+
+/* The time its threads ran, each to the nanosecond. */
+static double server_run_s(void)
+{
+    char path[320], text[256];
+    unsigned long long ns, total_ns = 0;
+    struct dirent *task;
+    DIR *tasks;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", options.server_pid);
+    tasks = opendir(path);
+    if (!tasks) die(path);
+    while ((task = readdir(tasks)) != NULL) {
+        if (task->d_name[0] == '.') continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", options.server_pid, task->d_name);
+        if (read_line(path, text, sizeof(text)) && sscanf(text, "%llu", &ns) == 1) total_ns += ns;
+    }
+    closedir(tasks);
+    return (double)total_ns / 1e9;
+}
+
+/* All the server's threads together. */
 static struct cpu server_cpu(void)
 {
     char path[64], text[1024];
     const char *after_name;
     unsigned long long user, system;
     double ticks = (double)sysconf(_SC_CLK_TCK);
-    FILE *file;
 
-    if (options.server_pid == 0) return (struct cpu){ 0, 0 };
+    if (options.server_pid == 0) return (struct cpu){ 0, 0, 0 };
     snprintf(path, sizeof(path), "/proc/%d/stat", options.server_pid);
-    file = fopen(path, "r");
-    if (!file || !fgets(text, sizeof(text), file)) die(path);
-    fclose(file);
+    if (!read_line(path, text, sizeof(text))) die(path);
     /* The name may hold anything, spaces and brackets too; it ends at the last bracket. */
     after_name = strrchr(text, ')');
     if (!after_name ||
         sscanf(after_name + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
         die(path);
-    return (struct cpu){ (double)user / ticks, (double)system / ticks };
+    return (struct cpu){ (double)user / ticks, (double)system / ticks, server_run_s() };
 }
 
 static double own_cpu_s(void)
@@ -371,71 +275,94 @@ static double own_cpu_s(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-static void print_result(double seconds, struct cpu cpu, double own_s)
-{
-    double replies = counts.replies ? (double)counts.replies : 1;
+/* --- The run --- */
 
-    printf("commands=%" PRIu64
-           " seconds=%.3f per_second=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f user_us=%.4f system_us=%.4f "
-           "server_busy=%.3f load_busy=%.3f misses=%" PRIu64 " errors=%" PRIu64 "\n",
-           counts.replies, seconds, (double)counts.replies / seconds, percentile_us(0.50), percentile_us(0.99),
-           percentile_us(0.999), cpu.user_s * 1e6 / replies, cpu.system_s * 1e6 / replies,
-           (cpu.user_s + cpu.system_s) / seconds, own_s / seconds, counts.misses, counts.errors);
+struct moment {
+    uint64_t ns;
+    struct cpu server;
+    double own_s;
+};
+
+static struct moment moment_now(void)
+{
+    struct moment moment = { .server = server_cpu(), .own_s = own_cpu_s() };
+
+    moment.ns = now_ns();
+    return moment;
 }
 
-static void run(struct connection *connections)
+static void print_result(const struct moment *from, const struct moment *to)
+{
+    double seconds = (double)(to->ns - from->ns) / 1e9, count = replies ? (double)replies : 1;
+    double user_s = to->server.user_s - from->server.user_s, system_s = to->server.system_s - from->server.system_s;
+    double total_s = to->server.total_s - from->server.total_s;
+
+    printf("commands=%" PRIu64
+           " seconds=%.3f per_second=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f user_us=%.4f "
+           "system_us=%.4f total_us=%.4f server_busy=%.3f load_busy=%.3f misses=%" PRIu64 " errors=%" PRIu64 "\n",
+           replies, seconds, (double)replies / seconds, histogram_percentile_us(&latency, 0.50),
+           histogram_percentile_us(&latency, 0.99), histogram_percentile_us(&latency, 0.999),
+           histogram_percentile_us(&latency, 1.0 - 1e-12), user_s * 1e6 / count, system_s * 1e6 / count,
+           total_s * 1e6 / count, total_s / seconds, (to->own_s - from->own_s) / seconds, misses, errors);
+}
+
+static void run(struct connection *connections, int epoll)
 {
     struct epoll_event events[EVENTS_MAX];
-    int epoll = epoll_create1(0), active = options.connections;
-    bool is_warm = options.work == WORK_LOAD;
-    uint64_t began, warm_at, end_at;
-    struct cpu cpu_before, cpu_after;
-    double own_before;
+    bool is_timed = options.work != WORK_LOAD && options.work != WORK_DELETE, is_warm = !is_timed;
+    struct moment from = moment_now(), to;
+    int active = options.connections;
 
-    if (epoll < 0) die("epoll_create1");
-    for (int i = 0; i < options.connections; i++) connection_open(&connections[i], i, epoll);
-    cpu_before = server_cpu();
-    own_before = own_cpu_s();
-    began = now_ns();
-    warm_at = began + (uint64_t)(options.warm_up_seconds * 1e9);
-    end_at = warm_at + (uint64_t)(options.seconds * 1e9);
     for (int i = 0; i < options.connections; i++)
         if (!connection_next_batch(&connections[i])) active--;
 
     while (active > 0) {
         int count = epoll_wait(epoll, events, EVENTS_MAX, 1000);
-        uint64_t now = now_ns();
+        double seconds = (double)(now_ns() - from.ns) / 1e9;
 
         if (count < 0 && errno != EINTR) die("epoll_wait");
-        if (!is_warm && now >= warm_at) {
+        if (!is_warm && seconds >= options.warm_up_seconds) {
             is_warm = true;
-            memset(&counts, 0, sizeof(counts));
-            cpu_before = server_cpu();
-            own_before = own_cpu_s();
-            began = now_ns();
-            end_at = began + (uint64_t)(options.seconds * 1e9);
+            memset(&latency, 0, sizeof(latency));
+            replies = misses = errors = 0;
+            from = moment_now();
+        } else if (is_timed && is_warm && seconds >= options.seconds) {
+            break;
         }
-        if (is_warm && options.work != WORK_LOAD && now >= end_at) break;
+        if (options.commands_max > 0 && replies >= options.commands_max) break;
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
 
             connection_send(connection);
-            if (connection->awaited == 0) continue; /* a load's connection that has finished */
+            if (connection->awaited == 0) continue; /* it has finished */
             connection_read(connection);
             if (connection->awaited == 0 && !connection_next_batch(connection)) active--;
         }
     }
-    cpu_after = server_cpu();
-    print_result((double)(now_ns() - began) / 1e9,
-                 (struct cpu){ cpu_after.user_s - cpu_before.user_s, cpu_after.system_s - cpu_before.system_s },
-                 own_cpu_s() - own_before);
+    to = moment_now();
+    print_result(&from, &to);
 }
+
+/* Holds the connections until standard input ends. */
+static void idle(void)
+{
+    char byte;
+
+    puts("connected");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0) continue;
+}
+
+/* --- Options --- */
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: load -p PORT [-t get|set|load] [-c connections] [-P depth] [-k keys] [-d value bytes]\n"
-                    "            [-s seconds] [-w warm-up seconds] [-r seed] [-x pid of the server]\n"
-                    "load writes every key once; get and set take random ones for the time given.\n");
+    fprintf(stderr,
+            "usage: load -p PORT [-t get|set|mix|load|delete|idle] [-c connections] [-P depth] [-k keys] [-d value "
+            "bytes, or MIN-MAX]\n"
+            "            [-e seconds to live] [-a prefix of four] [-f share of the keys to load or delete] [-m "
+            "(memcached's protocol)]\n"
+            "            [-s seconds] [-n commands at most] [-w warm-up seconds] [-r seed] [-x pid of the server]\n");
     exit(2);
 }
 
@@ -448,17 +375,40 @@ static double number(const char *text, double min, double max)
     return value;
 }
 
+static void read_sizes(char *text)
+{
+    char *dash = strchr(text, '-');
+
+    if (dash) *dash = '\0';
+    shape.value_bytes_min = (size_t)number(text, 0, 16777216);
+    shape.value_bytes_max = dash ? (size_t)number(dash + 1, 0, 16777216) : shape.value_bytes_min;
+    if (shape.value_bytes_max < shape.value_bytes_min) usage();
+}
+
+static enum work work_named(const char *name)
+{
+    static const char *const names[] = { "get", "set", "mix", "load", "delete", "idle" };
+
+    for (int i = 0; i <= WORK_IDLE; i++)
+        if (strcmp(name, names[i]) == 0) return (enum work)i;
+    usage();
+    return WORK_GET;
+}
+
 static void read_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "p:t:c:P:k:d:s:w:r:x:")) != -1) {
+    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:a:f:ms:n:w:r:x:")) != -1) {
         switch (option) {
         case 'p':
             options.port = (int)number(optarg, 1, 65535);
             break;
+        case 't':
+            options.work = work_named(optarg);
+            break;
         case 'c':
-            options.connections = (int)number(optarg, 1, 10000);
+            options.connections = (int)number(optarg, 1, 100000);
             break;
         case 'P':
             options.depth = (int)number(optarg, 1, 10000);
@@ -467,29 +417,35 @@ static void read_options(int argc, char **argv)
             options.keys = (uint64_t)number(optarg, 1, 999999999999.0);
             break;
         case 'd':
-            options.value_bytes = (size_t)number(optarg, 0, 16777216);
+            read_sizes(optarg);
+            break;
+        case 'e':
+            shape.ttl_s = (unsigned)number(optarg, 1, 2000000);
+            break;
+        case 'a':
+            if (strlen(optarg) != PREFIX_BYTES) usage();
+            memcpy(shape.prefix, optarg, PREFIX_BYTES);
+            break;
+        case 'f':
+            options.share = number(optarg, 0, 1);
+            break;
+        case 'm':
+            shape.is_memcached = true;
             break;
         case 's':
             options.seconds = number(optarg, 0.01, 86400);
+            break;
+        case 'n':
+            options.commands_max = (uint64_t)number(optarg, 1, 1e15);
             break;
         case 'w':
             options.warm_up_seconds = number(optarg, 0, 3600);
             break;
         case 'r':
-            options.seed = (uint64_t)number(optarg, 0, 4294967295.0);
+            options.seed = (uint64_t)number(optarg, 0, 65535);
             break;
         case 'x':
             options.server_pid = (int)number(optarg, 1, 4194304);
-            break;
-        case 't':
-            if (strcmp(optarg, "get") == 0)
-                options.work = WORK_GET;
-            else if (strcmp(optarg, "set") == 0)
-                options.work = WORK_SET;
-            else if (strcmp(optarg, "load") == 0)
-                options.work = WORK_LOAD;
-            else
-                usage();
             break;
         default:
             usage();
@@ -498,19 +454,45 @@ static void read_options(int argc, char **argv)
     if (optind != argc) usage();
 }
 
+/* Printable bytes that a compressing or deduplicating server could make nothing of. */
+static char *filler_new(void)
+{
+    char *filler = malloc(shape.value_bytes_max + 1);
+    uint64_t random = options.seed * 2654435761u + 88172645463325252u;
+
+    if (!filler) die("memory");
+    for (size_t i = 0; i < shape.value_bytes_max; i++) filler[i] = (char)('!' + random_next(&random) % 90);
+    return filler;
+}
+
 int main(int argc, char **argv)
 {
+    struct rlimit files;
     struct connection *connections;
+    char *filler;
+    int epoll = epoll_create1(0);
 
     read_options(argc, argv);
+    if (epoll < 0) die("epoll_create1");
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    shape.filler = filler = filler_new();
     connections = calloc((size_t)options.connections, sizeof(*connections));
     if (!connections) die("memory");
-    run(connections);
-    if (counts.errors) fprintf(stderr, "load: %" PRIu64 " errors, the first: %s\n", counts.errors, first_error);
+    for (int i = 0; i < options.connections; i++) connection_open(&connections[i], i, epoll);
+    if (options.work == WORK_IDLE)
+        idle();
+    else
+        run(connections, epoll);
+    if (errors) fprintf(stderr, "load: %" PRIu64 " errors, the first: %s\n", errors, first_error);
     for (int i = 0; i < options.connections; i++) {
         close(connections[i].fd);
         free(connections[i].requests);
     }
     free(connections);
-    return counts.errors ? 1 : 0;
+    free(filler);
+    close(epoll);
+    return errors ? 1 : 0;
 }

@@ -1,0 +1,1 @@
+section "Big values" { run_script utils/bench/big_values }

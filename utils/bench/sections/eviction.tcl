@@ -1,0 +1,1 @@
+section "Eviction" { run_script utils/bench/eviction }

@@ -1,0 +1,1 @@
+section "Expiry" { run_script utils/bench/expiry }
