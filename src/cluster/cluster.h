@@ -61,7 +61,7 @@ struct effects {
     struct effect *items;
     size_t count, cap;
 };
-void effects_clear(struct effects *effects); /* frees what the effects own; keeps the array */
+void effects_clear(struct effects *effects); /* frees what the effects own; keeps an array of usual size */
 void effects_free(struct effects *effects);
 
 /* Options the core reads; may be changed at any time through cluster_configure(). Texts are copied. */

@@ -133,6 +133,16 @@ TEST(a_fresh_node_serves_every_slot_at_once)
     done(&f);
 }
 
+TEST(what_an_event_about_every_slot_took_is_given_back)
+{
+    struct fixture f = fresh();
+
+    cluster_announce_all(f.c, &f.e);
+    effects_clear(&f.e);
+    CHECK(f.e.count == 0 && f.e.cap * sizeof(*f.e.items) < 200000);
+    done(&f);
+}
+
 TEST(slots_given_to_a_solo_node_are_not_busy_and_end_solo)
 {
     struct fixture f = fresh();
@@ -619,12 +629,12 @@ TEST(somebody_else_at_a_nodes_address_is_not_that_node)
     done(&f);
 }
 
-TESTS(a_fresh_node_serves_every_slot_at_once, slots_given_to_a_solo_node_are_not_busy_and_end_solo,
-      a_solo_node_keeps_the_slots_of_its_keys, a_first_meet_from_a_peer_ends_solo_and_a_ping_does_not,
-      slots_taken_from_a_solo_node_leave_it_the_others, slots_are_given_and_taken_all_or_none,
-      epochs_are_set_once_and_bumped_above_all, a_meet_takes_addresses_only, setslot_says_what_redis_says,
-      forgotten_nodes_stay_away_for_a_minute, a_reset_leaves_nothing_and_a_hard_one_not_even_the_name,
-      a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
+TESTS(a_fresh_node_serves_every_slot_at_once, what_an_event_about_every_slot_took_is_given_back,
+      slots_given_to_a_solo_node_are_not_busy_and_end_solo, a_solo_node_keeps_the_slots_of_its_keys,
+      a_first_meet_from_a_peer_ends_solo_and_a_ping_does_not, slots_taken_from_a_solo_node_leave_it_the_others,
+      slots_are_given_and_taken_all_or_none, epochs_are_set_once_and_bumped_above_all, a_meet_takes_addresses_only,
+      setslot_says_what_redis_says, forgotten_nodes_stay_away_for_a_minute,
+      a_reset_leaves_nothing_and_a_hard_one_not_even_the_name, a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
       an_update_is_believed_of_known_nodes_with_higher_epochs_only, of_two_with_one_epoch_the_smaller_id_moves_on,
       failure_reports_that_are_not_repeated_go, a_timeout_without_end_still_counts_failure_reports,
       an_address_that_is_not_announced_any_more_is_found_out_anew, what_strangers_say_changes_nothing,
