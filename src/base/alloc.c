@@ -82,6 +82,25 @@ void alloc_free(void *memory)
     free(memory);
 }
 
+void alloc_free_sized(void *memory, size_t bytes)
+{
+#ifdef SANITIZED
+    (void)bytes;
+    alloc_free(memory);
+#else
+    sdallocx(memory, bytes ? bytes : 1, 0);
+#endif
+}
+
+size_t alloc_class(size_t bytes)
+{
+#ifdef SANITIZED
+    return bytes;
+#else
+    return nallocx(bytes ? bytes : 1, 0);
+#endif
+}
+
 size_t alloc_size(const void *memory)
 {
     return malloc_usable_size((void *)(uintptr_t)memory);

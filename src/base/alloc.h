@@ -18,8 +18,14 @@ char *alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
 /* Gives memory back; NULL is allowed. */
 void alloc_free(void *memory);
 
+/* The same where the size is known, which spares looking it up: what was asked of alloc() or alloc_resize(), or another
+ * size of the same class. */
+void alloc_free_sized(void *memory, size_t bytes);
+
 /* What an allocation really takes: its size class. */
 size_t alloc_size(const void *memory);
+/* What one of so many bytes would take. */
+size_t alloc_class(size_t bytes);
 
 struct alloc_stats {
     size_t allocated_bytes; /* in live allocations, size classes counted */

@@ -21,6 +21,39 @@ __attribute__((constructor)) static void anchor(void)
     anchor_us = read_us(CLOCK_REALTIME) - read_us(CLOCK_BOOTTIME);
 }
 
+bool clock_has_counter;
+uint64_t clock_ns_per_tick = (uint64_t)1 << 32;
+
+#ifdef __x86_64__
+#include <cpuid.h>
+
+#define CALIBRATION_NS 200000u /* long enough for an error of a thousandth */
+#define INVARIANT_TSC (1u << 8)
+
+static bool counter_is_even(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & INVARIANT_TSC) != 0;
+}
+
+/* How fast the processor's counter runs is nowhere to be read; so it is measured, once. */
+__attribute__((constructor)) static void calibrate_counter(void)
+{
+    uint64_t start_ns, start_ticks, ns, ticks;
+
+    if (!counter_is_even()) return;
+    start_ns = clock_monotonic_ns();
+    start_ticks = __builtin_ia32_rdtsc();
+    do ns = clock_monotonic_ns() - start_ns;
+    while (ns < CALIBRATION_NS);
+    ticks = __builtin_ia32_rdtsc() - start_ticks;
+    if (ticks == 0) return;
+    clock_ns_per_tick = (uint64_t)(((unsigned __int128)ns << 32) / ticks);
+    clock_has_counter = true;
+}
+#endif
+
 int64_t clock_monotonic_us(void)
 {
     return read_us(CLOCK_MONOTONIC);

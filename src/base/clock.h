@@ -5,16 +5,34 @@
  * milliseconds yet does not jump when somebody sets the clock. Wall time appears on the wire only. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
-/* For the time each command takes: inline, as it is read twice a command. */
 static inline uint64_t clock_monotonic_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* For the time each command takes, which is asked once a command: the processor's own counter where it runs evenly, at a
+ * third of the cost of asking the system. Good for differences only. */
+extern bool clock_has_counter;     /* set before main() */
+extern uint64_t clock_ns_per_tick; /* times 2^32 */
+
+static inline uint64_t clock_ticks(void)
+{
+#ifdef __x86_64__
+    if (clock_has_counter) return __builtin_ia32_rdtsc();
+#endif
+    return clock_monotonic_ns();
+}
+
+static inline uint64_t clock_ticks_to_ns(uint64_t ticks)
+{
+    return (uint64_t)((unsigned __int128)ticks * clock_ns_per_tick >> 32);
 }
 
 int64_t clock_monotonic_us(void);

@@ -83,15 +83,10 @@ static bool is_admitted(const struct call *call, const struct set_options *optio
 /* Keeps a value, or deletes the key where its deadline has passed already. */
 static void keep(struct call *call, int value_arg, int64_t expires_at_ms)
 {
-    struct slot *slot = call_slot(call, 1);
-    struct entry *entry;
-
-    if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
-        slot_remove(slot, call_arg(call, 1), call->now_ms);
-        return;
-    }
-    entry = entry_new(call_arg(call, 1), call_arg(call, value_arg), expires_at_ms);
-    slot_put(slot, &entry);
+    if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms)
+        slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+    else
+        call_store(call, 1, call_arg(call, value_arg), expires_at_ms);
 }
 
 static void set_with_options(struct call *call, const struct set_options *options)

@@ -47,17 +47,34 @@ struct slot *call_slot(struct call *call, int arg)
     return call_slot_of_key(call, call->argv[arg]);
 }
 
+/* Of a key argument; known already where it was looked ahead at. */
+static inline uint64_t hash_of(const struct call *call, int arg)
+{
+    return arg == call->key_arg ? call->key_hash : slot_hash(call->argv[arg]);
+}
+
+struct entry *call_find_write(struct call *call, int arg)
+{
+    return slot_find_hashed(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms);
+}
+
+void call_store(struct call *call, int arg, struct bytes value, int64_t expires_at_ms)
+{
+    slot_store(call_slot(call, arg), hash_of(call, arg), call->argv[arg], value, expires_at_ms);
+}
+
 struct entry *call_find_read(struct call *call, int arg)
 {
-    struct entry *entry = slot_find(call_slot(call, arg), call->argv[arg], call->now_ms);
+    struct entry *entry = call_find_write(call, arg);
 
     count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
     return entry;
 }
 
-struct entry *call_find_write(struct call *call, int arg)
+static bool is_held(const struct call *call, uint16_t id)
 {
-    return slot_find(call_slot(call, arg), call->argv[arg], call->now_ms);
+    if (call->held != NULL) return slot_set_has(call->held, id);
+    return call->slot != NULL && slot_id(call->slot) == id;
 }
 
 static void let_go(void *owner)
@@ -83,14 +100,14 @@ struct slot *call_slot_enter(struct call *call, uint16_t id)
 {
     struct slot *slot = keyspace_slot(call->node->keyspace, id);
 
-    if (call->held != NULL && slot_set_has(call->held, id)) return slot;
+    if (is_held(call, id)) return slot;
     slot_lock(slot);
     return slot;
 }
 
 void call_slot_leave(struct call *call, struct slot *slot)
 {
-    if (call->held != NULL && slot_set_has(call->held, slot_id(slot))) return;
+    if (is_held(call, slot_id(slot))) return;
     slot_unlock(slot);
 }
 

@@ -24,7 +24,9 @@ struct call {
     const struct bytes *argv;
     int64_t now_ms;
     struct slot *slot;           /* the locked slot when all keys are in one; else NULL */
-    const struct slot_set *held; /* every slot that is locked for this call */
+    const struct slot_set *held; /* the slots that are locked for this call; NULL: none, or `slot` alone */
+    int key_arg;                 /* of the only key, where it has just one that was looked ahead at; else 0 */
+    uint64_t key_hash;           /* slot_hash() of that argument */
     bool in_exec;
     void *kept;    /* by run() for the command's finish() */
     bool no_touch; /* CLIENT NO-TOUCH: reads leave recency alone */
@@ -53,6 +55,9 @@ struct entry *call_find_write(struct call *call, int arg);
 
 /* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */
 void call_reply_value(struct call *call, const struct entry *entry, struct bytes part);
+
+/* Gives the key at an argument this value and deadline, whatever it was before. */
+void call_store(struct call *call, int arg, struct bytes value, int64_t expires_at_ms);
 
 /* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
  * already holds all of them. */

@@ -9,6 +9,16 @@
 
 #define NAME_BYTES_MAX 32
 
+/* Names of up to eight letters, which nearly all requests begin with, are looked up as one number: their lower-case bytes. */
+#define QUICK_PLACES 512u
+#define QUICK_BYTES_MAX 8
+
+struct quick_place {
+    uint64_t name; /* 0: free */
+    const struct command *command;
+    uint32_t number;
+};
+
 /* Commands hashed by name into an open table at most a quarter full, so that a look-up is one or two probes. The numbers of a
  * command's subcommands follow its own. */
 struct command_table {
@@ -19,6 +29,7 @@ struct command_table {
     size_t count;
     const struct command **by_number;
     size_t number_max;
+    struct quick_place quick[QUICK_PLACES];
 };
 
 static uint32_t name_hash(const char *name, size_t len)
@@ -37,6 +48,47 @@ static uint32_t name_hash(const char *name, size_t len)
 static bool name_is(const struct command *command, struct bytes name)
 {
     return strncasecmp(command->name, name.data, name.len) == 0 && command->name[name.len] == '\0';
+}
+
+/* 1 to 8 bytes as one number, letters in lower case. A name of letters has this number to itself: whatever else becomes a
+ * lower-case letter when bit 5 is set was the same letter before. */
+static inline uint64_t quick_name(const char *name, size_t len)
+{
+    uint64_t number;
+    uint32_t low, high;
+
+    if (len >= 4) {
+        memcpy(&low, name, 4);
+        memcpy(&high, name + len - 4, 4);
+        number = low | (uint64_t)high << 8 * (len - 4);
+    } else {
+        number = (uint64_t)(unsigned char)name[0] | (uint64_t)(unsigned char)name[len / 2] << 8 * (len / 2) |
+                 (uint64_t)(unsigned char)name[len - 1] << 8 * (len - 1);
+    }
+    return number | (uint64_t)0x2020202020202020 >> 8 * (8 - len);
+}
+
+static inline size_t quick_place(uint64_t name)
+{
+    return (size_t)(name * 0x9e3779b97f4a7c15u >> 55) % QUICK_PLACES;
+}
+
+static bool is_quick(const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < len; i++)
+        if (name[i] < 'a' || name[i] > 'z') return false;
+    return len >= 1 && len <= QUICK_BYTES_MAX;
+}
+
+static void place_quick(struct command_table *table, const struct command *command, uint32_t number)
+{
+    uint64_t name = quick_name(command->name, strlen(command->name));
+    size_t at = quick_place(name);
+
+    while (table->quick[at].name != 0) at = (at + 1) % QUICK_PLACES;
+    table->quick[at] = (struct quick_place){ .name = name, .command = command, .number = number };
 }
 
 static size_t sub_count(const struct command *command)
@@ -70,6 +122,7 @@ struct command_table *command_table_new(const struct command *const *const *fami
             table->count++;
             table->number_max += 1 + sub_count(families[f][i]);
         }
+    assert(table->count < QUICK_PLACES / 2);
     while (places < table->count * 4) places *= 2;
     table->place_mask = places - 1;
     table->places = alloc_zeroed(places * sizeof(*table->places));
@@ -85,6 +138,7 @@ struct command_table *command_table_new(const struct command *const *const *fami
 
             assert(strlen(command->name) < NAME_BYTES_MAX);
             place(table, command, number);
+            if (is_quick(command->name)) place_quick(table, command, number);
             table->commands[n++] = command;
             table->by_number[number++] = command;
             for (size_t s = 0; s < sub_count(command); s++) table->by_number[number++] = command->subcommands[s];
@@ -124,8 +178,20 @@ const struct command *command_find(const struct command_table *table, struct byt
 
 const struct command *command_find_numbered(const struct command_table *table, struct bytes name, size_t *number)
 {
-    ptrdiff_t at = find_place(table, name);
+    ptrdiff_t at;
 
+    if (name.len >= 1 && name.len <= QUICK_BYTES_MAX) {
+        uint64_t wanted = quick_name(name.data, name.len);
+        const struct quick_place *quick = &table->quick[quick_place(wanted)];
+
+        while (quick->name != 0 && quick->name != wanted)
+            quick = quick + 1 == table->quick + QUICK_PLACES ? table->quick : quick + 1;
+        if (quick->name == wanted) {
+            *number = quick->number;
+            return quick->command;
+        }
+    }
+    at = find_place(table, name);
     if (at < 0) return NULL;
     *number = table->numbers[at];
     return table->places[at];

@@ -225,8 +225,16 @@ static bool lock_and_admit(struct call *call, struct plan *plan)
 
 /* --- Running --- */
 
+/* What is known of a request before its turn comes. */
+struct prepared {
+    const struct command *command; /* NULL: unknown */
+    size_t number;
+    struct slot *slot; /* of its only key; NULL where it has none or several */
+    uint64_t hash;     /* of that key */
+};
+
 /* With the locks held. */
-static void run_command(struct call *call)
+static inline void run_command(struct call *call)
 {
     if ((call->command->flags & COMMAND_CLUSTER_ONLY) && call->node->bus == NULL)
         reply_error(call->reply, "ERR This instance has cluster support disabled");
@@ -234,25 +242,26 @@ static void run_command(struct call *call)
         call->command->run(call);
 }
 
-/* The locks are given back by now: does what may take long, and the accounts. */
-static void finish_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock_ns)
+/* The locks are given back by now: does what may take long, and the accounts. *clock is when the command began, in clock_ticks(),
+ * and then when it ended. Returns how long it took. */
+static inline uint64_t finish_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
 {
-    uint64_t now_ns;
+    uint64_t now, ns;
 
     if (call->kept != NULL) call->command->finish(call);
-    now_ns = clock_monotonic_ns();
-    worker_count_command(call->worker, number, now_ns - *clock_ns, call->reply->errors != errors);
-    *clock_ns = now_ns;
+    now = clock_ticks();
+    ns = clock_ticks_to_ns(now - *clock);
+    *clock = now;
+    worker_count_command(call->worker, number, ns, call->reply->errors != errors);
+    return ns;
 }
 
-static void log_if_slow(struct call *call, const struct command *command, int argc, const struct bytes *argv,
-                        uint64_t ns)
+static __attribute__((cold, noinline)) void log_slow(struct call *call, const struct command *command, int argc,
+                                                     const struct bytes *argv, uint64_t ns)
 {
     struct config *config = call->node->config;
-    int64_t slower_than_us = config_int(config, slowlog_log_slower_than);
     struct bytes *shown;
 
-    if (slower_than_us < 0 || (int64_t)(ns / 1000) < slower_than_us) return;
     if (command->flags & COMMAND_SKIP_SLOWLOG) return;
     shown = alloc((size_t)argc * sizeof(*shown));
     for (int i = 0; i < argc; i++)
@@ -262,7 +271,15 @@ static void log_if_slow(struct call *call, const struct command *command, int ar
     alloc_free(shown);
 }
 
-static void tell_monitors(struct call *call)
+static inline void log_if_slow(struct call *call, const struct command *command, int argc, const struct bytes *argv,
+                               uint64_t ns)
+{
+    int64_t slower_than_us = config_int(call->node->config, slowlog_log_slower_than);
+
+    if (slower_than_us >= 0 && (int64_t)(ns / 1000) >= slower_than_us) log_slow(call, command, argc, argv, ns);
+}
+
+static inline void tell_monitors(struct call *call)
 {
     if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) == 0) return;
     if (call->command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) return;
@@ -270,22 +287,24 @@ static void tell_monitors(struct call *call)
 }
 
 /* Checks the keys and runs, everything under the slots' locks; what may wait comes after them. */
-static void run_on_slots(struct call *call, size_t number, uint64_t *clock_ns)
+static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 {
     struct plan plan;
-    uint64_t began_ns = *clock_ns, errors = call->reply->errors;
+    uint64_t errors = call->reply->errors;
 
     plan_init(&plan);
     plan_command(&plan, call);
     if (lock_and_admit(call, &plan)) {
+        uint64_t ns;
+
         call->held = &plan.slots;
         if (plan.slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan.slots.ids[0]);
         run_command(call);
         slot_set_unlock(&plan.slots, call->node->keyspace);
         call->held = NULL;
         call->slot = NULL;
-        finish_command(call, number, errors, clock_ns);
-        log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
+        ns = finish_command(call, number, errors, clock);
+        log_if_slow(call, call->command, call->argc, call->argv, ns);
         tell_monitors(call);
     } else if (client_flags(call->client) & CLIENT_MULTI) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
@@ -294,32 +313,29 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock_ns)
 }
 
 /* The usual command, with one key: no plan is made. */
-static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
+static void run_on_slot(struct call *call, const struct prepared *prepared, uint64_t *clock)
 {
     struct node *node = call->node;
-    uint16_t id = key_slot(call->argv[call->command->keys[0].first]);
-    struct slot *slot = keyspace_slot(node->keyspace, id);
-    struct slot_set held;
+    struct slot *slot = prepared->slot;
     struct owner owner;
-    uint64_t began_ns = *clock_ns, errors = call->reply->errors;
+    uint64_t errors = call->reply->errors, ns;
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
     if (owner.state != OWNER_HERE || owner.flags != 0 || (node->bus != NULL && !bus_state_ok(node->bus))) {
         slot_unlock(slot);
-        run_on_slots(call, number, clock_ns);
+        run_on_slots(call, prepared->number, clock);
         return;
     }
-    slot_set_init(&held);
-    slot_set_add(&held, id);
-    call->held = &held;
     call->slot = slot;
+    call->key_arg = call->command->keys[0].first;
+    call->key_hash = prepared->hash;
     run_command(call);
     slot_unlock(slot);
-    call->held = NULL;
     call->slot = NULL;
-    finish_command(call, number, errors, clock_ns);
-    log_if_slow(call, call->command, call->argc, call->argv, *clock_ns - began_ns);
+    call->key_arg = 0;
+    ns = finish_command(call, prepared->number, errors, clock);
+    log_if_slow(call, call->command, call->argc, call->argv, ns);
     tell_monitors(call);
 }
 
@@ -328,13 +344,13 @@ static void run_on_slot(struct call *call, size_t number, uint64_t *clock_ns)
 static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
 {
     struct transaction *transaction = call->client->transaction;
-    uint64_t clock_ns = clock_monotonic_ns();
+    uint64_t clock = clock_ticks();
 
     reply_array(call->reply, transaction->count);
     for (size_t i = 0; i < transaction->count; i++) {
         const struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
-        uint64_t began_ns = clock_ns, errors = call->reply->errors;
+        uint64_t errors = call->reply->errors;
 
         inner.command = queued->command;
         inner.argc = queued->argc;
@@ -346,8 +362,7 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
                 ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
                 : NULL;
         run_command(&inner);
-        finish_command(&inner, queued->number, errors, &clock_ns);
-        took_ns[i] = clock_ns - began_ns;
+        took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
     }
 }
 
@@ -465,9 +480,11 @@ static void refuse_arity(struct call *call, size_t number)
 }
 
 /* Finds the command or its subcommand. False: has replied. */
-static bool resolve(struct call *call, size_t *number)
+static bool resolve(struct call *call, const struct prepared *prepared, size_t *number)
 {
-    const struct command *command = command_find_numbered(call->node->commands, call->argv[0], number);
+    const struct command *command = prepared->command;
+
+    *number = prepared->number;
 
     call->command = command;
     if (command == NULL) {
@@ -492,18 +509,24 @@ static bool resolve(struct call *call, size_t *number)
     return true;
 }
 
-static bool is_paused(struct call *call)
+static __attribute__((cold, noinline)) bool is_held_by_pause(struct call *call, int64_t until_ms)
 {
     struct node *node = call->node;
-    int64_t until_ms = atomic_load_explicit(&node->pause_until_ms, memory_order_relaxed);
     bool writes = (call->command->flags & COMMAND_WRITE) != 0;
 
-    if (until_ms == 0 || clock_monotonic_ms() >= until_ms) return false;
+    if (clock_monotonic_ms() >= until_ms) return false;
     if (atomic_load_explicit(&node->pause_all, memory_order_relaxed)) return true;
     if (strcmp(call->command->name, "exec") == 0 && call->client->transaction != NULL)
         for (size_t i = 0; i < call->client->transaction->count; i++)
             writes |= (call->client->transaction->queue[i].command->flags & COMMAND_WRITE) != 0;
     return writes;
+}
+
+static inline bool is_paused(struct call *call)
+{
+    int64_t until_ms = atomic_load_explicit(&call->node->pause_until_ms, memory_order_relaxed);
+
+    return until_ms != 0 && is_held_by_pause(call, until_ms);
 }
 
 /* A redirect is told when a command is queued, not only at EXEC. */
@@ -522,12 +545,12 @@ static bool may_queue(struct call *call)
 
 enum outcome { DONE, PAUSED };
 
-static enum outcome run_request(struct call *call, uint64_t *clock_ns)
+static enum outcome run_request(struct call *call, const struct prepared *prepared, uint64_t *clock)
 {
     struct client *client = call->client;
-    size_t number = 0;
+    size_t number;
 
-    if (!resolve(call, &number)) return DONE;
+    if (!resolve(call, prepared, &number)) return DONE;
     if (!(client_flags(client) & CLIENT_AUTHENTICATED) && !(call->command->flags & COMMAND_NO_AUTH) &&
         config_int(call->node->config, requires_password)) {
         refuse(call, number, "NOAUTH Authentication required.");
@@ -549,11 +572,10 @@ static enum outcome run_request(struct call *call, uint64_t *clock_ns)
     if (queues) {
         transaction_queue(client, call->command, number, call->argc, call->argv);
         reply_simple(call->reply, "QUEUED");
-    } else if (call->command->keys[0].first != 0 && call->command->keys[0].last == 0 &&
-               call->command->keys[1].first == 0 && call->argc > call->command->keys[0].first) {
-        run_on_slot(call, number, clock_ns);
+    } else if (prepared->slot != NULL) {
+        run_on_slot(call, prepared, clock);
     } else {
-        run_on_slots(call, number, clock_ns);
+        run_on_slots(call, number, clock);
     }
     return DONE;
 }
@@ -576,11 +598,11 @@ static struct request_limits limits_for(const struct client *client)
 
 /* Other protocols that were sent here by mistake or malice: nothing of what they say may run, and a browser that was lured into
  * posting to us must not get through with the lines of its body. */
-static bool is_other_protocol(const struct request *request, bool is_inline)
+static inline bool is_other_protocol(const struct request *request, const struct command *command, bool is_inline)
 {
     const struct bytes *argv = request->argv;
 
-    if (bytes_is_word(argv[0], "post") || bytes_is_word(argv[0], "host:")) return true;
+    if (command == NULL && (bytes_is_word(argv[0], "post") || bytes_is_word(argv[0], "host:"))) return true;
     return is_inline && request->argc == 3 && argv[2].len >= 5 && memcmp(argv[2].data, "HTTP/", 5) == 0;
 }
 
@@ -604,28 +626,34 @@ static void swap_requests(struct request *a, struct request *b)
     *b = kept;
 }
 
-/* What a batch will touch is loaded step by step, each for all its commands, so that their misses overlap: first the slots, while the
- * requests are read, then what the slots lead to. The first argument of a data command is its key; for others it is a harmless guess. */
-struct look_ahead {
-    const struct slot *slots[LOOK_AHEAD_MAX]; /* NULL: has no argument */
-    uint64_t hashes[LOOK_AHEAD_MAX];
-};
-
-static void look_at_slot(const struct worker *worker, const struct request *request, struct look_ahead *ahead, int at)
+static bool has_one_key(const struct command *command, int argc)
 {
-    ahead->slots[at] = NULL;
-    if (request->argc < 2) return;
-    ahead->slots[at] = keyspace_slot(worker->node->keyspace, key_slot(request->argv[1]));
-    slot_prefetch_head(ahead->slots[at]);
-    ahead->hashes[at] = slot_hash(request->argv[1]);
+    return command->keys[0].first != 0 && command->keys[0].last == 0 && command->keys[1].first == 0 &&
+           argc > command->keys[0].first;
 }
 
-static void look_at_entries(struct worker *worker, const struct look_ahead *ahead, int count)
+/* Finds the command and its key's slot, and starts to load that. Subcommands, and commands of several keys, are looked at when they run. */
+static void prepare(const struct worker *worker, const struct request *request, struct prepared *prepared)
+{
+    *prepared = (struct prepared){ .command = NULL };
+    if (request->argc == 0) return;
+    prepared->command = command_find_numbered(worker->node->commands, request->argv[0], &prepared->number);
+    if (prepared->command != NULL && has_one_key(prepared->command, request->argc)) {
+        struct bytes key = request->argv[prepared->command->keys[0].first];
+
+        prepared->slot = keyspace_slot(worker->node->keyspace, key_slot(key));
+        slot_prefetch_head(prepared->slot);
+        prepared->hash = slot_hash(key);
+    }
+}
+
+/* What a batch will touch is loaded step by step, each for all its commands, so that their misses overlap. */
+static void look_ahead(struct worker *worker, const struct prepared *batch, int count)
 {
     reclaim_enter(&worker->reader);
     for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
         for (int i = 0; i < count; i++)
-            if (ahead->slots[i] != NULL) slot_prefetch(ahead->slots[i], ahead->hashes[i], step);
+            if (batch[i].slot != NULL) slot_prefetch(batch[i].slot, batch[i].hash, step);
     reclaim_leave(&worker->reader);
 }
 
@@ -639,14 +667,15 @@ static void end_reply(struct client *client, struct call *call, struct mark mark
     struct worker *worker = client->worker;
     uint32_t flags;
 
-    if (call->reply->errors != errors) {
+    if (__builtin_expect(call->reply->errors != errors, 0)) {
         count_up(&worker->counters.errors, call->reply->errors - errors);
         worker_count_error(worker, call->reply->error_code);
     }
-    /* ASKING holds for one command, or for the transaction it stands before. */
-    if (!(client_flags(client) & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
-        client_clear(client, CLIENT_ASKING);
     flags = client_flags(client);
+    if (!(flags & (CLIENT_ASKING | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) return;
+    /* ASKING holds for one command, or for the transaction it stands before. */
+    if (!(flags & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
+        client_clear(client, CLIENT_ASKING);
     if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) {
         worker->out.len = mark.bytes;
         reply_pieces_drop(&worker->pieces, mark.pieces);
@@ -664,12 +693,12 @@ static bool is_over(const struct client *client)
 }
 
 /* Reads up to as many requests as are looked ahead over; returns how many, and in *last what ended the reading. */
-static int read_batch(struct worker *worker, struct client *client, struct bytes data, enum request_status *last)
+static int read_batch(struct worker *worker, struct client *client, struct bytes data, struct prepared *batch,
+                      enum request_status *last)
 {
     struct request_limits limits = limits_for(client);
     int distance = (int)config_int(worker->node->config, look_ahead);
     int most = limits.unauthenticated || distance < 1 ? 1 : distance, count = 0;
-    struct look_ahead ahead;
 
     *last = REQUEST_READY;
     if (client->mid_request) {
@@ -683,18 +712,18 @@ static int read_batch(struct worker *worker, struct client *client, struct bytes
         if (*last != REQUEST_READY) break;
         data.data += request->consumed;
         data.len -= request->consumed;
-        if (most > 1) look_at_slot(worker, request, &ahead, count);
-        count++;
+        prepare(worker, request, &batch[count++]);
     }
-    if (count > 1) look_at_entries(worker, &ahead, count);
+    if (count > 1) look_ahead(worker, batch, count);
     return count;
 }
 
 size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes data)
 {
     size_t used = 0;
-    uint64_t clock_ns = clock_monotonic_ns();
+    uint64_t clock = clock_ticks();
     enum request_status last = REQUEST_READY;
+    struct prepared batch[LOOK_AHEAD_MAX];
 
     /* Data begins where a request does, also where the request came in pieces. */
     if (is_tls_hello(data)) {
@@ -702,7 +731,7 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
         return data.len;
     }
     while (used < data.len && last == REQUEST_READY && !is_over(client)) {
-        int count = read_batch(worker, client, (struct bytes){ data.data + used, data.len - used }, &last);
+        int count = read_batch(worker, client, (struct bytes){ data.data + used, data.len - used }, batch, &last);
 
         worker->now_ms = clock_now_ms();
         atomic_store_explicit(&client->last_active_ms, worker->now_ms, memory_order_relaxed);
@@ -720,11 +749,11 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
             uint64_t errors = client->reply.errors;
 
             if (request->argc > 0) {
-                if (is_other_protocol(request, data.data[used] != '*')) {
+                if (is_other_protocol(request, batch[i].command, data.data[used] != '*')) {
                     close_other_protocol(client);
                     return data.len;
                 }
-                if (run_request(&call, &clock_ns) == PAUSED) {
+                if (run_request(&call, &batch[i], &clock) == PAUSED) {
                     client_set(client, CLIENT_PAUSED);
                     break;
                 }

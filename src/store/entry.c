@@ -196,14 +196,14 @@ static bool is_held_by_others(const struct entry *entry)
 void entry_free(struct entry **held)
 {
     struct entry *entry = *held;
+    struct layout layout;
 
+    if (entry == NULL) return;
     *held = NULL;
-    if (entry != NULL && entry_is_big(entry)) {
-        struct layout layout = layout_of(entry);
-
-        if (atomic_fetch_sub_explicit(holders_of(entry, &layout), 1, memory_order_acq_rel) > 1) return;
-    }
-    alloc_free(entry);
+    layout = layout_of(entry);
+    if ((layout.flags & BIG) && atomic_fetch_sub_explicit(holders_of(entry, &layout), 1, memory_order_acq_rel) > 1)
+        return;
+    alloc_free_sized(entry, layout_total(&layout));
 }
 
 struct bytes entry_key(const struct entry *entry)
@@ -271,7 +271,23 @@ void entry_mark_raw(struct entry *entry)
 
 size_t entry_bytes(const struct entry *entry)
 {
-    return alloc_size(entry);
+    struct layout layout = layout_of(entry);
+
+    return alloc_class(layout_total(&layout));
+}
+
+bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms)
+{
+    struct layout from = layout_of(entry);
+    struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len));
+    size_t from_total = layout_total(&from), to_total = layout_total(&to);
+
+    if ((from.flags | to.flags) & BIG) return false;
+    if (to.header_bytes != from.header_bytes || to.expiry_width != from.expiry_width) return false;
+    if (to_total != from_total && alloc_class(to_total) != alloc_class(from_total)) return false;
+    write_header(entry, &to, expires_at_ms);
+    if (value.len != 0) memcpy((char *)entry + to.header_bytes + to.key_bytes, value.data, value.len);
+    return true;
 }
 
 /* What somebody else holds stays as it is: the entry goes on as a copy, of another layout. */

@@ -10,3 +10,7 @@ struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms);
 
 /* Keeps what fits of the value and zeroes what is new. What is returned nobody else holds. */
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);
+
+/* Writes another value and deadline over those of an entry that needs no more and no less room for them. False, and nothing
+ * done, where it does, or where a reply may be holding the value. */
+bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms);

@@ -184,13 +184,18 @@ static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key,
     return NULL;
 }
 
-struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms)
+struct entry *slot_find_hashed(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
 {
     table_word *word;
 
     slot_assert_locked(slot);
-    word = find_live(slot, hash_bytes(key), key, now_ms);
+    word = find_live(slot, hash, key, now_ms);
     return word == NULL ? NULL : table_entry(word);
+}
+
+struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms)
+{
+    return slot_find_hashed(slot, hash_bytes(key), key, now_ms);
 }
 
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms)
@@ -205,18 +210,12 @@ const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t
 
 /* --- Changing --- */
 
-void slot_put(struct slot *slot, struct entry **entry)
+/* Puts an entry where a word leads to a former one of its key, or in a place of its own where there is no word. */
+static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct entry *own)
 {
-    struct entry *own = *entry, *former;
-    struct bytes key = entry_key(own);
-    uint64_t hash = hash_bytes(key);
-    table_word *word;
-
-    slot_assert_locked(slot);
-    *entry = NULL;
-    word = table_find(&slot->table, hash, key);
     if (word != NULL) {
-        former = table_entry(word);
+        struct entry *former = table_entry(word);
+
         count_entry(slot, former, -1);
         table_replace(word, own);
         entry_free(&former);
@@ -224,7 +223,30 @@ void slot_put(struct slot *slot, struct entry **entry)
         table_insert(&slot->table, hash, own);
     }
     count_entry(slot, own, 1);
-    tell_changed(slot, key);
+    tell_changed(slot, entry_key(own));
+}
+
+void slot_put(struct slot *slot, struct entry **entry)
+{
+    struct entry *own = *entry;
+    struct bytes key = entry_key(own);
+    uint64_t hash = hash_bytes(key);
+
+    slot_assert_locked(slot);
+    *entry = NULL;
+    put_word(slot, hash, table_find(&slot->table, hash, key), own);
+}
+
+void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms)
+{
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find(&slot->table, hash, key);
+    if (word != NULL && entry_overwrite(table_entry(word), value, expires_at_ms))
+        tell_changed(slot, key); /* as large as it was, and as it was with or without a deadline: nothing to count */
+    else
+        put_word(slot, hash, word, entry_new(key, value, expires_at_ms));
 }
 
 struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms)

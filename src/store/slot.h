@@ -71,12 +71,18 @@ uint64_t slot_hash(struct bytes key);
 /* The live entry of a key, or NULL; an expired one is removed on the way (feeds are told). Borrowed: good until
  * slot_unlock() or the next change of the slot. */
 struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms);
+/* The same for who knows the key's slot_hash(). */
+struct entry *slot_find_hashed(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms);
 
 /* The same without side effects. */
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms);
 
 /* Keeps the entry in place of any other of its key. Takes it: *entry is NULL afterwards. */
 void slot_put(struct slot *slot, struct entry **entry);
+
+/* Gives a key this value and deadline, whatever it was before. Where the entry it has is as large, that is written over.
+ * The hash is the key's slot_hash(). */
+void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms);
 
 /* True if there was one. */
 bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms);

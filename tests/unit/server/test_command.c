@@ -31,6 +31,16 @@ TEST(a_command_is_found_in_any_case_and_only_whole)
     CHECK(command_find(table, BYTES("gets")) == NULL);
     CHECK(command_find(table, BYTES("get\0")) == NULL);
     CHECK(command_find(table, BYTES("")) == NULL);
+    /* Each byte but the one that is meant, and the same letter in the other case. */
+    for (int i = 0; i < 3; i++)
+        for (int byte = 0; byte < 256; byte++) {
+            char name[] = "get";
+            size_t number;
+            bool is_same = (byte | 0x20) == name[i] && byte >= 'A';
+
+            name[i] = (char)byte;
+            CHECK((command_find_numbered(table, (struct bytes){ name, 3 }, &number) != NULL) == is_same);
+        }
     CHECK(command_find_sub(&box, BYTES("BETA")) == &sub_b);
     CHECK(command_find_sub(&box, BYTES("bet")) == NULL);
     CHECK(command_find_sub(&get, BYTES("beta")) == NULL);

@@ -192,7 +192,12 @@ TEST(a_slot_holds_what_its_model_holds)
                 random_below(&random, 2) ? ENTRY_KEEPS_FOREVER : now_ms + (int64_t)random_below(&random, 5000) + 1;
             entry = entry_new_sized(key, wanted->value_bytes, wanted->expires_at_ms);
             memset(entry_value_mutable(entry), wanted->fill, wanted->value_bytes);
-            slot_put(slot, &entry);
+            if (random_below(&random, 2)) {
+                slot_put(slot, &entry);
+            } else { /* written over what is there, where that is as large */
+                slot_store(slot, slot_hash(key), key, entry_value(entry), wanted->expires_at_ms);
+                entry_free(&entry);
+            }
             break;
         case 3:
         case 4:
