@@ -1,6 +1,10 @@
 /* commands/debug.c: DEBUG, what tests need to reach inside. Refused unless enable-debug-command allows it; it sees every slot, so inside
  * EXEC all locks are held (COMMAND_ALL_SLOTS). */
+#include "base/buf.h"
 #include "base/log.h"
+#include "base/option.h"
+#include "cluster/owner.h"
+#include "commands/debug_internal.h"
 #include "commands/server.h"
 #include "server/call.h"
 #include "server/client.h"
@@ -36,12 +40,24 @@ static void debug_error(struct call *call)
 static void debug_help(struct call *call)
 {
     static const char *const lines[] = {
+        "DIGEST",
+        "    A sum of all keys, values and whether they expire.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    A sum of the value of each key.",
         "ERROR <text>",
         "    Reply that error.",
         "LOG <text>",
         "    Write a line into the log.",
         "OBJECT <key>",
         "    Where a key's value is and how it is kept.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Make keys <prefix>:0, <prefix>:1, ... that are not there yet; of the slots that are here.",
+        "PROTOCOL <type>",
+        "    A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, "
+        "true or "
+        "false.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Taken without effect: there are no lists.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys go before somebody asks for them.",
         "SLEEP <seconds>",
@@ -77,6 +93,59 @@ static void debug_object(struct call *call)
         reply_simple(call->reply, text);
     }
     call_slot_leave(call, slot);
+}
+
+static bool slot_is_here(const struct slot *slot)
+{
+    return owner_unpack(slot_owner(slot)).state == OWNER_HERE;
+}
+
+static void populate_one(struct call *call, struct bytes key, int64_t number, int64_t size)
+{
+    struct slot *slot = call_slot_enter(call, key_slot(key));
+    struct entry *entry;
+    char text[32], *value;
+    size_t bytes = (size_t)snprintf(text, sizeof(text), "value:%lld", (long long)number);
+
+    if (slot_is_here(slot) && slot_peek(slot, key, call->now_ms) == NULL) {
+        entry = entry_new_sized(key, size == 0 ? bytes : (size_t)size, ENTRY_KEEPS_FOREVER);
+        value = entry_value_mutable(entry);
+        if (size > 0) memset(value, 0, (size_t)size);
+        memcpy(value, text, size > 0 && (size_t)size < bytes ? (size_t)size : bytes);
+        slot_put(slot, &entry);
+    }
+    call_slot_leave(call, slot);
+}
+
+static void debug_populate(struct call *call)
+{
+    struct bytes prefix = call->argc > 3 ? call_arg(call, 3) : BYTES("key");
+    struct buf key = { 0 };
+    int64_t count, size = 0, bulk_max = config_int(call->node->config, proto_max_bulk_len);
+
+    if (!bytes_to_i64(call_arg(call, 2), &count) || count < 0 ||
+        (call->argc > 4 && (!bytes_to_i64(call_arg(call, 4), &size) || size < 0 || size > bulk_max))) {
+        reply_error(call->reply, "ERR value is out of range, must be positive");
+        return;
+    }
+    for (int64_t number = 0; number < count; number++) {
+        key.len = 0;
+        buf_append_bytes(&key, prefix);
+        buf_printf(&key, ":%lld", (long long)number);
+        populate_one(call, buf_bytes(&key), number, size);
+    }
+    buf_free(&key);
+    reply_ok(call->reply);
+}
+
+static void debug_quicklist_packed_threshold(struct call *call)
+{
+    uint64_t bytes;
+
+    if (option_size(call_arg(call, 2), &bytes) && bytes <= UINT32_MAX)
+        reply_ok(call->reply);
+    else
+        reply_error(call->reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 }
 
 static void debug_set_active_expire(struct call *call)
@@ -119,9 +188,17 @@ static bool is_allowed(const struct call *call)
 static void debug(struct call *call)
 {
     static const struct debug_subcommand subcommands[] = {
-        { "error", 3, 3, debug_error }, { "help", 2, 2, debug_help },
-        { "log", 3, 3, debug_log },     { "object", 3, 4, debug_object },
-        { "sleep", 3, 3, debug_sleep }, { "set-active-expire", 3, 3, debug_set_active_expire },
+        { "digest", 2, 2, debug_digest },
+        { "digest-value", 2, INT_MAX, debug_digest_value },
+        { "error", 3, 3, debug_error },
+        { "help", 2, 2, debug_help },
+        { "log", 3, 3, debug_log },
+        { "object", 3, 4, debug_object },
+        { "populate", 3, 5, debug_populate },
+        { "protocol", 3, 3, debug_protocol },
+        { "quicklist-packed-threshold", 3, 3, debug_quicklist_packed_threshold },
+        { "set-active-expire", 3, 3, debug_set_active_expire },
+        { "sleep", 3, 3, debug_sleep },
     };
 
     if (!is_allowed(call)) {

@@ -214,6 +214,14 @@ void reply_array(struct reply *reply, size_t count)
     head(reply, '*', count);
 }
 
+void reply_big_number(struct reply *reply, const char *digits)
+{
+    if (speaks_resp3(reply))
+        buf_printf(reply->out, "(%s\r\n", digits);
+    else
+        reply_bulk_text(reply, digits);
+}
+
 void reply_map(struct reply *reply, size_t pairs)
 {
     if (speaks_resp3(reply))
@@ -230,6 +238,11 @@ void reply_set(struct reply *reply, size_t count)
 void reply_push(struct reply *reply, size_t count)
 {
     head(reply, speaks_resp3(reply) ? '>' : '*', count);
+}
+
+void reply_attribute(struct reply *reply, size_t pairs)
+{
+    head(reply, '|', pairs);
 }
 
 /* --- Pieces --- */

@@ -52,6 +52,8 @@ void reply_bulk_piece(struct reply *reply, struct piece piece);
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_i64(struct reply *reply, int64_t number);
 void reply_double(struct reply *reply, double number);
+/* A whole number in decimal, however long. */
+void reply_big_number(struct reply *reply, const char *digits);
 void reply_bool(struct reply *reply, bool value);
 
 /* RESP3 verbatim string "txt"; RESP2 a bulk. */
@@ -66,6 +68,8 @@ void reply_array(struct reply *reply, size_t count);
 void reply_map(struct reply *reply, size_t pairs);
 void reply_set(struct reply *reply, size_t count);
 void reply_push(struct reply *reply, size_t count);
+/* RESP3 only: pairs that say more about the reply that follows. */
+void reply_attribute(struct reply *reply, size_t pairs);
 
 /* Releases the pieces from a number on, as if they had not been replied. */
 void reply_pieces_drop(struct reply_pieces *pieces, size_t from);

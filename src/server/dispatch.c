@@ -424,9 +424,20 @@ void transaction_exec(struct call *call)
 
 /* --- Checks --- */
 
+/* An EXEC that is refused ends the transaction all the same: what was queued must not wait for the next one. */
+static void abort_exec(struct call *call, const char *why)
+{
+    reply_errorf(call->reply, "EXECABORT Transaction discarded because of: %s", why);
+    client_discard_transaction(call->client);
+}
+
+/* Text NULL: has replied. */
 static void refuse(struct call *call, size_t number, const char *text)
 {
-    if (text != NULL) reply_error(call->reply, text);
+    if (text != NULL && call->command != NULL && strcmp(call->command->name, "exec") == 0)
+        abort_exec(call, text);
+    else if (text != NULL)
+        reply_error(call->reply, text);
     if (client_flags(call->client) & CLIENT_MULTI) client_set(call->client, CLIENT_DIRTY_EXEC);
     if (call->command != NULL) count_up(&call->worker->commands[number].rejected, 1);
 }
@@ -466,12 +477,8 @@ static void refuse_arity(struct call *call, size_t number)
 {
     const struct command *command = call->command;
 
-    /* An EXEC that cannot be read ends the transaction all the same: what was queued must not wait for the next one. */
     if (strcmp(command->name, "exec") == 0) {
-        reply_error(call->reply,
-                    "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command");
-        client_discard_transaction(call->client);
-        refuse(call, number, NULL);
+        refuse(call, number, "wrong number of arguments for 'exec' command");
         return;
     }
     reply_errorf(call->reply, "ERR wrong number of arguments for '%s%s%s' command",

@@ -229,7 +229,7 @@ proc run_differential {options resp cluster} {
     set ::difference_count 0
     array unset ::kinds_shown
     # Without a cluster we have one database; so has the oracle.
-    node_start theirs [dict merge [expr {$cluster ? {} : {databases 1}}] $options {@binary redis-server}]
+    node_start theirs [dict merge [expr {$cluster ? {} : {databases 1}}] $options {enable-debug-command yes @binary redis-server}]
     node_start ours [dict merge $options {enable-debug-command yes}]
     foreach name {theirs ours} {
         connect $name $name

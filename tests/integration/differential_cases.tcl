@@ -33,6 +33,7 @@ set ::observe {
     {mget k1 k2 n f long exp missing} {get ""}
     {ttl k1} {ttl exp} {object encoding k1} {object encoding n}
     {dbsize}
+    {debug digest}
 }
 
 set ::templates {
@@ -79,6 +80,9 @@ set ::templates_not_mutated {
     {client tracking @word}
     {shutdown bogus} {shutdown nosave save} {shutdown nosave abort} {shutdown now bogus} {replicaof} {replicaof a} {slaveof a b c} {replicaof localhost x} {failover bogus}
     {monitor x}
+    {debug digest x} {debug digest-value} {debug digest-value k1 n missing f} {debug populate 3} {debug populate 3 p 10} {debug populate 2 k} {debug populate -1} {debug populate x} {debug populate}
+    {debug protocol string} {debug protocol integer} {debug protocol double} {debug protocol bignum} {debug protocol null} {debug protocol array} {debug protocol set} {debug protocol map}
+    {debug protocol push} {debug protocol verbatim} {debug protocol true} {debug protocol false} {debug protocol bogus} {debug protocol} {debug quicklist-packed-threshold 10b} {debug quicklist-packed-threshold x}
     {debug} {debug bogus} {debug sleep}
     {reset x}
     {auth x} {auth default x} {auth a b c} {auth nobody x} {hello @int} {hello x y} {hello 2 bogus} {hello 2 setname} {hello 2 setname "a b"} {hello 2 auth a} {hello 2 auth a b}
@@ -198,7 +202,7 @@ set ::streams {
 
 # Where replies tell of the process and not of the commands: only the kind of reply is compared, and errors whole.
 set ::kind_only {scan time lastsave info {client id} {client list} {client info} {object idletime} {object freq} {memory *} {command docs}
-    {command list} {command count} {slowlog get} {slowlog len} {latency *} {hello*} {* help} {client trackinginfo} {randomkey} {role} {debug*} {config get*} {cluster info} {cluster nodes} {cluster myid} {cluster links} {cluster slots} {cluster shards} {acl *} {client kill *}}
+    {command list} {command count} {slowlog get} {slowlog len} {latency *} {hello*} {* help} {client trackinginfo} {randomkey} {role} {config get*} {cluster info} {cluster nodes} {cluster myid} {cluster links} {cluster slots} {cluster shards} {acl *} {client kill *}}
 
 # The same, but only for these words alone: with names after them the replies are compared.
 set ::kind_only_alone {command {command info}}

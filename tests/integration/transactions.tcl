@@ -196,3 +196,18 @@ test "commands over all keys run inside a transaction" {
         assert_equal {2 OK 0 OK c} [on ada exec]
     }
 }
+
+test "an EXEC that is refused says so, and leaves no transaction behind" {
+    with_node ada {requirepass secret} {
+        connect stranger ada
+        assert_error "EXECABORT Transaction discarded because of: NOAUTH Authentication required." { resp::do stranger exec }
+        assert_error "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command" { resp::do stranger exec x }
+        resp::do stranger auth secret
+        assert_error "ERR EXEC without MULTI" { resp::do stranger exec }
+        resp::do stranger multi
+        resp::do stranger set k v
+        assert_error "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command" { resp::do stranger exec x }
+        assert_error "ERR EXEC without MULTI" { resp::do stranger exec }
+        assert_equal 0 [resp::do stranger exists k]
+    }
+}
