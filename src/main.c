@@ -246,6 +246,7 @@ static void build_node(struct node *node)
     node->started_ms = clock_now_ms();
     node->executable = readlink("/proc/self/exe", executable, sizeof(executable) - 1) > 0 ? executable : "";
     node->keyspace = keyspace_new();
+    atomic_store_explicit(&keyspace_deadlines(node->keyspace)->now_ms, node->started_ms, memory_order_relaxed);
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->logins = login_guard_new();

@@ -1,67 +1,172 @@
 /* cache/expiry.c: see expiry.h for how it works. */
 #include "cache/expiry.h"
 
+#include "base/clock.h"
 #include "store/keyspace.h"
 
 #include <assert.h>
 
-#define LOOK_ENTRIES 128u /* at most so many under one lock */
-#define STRETCH 8u        /* a cycle that finds much looks at so many times its budget */
+#define CHUNK_SLOTS 64u  /* so many due slots are found before the first of them is visited */
+#define TAKES_MAX 8u     /* a slot that still has more is come back to after the others */
+#define AHEAD_OF_HEAD 6u /* how far ahead a slot is loaded, and what it leads to */
+#define AHEAD_OF_HINTS 3u
 
-void expiry_init(struct expiry *expiry, unsigned index, unsigned workers)
+void expiry_init(struct expiry *expiry, struct keyspace *keyspace, unsigned index, unsigned workers)
 {
     assert(workers >= 1 && workers <= SLOT_COUNT && index < workers);
+    expiry->keyspace = keyspace;
     expiry->first = (uint16_t)((uint64_t)SLOT_COUNT * index / workers);
     expiry->count = (uint16_t)((uint64_t)SLOT_COUNT * (index + 1) / workers - expiry->first);
     expiry->next = 0;
 }
 
-struct budget {
-    size_t charged, charged_max;
-    size_t looked_at, looked_at_max;
+/* One call of expiry_run(). */
+struct run {
+    struct keyspace *keyspace;
+    struct deadlines *deadlines;
+    int64_t now_ms, end_us;
+    uint64_t removed;
+    uint32_t soonest;               /* of the slots that are not due */
+    uint32_t lags[HISTOGRAM_CELLS]; /* added to everybody's at the end: the histogram is shared by all workers */
 };
 
-static bool is_spent(const struct budget *budget)
+static void visit(struct run *run, uint16_t id)
 {
-    return budget->charged >= budget->charged_max || budget->looked_at >= budget->looked_at_max;
-}
-
-/* Looks at a few entries of a slot, and goes on while a quarter of them were due. True once all were looked at. */
-static bool visit(struct slot *slot, int64_t now_ms, struct budget *budget, size_t *removed)
-{
-    size_t looked_at, found, seen = 0;
+    struct slot *slot = keyspace_slot(run->keyspace, id);
+    struct entry *taken[SLOT_TAKE_MAX];
+    unsigned takes = 0;
 
     do {
-        size_t left = budget->charged_max - budget->charged;
+        size_t count;
 
-        found = 0;
         slot_lock(slot);
-        looked_at = slot_expire_some(slot, now_ms, left < LOOK_ENTRIES ? left : LOOK_ENTRIES, &found);
+        count = slot_take_due(slot, run->now_ms, taken);
         slot_unlock(slot);
-        budget->looked_at += looked_at;
-        budget->charged += looked_at > found ? looked_at - found : 0;
-        *removed += found;
-        seen += looked_at;
-    } while (found > 0 && found >= looked_at / 4 && !is_spent(budget));
-    return slot_counts(slot).expiring == 0 || seen >= slot_counts(slot).keys;
+        run->removed += count;
+        for (size_t i = 0; i < count; i++) {
+            run->lags[histogram_cell((uint64_t)(run->now_ms - entry_expires_at_ms(taken[i])))]++;
+            entry_free(&taken[i]);
+        }
+    } while (hint_is_due(deadlines_hint(run->deadlines, id), run->now_ms) && ++takes < TAKES_MAX);
+    run->soonest = hint_earlier(run->soonest, deadlines_hint(run->deadlines, id));
 }
 
-size_t expiry_cycle(struct expiry *expiry, struct keyspace *keyspace, int64_t now_ms, size_t budget_entries)
+/* Visits slots until the time is over, at least one; returns how many. What the next ones need is loaded meanwhile. */
+static unsigned visit_all(struct run *run, const uint16_t *ids, unsigned count)
 {
-    struct budget budget = { .charged_max = budget_entries };
-    size_t removed = 0;
-    bool all_seen = false;
-
-    if (__builtin_mul_overflow(budget_entries, STRETCH, &budget.looked_at_max)) budget.looked_at_max = SIZE_MAX;
-    /* Large slots are come back to until the budget is spent; small ones are done in one round. */
-    while (!all_seen && !is_spent(&budget)) {
-        all_seen = true;
-        for (unsigned visited = 0; visited < expiry->count && !is_spent(&budget); visited++) {
-            struct slot *slot = keyspace_slot(keyspace, (uint16_t)(expiry->first + expiry->next));
-
-            if (slot_counts(slot).expiring != 0 && !visit(slot, now_ms, &budget, &removed)) all_seen = false;
-            expiry->next = (uint16_t)((expiry->next + 1) % expiry->count);
-        }
+    for (unsigned i = 0; i < count && i < AHEAD_OF_HEAD; i++) slot_prefetch_head(keyspace_slot(run->keyspace, ids[i]));
+    for (unsigned i = 0; i < count;) {
+        if (i + AHEAD_OF_HEAD < count) slot_prefetch_head(keyspace_slot(run->keyspace, ids[i + AHEAD_OF_HEAD]));
+        if (i + AHEAD_OF_HINTS < count) slot_prefetch_due(keyspace_slot(run->keyspace, ids[i + AHEAD_OF_HINTS]));
+        visit(run, ids[i++]);
+        if (clock_monotonic_us() >= run->end_us) return i;
     }
-    return removed;
+    return count;
+}
+
+/* Looks at the slots from *seen on until enough of them are due or all were looked at. */
+static unsigned find_due(struct expiry *expiry, struct run *run, unsigned *seen, uint16_t ids[CHUNK_SLOTS])
+{
+    unsigned found = 0;
+
+    for (; *seen < expiry->count && found < CHUNK_SLOTS; ++*seen) {
+        uint16_t id = (uint16_t)(expiry->first + expiry->next);
+        uint32_t hint = deadlines_hint(run->deadlines, id);
+
+        if (hint_is_due(hint, run->now_ms))
+            ids[found++] = id;
+        else
+            run->soonest = hint_earlier(run->soonest, hint);
+        expiry->next = (uint16_t)(expiry->next + 1 == expiry->count ? 0 : expiry->next + 1);
+    }
+    return found;
+}
+
+static void add_lags(struct run *run)
+{
+    for (unsigned cell = 0; cell < HISTOGRAM_CELLS; cell++)
+        if (run->lags[cell] != 0) histogram_add_to_cell(&run->deadlines->lag_ms, cell, run->lags[cell]);
+}
+
+static int64_t wait_ms(const struct run *run)
+{
+    int64_t ms;
+
+    if (run->soonest == HINT_NONE) return EXPIRY_NOTHING;
+    ms = hint_due_in_ms(run->soonest, run->now_ms);
+    if (ms <= 0) return 0; /* a slot that was left for later */
+    return ms < EXPIRY_WAIT_MS_MAX ? ms : EXPIRY_WAIT_MS_MAX;
+}
+
+int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint64_t *removed)
+{
+    struct run run = { .keyspace = expiry->keyspace, .now_ms = now_ms };
+    unsigned seen = 0, found;
+    uint16_t ids[CHUNK_SLOTS];
+    bool is_over = false;
+
+    if (__builtin_add_overflow(clock_monotonic_us(), slice_us, &run.end_us)) run.end_us = INT64_MAX;
+    run.deadlines = keyspace_deadlines(expiry->keyspace);
+    atomic_store_explicit(&run.deadlines->now_ms, now_ms, memory_order_relaxed);
+    while (!is_over && (found = find_due(expiry, &run, &seen, ids)) > 0) {
+        unsigned visited = visit_all(&run, ids, found);
+
+        if (visited == found) continue;
+        expiry->next = (uint16_t)(ids[visited] - expiry->first);
+        is_over = true;
+    }
+    *removed += run.removed;
+    if (run.removed > 0) add_lags(&run);
+    return is_over ? 0 : wait_ms(&run);
+}
+
+/* --- How much is left --- */
+
+#define SAMPLE_SLOTS 8u
+#define SAMPLE_ENTRIES 32u /* of each */
+
+struct sample {
+    int64_t now_ms;
+    uint64_t looked_at, expired;
+};
+
+static void look(void *context, struct entry *entry)
+{
+    struct sample *sample = context;
+
+    sample->looked_at++;
+    if (entry_is_expired(entry, sample->now_ms)) sample->expired++;
+}
+
+static uint64_t backlog_of(struct slot *slot, int64_t now_ms)
+{
+    struct sample sample = { .now_ms = now_ms };
+    uint32_t cursor = 0;
+    uint64_t keys;
+
+    slot_lock(slot);
+    keys = slot_counts(slot).keys;
+    do cursor = slot_scan(slot, cursor, look, &sample);
+    while (cursor != 0 && sample.looked_at < SAMPLE_ENTRIES);
+    slot_unlock(slot);
+    return sample.looked_at == 0 ? 0 : sample.expired * keys / sample.looked_at;
+}
+
+uint64_t expiry_backlog(const struct expiry *expiry, int64_t now_ms)
+{
+    const struct deadlines *deadlines = keyspace_deadlines(expiry->keyspace);
+    uint64_t due = 0, sampled = 0, sum = 0;
+
+    for (unsigned i = 0; i < expiry->count; i++)
+        if (hint_is_due(deadlines_hint(deadlines, (uint16_t)(expiry->first + i)), now_ms)) due++;
+    /* Evenly over those that are due. */
+    for (uint64_t i = 0, at = 0; i < expiry->count && sampled < SAMPLE_SLOTS; i++) {
+        uint16_t id = (uint16_t)(expiry->first + i);
+
+        if (!hint_is_due(deadlines_hint(deadlines, id), now_ms)) continue;
+        if (at++ * SAMPLE_SLOTS < sampled * due) continue;
+        sum += backlog_of(keyspace_slot(expiry->keyspace, id), now_ms);
+        sampled++;
+    }
+    return sampled == 0 ? 0 : sum * due / sampled;
 }

@@ -84,6 +84,7 @@ static void config_resetstat(struct call *call)
     atomic_store(&node->connections_received, 0);
     atomic_store(&node->connections_rejected, 0);
     lazyfree_reset_counts(node->lazyfree);
+    histogram_reset(&keyspace_deadlines(node->keyspace)->lag_ms);
     reply_ok(call->reply);
 }
 

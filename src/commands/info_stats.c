@@ -27,6 +27,7 @@ void info_stats(struct call *call, struct buf *out)
     struct node *node = call->node;
     struct stats_totals totals = stats_totals(node);
     struct slot_counts counts = keyspace_counts(node->keyspace);
+    const struct histogram *lag_ms = &keyspace_deadlines(node->keyspace)->lag_ms;
 
     buf_append_text(out, "# Stats\r\n");
     line_u64(out, "total_connections_received", LOADED(node->connections_received));
@@ -43,6 +44,10 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "expired_keys", counts.expired);
     buf_append_text(out, "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nexpire_cycle_cpu_milliseconds:"
                          "0\r\n");
+    line_u64(out, "expire_lag_p50_ms", histogram_percentile(lag_ms, 50));
+    line_u64(out, "expire_lag_p99_ms", histogram_percentile(lag_ms, 99));
+    line_u64(out, "expired_backlog", totals.expired_backlog);
+    line_u64(out, "keys_without_ttl", counts.keys > counts.expiring ? counts.keys - counts.expiring : 0);
     line_u64(out, "evicted_keys", counts.evicted);
     buf_append_text(out, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
     line_u64(out, "keyspace_hits", totals.hits);

@@ -22,6 +22,7 @@ struct stats_totals stats_totals(const struct node *node)
         totals.hits += LOADED(counters->hits);
         totals.misses += LOADED(counters->misses);
         totals.expired += LOADED(counters->expired);
+        totals.expired_backlog += LOADED(counters->expired_backlog);
         totals.errors += LOADED(counters->errors);
         totals.reads += LOADED(counters->reads);
         totals.writes += LOADED(counters->writes);

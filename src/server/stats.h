@@ -26,7 +26,7 @@ struct stats {
 
 /* The workers' counters, added up. */
 struct stats_totals {
-    uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes;
+    uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes, expired_backlog;
 };
 struct stats_totals stats_totals(const struct node *node);
 

@@ -15,7 +15,9 @@
 #define TICKS_A_SECOND 10
 /* An unauthenticated client must be done with its handshake by then. */
 #define HANDSHAKE_MS_MAX 10000
-#define EXPIRY_ENTRIES_A_TICK 20000
+/* What expiry may take of a turn: about as long as serving a few dozen clients takes, so that a wave of deadlines slows them down by no
+ * more than half. More effort is more of each turn. */
+#define EXPIRY_SLICE_US(effort) (50 + 50 * (effort))
 
 /* --- Messages to a worker --- */
 
@@ -152,16 +154,50 @@ static void publish_cpu(struct worker *worker)
                           memory_order_relaxed);
 }
 
+/* One run, and then either another one in the next turn, or a timer, or nothing until the next tick. */
+static void run_expiry(struct worker *worker)
+{
+    int64_t slice_us = EXPIRY_SLICE_US(config_int(worker->node->config, active_expire_effort)),
+            wait_ms = EXPIRY_NOTHING;
+    uint64_t removed = 0;
+
+    if (!atomic_load_explicit(&worker->node->active_expire_off, memory_order_relaxed))
+        wait_ms = expiry_run(&worker->expiry, clock_now_ms(), slice_us, &removed);
+    count_up(&worker->counters.expired, removed);
+    ev_timer_stop(worker->loop, &worker->expiry_timer);
+    if (wait_ms == 0) {
+        ev_idle_start(worker->loop, &worker->expiry_at_once);
+        return;
+    }
+    ev_idle_stop(worker->loop, &worker->expiry_at_once);
+    if (wait_ms == EXPIRY_NOTHING) return;
+    ev_timer_set(&worker->expiry_timer, (double)wait_ms / 1000, 0);
+    ev_timer_start(worker->loop, &worker->expiry_timer);
+}
+
+static void on_expiry_timer(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    run_expiry(container_of(watcher, struct worker, expiry_timer));
+}
+
+static void on_expiry_at_once(struct ev_loop *loop, struct ev_idle *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    run_expiry(container_of(watcher, struct worker, expiry_at_once));
+}
+
 static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     struct worker *worker = container_of(watcher, struct worker, tick);
-    size_t removed = 0;
 
     (void)loop;
     (void)events;
-    if (!atomic_load_explicit(&worker->node->active_expire_off, memory_order_relaxed))
-        removed = expiry_cycle(&worker->expiry, worker->node->keyspace, clock_now_ms(), EXPIRY_ENTRIES_A_TICK);
-    count_up(&worker->counters.expired, removed);
+    if (!ev_is_active(&worker->expiry_timer) && !ev_is_active(&worker->expiry_at_once)) run_expiry(worker);
+    atomic_store_explicit(&worker->counters.expired_backlog, expiry_backlog(&worker->expiry, clock_now_ms()),
+                          memory_order_relaxed);
     look_after_clients(worker);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
     close_idle(worker);
@@ -189,11 +225,15 @@ struct worker *worker_new(struct node *node, int index)
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     list_init(&worker->clients);
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
-    expiry_init(&worker->expiry, (unsigned)index, (unsigned)node->worker_count);
+    expiry_init(&worker->expiry, node->keyspace, (unsigned)index, (unsigned)node->worker_count);
     worker->scratch = alloc(SCRATCH_BYTES);
     mailbox_open(&worker->mailbox, worker->loop, worker);
     ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(worker->loop, &worker->tick);
+    ev_timer_init(&worker->expiry_timer, on_expiry_timer, 0, 0);
+    /* Of the highest priority an idle watcher runs once a turn, however busy the turn; and the turn does not wait for anybody. */
+    ev_idle_init(&worker->expiry_at_once, on_expiry_at_once);
+    ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
     ev_prepare_init(&worker->flush, on_flush);
     ev_prepare_start(worker->loop, &worker->flush);
     return worker;
@@ -255,6 +295,8 @@ void worker_free(struct worker **held)
     mailbox_close(&worker->mailbox);
     list_each_safe(link, &worker->clients) client_close(container_of(link, struct client, link));
     ev_timer_stop(worker->loop, &worker->tick);
+    ev_timer_stop(worker->loop, &worker->expiry_timer);
+    ev_idle_stop(worker->loop, &worker->expiry_at_once);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

@@ -11,6 +11,7 @@
 
 struct worker_counters {
     _Atomic uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes;
+    _Atomic uint64_t expired_backlog; /* as of the last tick */
 };
 
 struct worker; /* fields in server/worker_internal.h */

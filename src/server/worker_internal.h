@@ -53,9 +53,11 @@ struct worker {
     int error_codes;                              /* under registry_lock */
 
     /* The owner's alone. */
-    struct ev_timer tick; /* every 100 ms: expiry, idle clients, paused clients */
+    struct ev_timer tick; /* every 100 ms: idle clients, paused clients */
     int ticks;
     struct expiry expiry;
+    struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */
+    struct ev_idle expiry_at_once; /* while more is due than one run could take */
     char *scratch;              /* SCRATCH_BYTES */
     struct buf out;             /* replies of the client being answered */
     struct reply_pieces pieces; /* big values among them */

@@ -6,6 +6,7 @@
  * itself: it needs no lock, and nobody has to wait for it before a table is freed. */
 #pragma once
 
+#include "store/deadlines.h"
 #include "store/slot.h"
 
 struct keyspace;
@@ -13,6 +14,9 @@ struct keyspace;
 struct keyspace *keyspace_new(void);
 void keyspace_free(struct keyspace **keyspace);
 struct slot *keyspace_slot(struct keyspace *keyspace, uint16_t id);
+
+/* Guards itself. */
+struct deadlines *keyspace_deadlines(struct keyspace *keyspace);
 
 /* Sums over all slots, without locks. */
 struct slot_counts keyspace_counts(const struct keyspace *keyspace);

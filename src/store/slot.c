@@ -13,10 +13,11 @@
 #include <assert.h>
 #include <string.h>
 
-void slot_init(struct slot *slot, uint16_t id)
+void slot_init(struct slot *slot, uint16_t id, struct deadlines *deadlines)
 {
     memset(slot, 0, sizeof *slot);
     slot->id = id;
+    slot->deadlines = deadlines;
     list_init(&slot->feeds);
 }
 
@@ -155,6 +156,38 @@ void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_st
     }
 }
 
+/* --- Deadlines --- */
+
+/* What time it is, about: for telling which deadlines are far. */
+static int64_t about_now_ms(const struct slot *slot)
+{
+    return atomic_load_explicit(&slot->deadlines->now_ms, memory_order_relaxed);
+}
+
+/* To be called after the table's hint may have changed; `former` is what it was. */
+static void show_hint(struct slot *slot, uint32_t former)
+{
+    if (slot->table.hint == former) return;
+    atomic_store_explicit(&slot->deadlines->hints[slot->id], slot->table.hint, memory_order_relaxed);
+}
+
+/* Lets a word lead to another entry of its key. */
+static void replace_word(struct slot *slot, uint64_t hash, table_word *word, struct entry *entry)
+{
+    uint32_t former = slot->table.hint;
+
+    table_replace(&slot->table, hash, word, entry, about_now_ms(slot));
+    show_hint(slot, former);
+}
+
+static void insert(struct slot *slot, uint64_t hash, struct entry *entry)
+{
+    uint32_t former = slot->table.hint;
+
+    table_insert(&slot->table, hash, entry, about_now_ms(slot));
+    show_hint(slot, former);
+}
+
 /* Takes out what a word leads to, and tells so. */
 static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *word)
 {
@@ -165,22 +198,23 @@ static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *wor
     return entry;
 }
 
-static void expire_word(struct slot *slot, uint64_t hash, table_word *word)
+static struct entry *take_expired(struct slot *slot, uint64_t hash, table_word *word)
 {
-    struct entry *entry = take_word(slot, hash, word);
-
     count(&slot->expired, 1);
-    entry_free(&entry);
+    return take_word(slot, hash, word);
 }
 
 /* The word of a live entry; an expired one is removed on the way. */
 static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
 {
     table_word *word = table_find(&slot->table, hash, key);
+    struct entry *expired;
 
     if (word == NULL) return NULL;
     if (!entry_is_expired(table_entry(word), now_ms)) return word;
-    expire_word(slot, hash, word);
+    expired = take_expired(slot, hash, word);
+    histogram_add(&slot->deadlines->lag_ms, (uint64_t)(now_ms - entry_expires_at_ms(expired)));
+    entry_free(&expired);
     return NULL;
 }
 
@@ -217,10 +251,10 @@ static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct 
         struct entry *former = table_entry(word);
 
         count_entry(slot, former, -1);
-        table_replace(word, own);
+        replace_word(slot, hash, word, own);
         entry_free(&former);
     } else {
-        table_insert(&slot->table, hash, own);
+        insert(slot, hash, own);
     }
     count_entry(slot, own, 1);
     tell_changed(slot, entry_key(own));
@@ -278,7 +312,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
     assert(word != NULL);
     count_entry(slot, entry, -1);
     entry = entry_set_expiry(entry, expires_at_ms);
-    table_replace(word, entry);
+    replace_word(slot, hash, word, entry);
     count_entry(slot, entry, 1);
     tell_changed(slot, entry_key(entry));
     return entry;
@@ -294,7 +328,7 @@ struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t v
     assert(word != NULL);
     count_entry(slot, entry, -1);
     entry = entry_resize_value(entry, value_bytes);
-    table_replace(word, entry);
+    replace_word(slot, hash, word, entry);
     count_entry(slot, entry, 1);
     return entry;
 }
@@ -304,14 +338,16 @@ struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t v
 uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)
 {
     uint64_t keys = counter(&slot->keys);
+    uint32_t hint;
 
     slot_assert_locked(slot);
     if (keys == 0) return 0;
+    hint = slot->table.hint;
     graveyard_add(graveyard, &slot->table, keys);
+    show_hint(slot, hint);
     atomic_store_explicit(&slot->keys, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->expiring, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->entry_bytes, 0, memory_order_relaxed);
-    slot->expiry_cursor = 0;
     tell_flushed(slot);
     return keys;
 }
@@ -363,47 +399,24 @@ struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_
     return search.found;
 }
 
-/* What one bucket shows to the expiry cycle. */
-#define DUE_MAX 128u
+/* --- What is due --- */
 
-struct search_due {
-    int64_t now_ms;
-    size_t looked_at;
-    size_t due_count;
-    struct entry *due[DUE_MAX];
-};
-
-static void collect_due(void *context, struct entry *entry)
+void slot_prefetch_due(const struct slot *slot)
 {
-    struct search_due *search = context;
-
-    search->looked_at++;
-    if (entry_is_expired(entry, search->now_ms) && search->due_count < DUE_MAX)
-        search->due[search->due_count++] = entry;
+    table_prefetch_hints(&slot->table);
 }
 
-size_t slot_expire_some(struct slot *slot, int64_t now_ms, size_t budget, size_t *removed)
+size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT_TAKE_MAX])
 {
-    size_t looked_at = 0;
-    uint32_t start;
-    bool wrapped = false;
+    uint32_t former = slot->table.hint;
+    unsigned found = table_find_due(&slot->table, now_ms, taken);
 
     slot_assert_locked(slot);
-    start = slot->expiry_cursor;
-    /* Ends when the budget is spent, nothing can expire any more, or all has been looked at once. */
-    while (looked_at < budget && counter(&slot->expiring) != 0 && !(wrapped && slot->expiry_cursor >= start)) {
-        struct search_due search;
+    for (unsigned i = 0; i < found; i++) {
+        uint64_t hash = hash_bytes(entry_key(taken[i]));
 
-        search.now_ms = now_ms;
-        search.looked_at = search.due_count = 0;
-        slot->expiry_cursor = table_scan(&slot->table, slot->expiry_cursor, collect_due, &search);
-        if (slot->expiry_cursor == 0) wrapped = true;
-        for (size_t i = 0; i < search.due_count; i++) {
-            uint64_t hash = hash_bytes(entry_key(search.due[i]));
-            expire_word(slot, hash, table_find_entry(&slot->table, hash, search.due[i]));
-        }
-        *removed += search.due_count;
-        looked_at += search.looked_at == 0 ? 1 : search.looked_at; /* an empty bucket takes time as well */
+        take_expired(slot, hash, table_find_entry(&slot->table, hash, taken[i]));
     }
-    return looked_at;
+    show_hint(slot, former);
+    return found;
 }

@@ -66,6 +66,9 @@ enum slot_prefetch_step {
 void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_step step);
 uint64_t slot_hash(struct bytes key);
 
+/* Starts the first load of slot_take_due(); without the lock, after slot_prefetch_head(). Follows no pointer. */
+void slot_prefetch_due(const struct slot *slot);
+
 /* --- With the slot locked --- */
 
 /* The live entry of a key, or NULL; an expired one is removed on the way (feeds are told). Borrowed: good until
@@ -116,9 +119,10 @@ uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *conte
 /* Some entry, live at now_ms, or NULL; near uniform. */
 struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_ms);
 
-/* Removes at most `budget` expired entries, looking on from where the last call stopped; returns how many were looked at
- * and adds the removed to *removed. */
-size_t slot_expire_some(struct slot *slot, int64_t now_ms, size_t budget, size_t *removed);
+/* Takes out entries that are past their deadline: a few, from a place that has some. To be called again while the slot's hint
+ * (store/deadlines.h) is due. The caller frees them, after the unlock. */
+#define SLOT_TAKE_MAX 32
+size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT_TAKE_MAX]);
 
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

@@ -1,115 +1,17 @@
 /* store/table.c: see table.h for how it works. */
-#include "store/table.h"
+#include "store/table_internal.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "base/random.h"
 #include "base/reclaim.h"
 
-#include <assert.h>
 #include <string.h>
 
-#define BUCKET_ENTRIES 7u
-#define TAG_BITS 12u
-#define TAG_COUNT (1u << TAG_BITS)
-#define LEAF_CLASS_MAX 12u
 #define LEAF_ENTRIES_MAX 112u
 #define MERGE_ENTRIES_MAX 54u /* half of what splits a leaf, so that no leaf splits and merges in turns */
 #define ENTRY_LINE_BYTES 64
 #define DIRECTORY_BITS_MAX 9u
 #define DEPTH_MAX 32u /* 2^32 leaves; also what a scan's cursor can tell apart */
-
-struct bucket {
-    _Atomic uint64_t fingerprints; /* byte i is word i's; the top byte counts entries that passed by */
-    table_word words[BUCKET_ENTRIES];
-};
-_Static_assert(sizeof(struct bucket) == 64, "one cache line");
-
-/* The buckets of a leaf, by its class: sizes that the allocator has, too. */
-static const uint8_t class_buckets[LEAF_CLASS_MAX + 1] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16 };
-
-/* --- Nodes: what the root and the cells of directories hold ---
- *
- *     leaf       0 | class 4 | entries 7 | depth 4 | pointer 48     depth: bits of this directory's index it is known by;
- *     directory  1 |          0          | bits 4  | pointer 48            2^(bits - depth) cells in a row are the same
- */
-#define NODE_DIRECTORY ((uint64_t)1 << 63)
-#define NODE_POINTER_MASK (((uint64_t)1 << 48) - 1)
-
-static bool node_is_directory(uint64_t node)
-{
-    return node >> 63 != 0;
-}
-
-static unsigned node_class(uint64_t leaf)
-{
-    return (unsigned)(leaf >> 59) & 15;
-}
-
-static unsigned node_entries(uint64_t leaf)
-{
-    return (unsigned)(leaf >> 52) & 127;
-}
-
-static unsigned node_depth(uint64_t leaf)
-{
-    return (unsigned)(leaf >> 48) & 15;
-}
-
-static unsigned node_bits(uint64_t directory)
-{
-    return (unsigned)(directory >> 48) & 15;
-}
-
-static struct bucket *node_buckets(uint64_t leaf)
-{
-    return (struct bucket *)(uintptr_t)(leaf & NODE_POINTER_MASK);
-}
-
-static _Atomic uint64_t *node_cells(uint64_t directory)
-{
-    return (_Atomic uint64_t *)(uintptr_t)(directory & NODE_POINTER_MASK);
-}
-
-static uint64_t leaf_node(const struct bucket *buckets, unsigned class, unsigned entries, unsigned depth)
-{
-    assert((uintptr_t)buckets >> 48 == 0);
-    /* The analyzer of clang 14 takes a 64-bit zero that is shifted by 59 for one of 32 bits. */
-    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult)
-    return (uint64_t) class << 59 | (uint64_t)entries << 52 | (uint64_t)depth << 48 | (uintptr_t)buckets;
-}
-
-static uint64_t directory_node(_Atomic uint64_t *cells, unsigned bits)
-{
-    assert((uintptr_t)cells >> 48 == 0);
-    return NODE_DIRECTORY | (uint64_t)bits << 48 | (uintptr_t)cells;
-}
-
-static uint64_t leaf_with_depth(uint64_t leaf, unsigned depth)
-{
-    return leaf_node(node_buckets(leaf), node_class(leaf), node_entries(leaf), depth);
-}
-
-/* Whoever looks ahead follows nodes without the lock, so what a node leads to is written before the node is. */
-static uint64_t node_load(const _Atomic uint64_t *cell)
-{
-    return atomic_load_explicit(cell, memory_order_acquire);
-}
-
-static void node_store(_Atomic uint64_t *cell, uint64_t node)
-{
-    atomic_store_explicit(cell, node, memory_order_release);
-}
-
-static uint64_t word_load(const table_word *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
-static void word_store(table_word *word, uint64_t bits)
-{
-    atomic_store_explicit(word, bits, memory_order_relaxed);
-}
 
 static void count_bytes(struct table *table, int64_t more)
 {
@@ -120,43 +22,19 @@ static void count_bytes(struct table *table, int64_t more)
 /* --- Inside a leaf --- */
 
 /* A few places stay free, so that searches remain short to the last. */
-static unsigned class_capacity(unsigned class)
+static unsigned class_capacity(unsigned class, bool hinted)
 {
-    return class_buckets[class] * BUCKET_ENTRIES - class_buckets[class] / 4;
+    unsigned buckets = class_buckets(class, hinted);
+
+    return buckets * BUCKET_ENTRIES - buckets / 4;
 }
 
-static unsigned class_for(unsigned entries)
+static unsigned class_for(unsigned entries, bool hinted)
 {
-    unsigned class = 0;
+    unsigned class = hinted ? 1 : 0;
 
-    while (class_capacity(class) < entries) class ++;
+    while (class_capacity(class, hinted) < entries) class ++;
     return class;
-}
-
-static unsigned tag_of(uint64_t hash, unsigned depth)
-{
-    return (unsigned)(hash << depth >> (64 - TAG_BITS));
-}
-
-static unsigned home_of(unsigned tag, unsigned buckets)
-{
-    return tag * buckets / TAG_COUNT;
-}
-
-static unsigned tag_at(const struct bucket *bucket, unsigned place)
-{
-    return (unsigned)(word_load(&bucket->words[place]) & 15) << 8 |
-           (unsigned)(word_load(&bucket->fingerprints) >> 8 * place & 255);
-}
-
-static unsigned passers(const struct bucket *bucket)
-{
-    return (unsigned)(word_load(&bucket->fingerprints) >> 56);
-}
-
-static unsigned next_of(unsigned at, unsigned buckets)
-{
-    return at + 1 == buckets ? 0 : at + 1;
 }
 
 static void add_passer(struct bucket *bucket, uint64_t more)
@@ -164,8 +42,8 @@ static void add_passer(struct bucket *bucket, uint64_t more)
     word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) + (more << 56));
 }
 
-/* Puts a word into the first free place from its home on; there is one. */
-static void leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint64_t word)
+/* Puts a word into the first free place from its home on; there is one. Returns the bucket it came to. */
+static unsigned leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint64_t word)
 {
     for (unsigned at = home_of(tag, buckets);; at = next_of(at, buckets)) {
         struct bucket *bucket = &leaf[at];
@@ -174,15 +52,22 @@ static void leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint
             if (word_load(&bucket->words[place]) != 0) continue;
             word_store(&bucket->words[place], (word & ~(uint64_t)15) | tag >> 8);
             word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) | (uint64_t)(tag & 255) << 8 * place);
-            return;
+            return at;
         }
         add_passer(bucket, 1);
     }
 }
 
-static void leaf_unplace(struct bucket *leaf, unsigned buckets, table_word *word)
+/* Which of a leaf's buckets a word is in. */
+static unsigned word_bucket(uint64_t leaf, const table_word *word)
 {
-    unsigned at = (unsigned)((size_t)((char *)word - (char *)leaf) / sizeof(struct bucket));
+    return (unsigned)((size_t)((const char *)word - (const char *)node_buckets(leaf)) / sizeof(struct bucket));
+}
+
+static void leaf_unplace(uint64_t node, table_word *word)
+{
+    struct bucket *leaf = node_buckets(node);
+    unsigned buckets = node_bucket_count(node), at = word_bucket(node, word);
     unsigned place = (unsigned)(word - leaf[at].words);
     unsigned home = home_of(tag_at(&leaf[at], place), buckets);
 
@@ -193,7 +78,7 @@ static void leaf_unplace(struct bucket *leaf, unsigned buckets, table_word *word
 
 static struct bucket *buckets_new(struct table *table, unsigned class)
 {
-    size_t bytes = class_buckets[class] * sizeof(struct bucket);
+    size_t bytes = class_lines[class] * sizeof(struct bucket);
 
     if (class == 0) return NULL;
     count_bytes(table, (int64_t)bytes);
@@ -202,28 +87,34 @@ static struct bucket *buckets_new(struct table *table, unsigned class)
 
 static void buckets_free(struct table *table, uint64_t leaf)
 {
-    count_bytes(table, -(int64_t)(class_buckets[node_class(leaf)] * sizeof(struct bucket)));
+    count_bytes(table, -(int64_t)(class_lines[node_class(leaf)] * sizeof(struct bucket)));
     reclaim_later(node_buckets(leaf));
 }
 
-#define each_word(leaf, at, place)                                                                                     \
-    for (unsigned at = 0; at < class_buckets[node_class(leaf)]; at++)                                                  \
-        for (unsigned place = 0; place < BUCKET_ENTRIES; place++)                                                      \
-            if (word_load(&node_buckets(leaf)[at].words[place]) != 0)
-
-/* The same leaf with another number of buckets. Its entries are not looked at. */
-static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class)
+/* Puts all words of a leaf into another, new one. Entries are not looked at: each takes its bucket's hint along, which
+ * may be earlier than its own. half and shift turn the tag it had into the one it gets. */
+static void leaf_move(uint64_t from, uint64_t to, unsigned half, unsigned shift)
 {
-    struct bucket *buckets = buckets_new(table, class);
-    const struct bucket *from = node_buckets(leaf);
+    const struct bucket *buckets = node_buckets(from);
 
-    each_word(leaf, at, place)
+    each_word(from, at, place)
     {
-        leaf_place(buckets, class_buckets[class], tag_at(&from[at], place), word_load(&from[at].words[place]));
+        unsigned came_to = leaf_place(node_buckets(to), node_bucket_count(to),
+                                      half << (TAG_BITS - 1) | tag_at(&buckets[at], place) >> shift,
+                                      word_load(&buckets[at].words[place]));
+        if (node_is_hinted(from) && node_is_hinted(to)) hint_lower(&node_hints(to)[came_to], node_hints(from)[at]);
     }
+}
+
+/* The same leaf with another number of buckets, and with or without hints. */
+static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class, bool hinted)
+{
+    uint64_t rebuilt = leaf_node(buckets_new(table, class), class, hinted, node_entries(leaf), node_depth(leaf));
+
+    leaf_move(leaf, rebuilt, 0, 0);
     table->moved += node_entries(leaf);
     buckets_free(table, leaf);
-    return leaf_node(buckets, class, node_entries(leaf), node_depth(leaf));
+    return rebuilt;
 }
 
 /* --- The way to a leaf --- */
@@ -234,13 +125,14 @@ struct path {
     unsigned index;                   /* of cell in the directory */
     unsigned bits;                    /* of the directory */
     unsigned cells;                   /* how many lead to the leaf */
+    uint32_t *hint;                   /* the leaf's, beside cell */
     unsigned depth;                   /* length of the leaf's prefix */
     uint64_t leaf;
 };
 
 static struct path path_to(struct table *table, uint64_t hash)
 {
-    struct path path = { .cell = &table->root, .cells = 1 };
+    struct path path = { .cell = &table->root, .cells = 1, .hint = &table->hint };
     unsigned used = 0;
 
     for (;;) {
@@ -255,11 +147,13 @@ static struct path path_to(struct table *table, uint64_t hash)
         path.bits = node_bits(node);
         path.index = (unsigned)(hash << used >> (64 - path.bits));
         path.cell = node_cells(node) + path.index;
+        path.hint = node_cell_hints(node) + path.index;
     }
     path.depth = used + node_depth(path.leaf);
     if (path.directory_cell != NULL) {
         path.cells = 1u << (path.bits - node_depth(path.leaf));
         path.cell -= path.index & (path.cells - 1);
+        path.hint -= path.index & (path.cells - 1);
         path.index &= ~(path.cells - 1);
     }
     return path;
@@ -269,20 +163,6 @@ static void path_store(struct path *path, uint64_t leaf)
 {
     for (unsigned i = 0; i < path->cells; i++) node_store(path->cell + i, leaf);
     path->leaf = leaf;
-}
-
-static uint64_t leaf_of(const struct table *table, uint64_t hash, unsigned *depth)
-{
-    uint64_t node = node_load(&table->root);
-    unsigned used = 0, bits = 0;
-
-    while (node_is_directory(node)) {
-        used += bits;
-        bits = node_bits(node);
-        node = node_load(node_cells(node) + (hash << used >> (64 - bits)));
-    }
-    *depth = used + node_depth(node);
-    return node;
 }
 
 /* --- Searching --- */
@@ -309,7 +189,7 @@ static inline table_word *search(const struct table *table, uint64_t hash, match
 {
     unsigned depth;
     uint64_t leaf = leaf_of(table, hash, &depth);
-    unsigned buckets = class_buckets[node_class(leaf)];
+    unsigned buckets = node_bucket_count(leaf);
     unsigned tag = tag_of(hash, depth);
 
     for (unsigned at = home_of(tag, buckets), seen = 0; seen < buckets; at = next_of(at, buckets), seen++) {
@@ -349,12 +229,6 @@ table_word *table_find_entry(const struct table *table, uint64_t hash, const str
     return search(table, hash, is_same, entry);
 }
 
-void table_replace(table_word *word, struct entry *entry)
-{
-    assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
-    word_store(word, (word_load(word) & ~TABLE_POINTER_MASK) | (uintptr_t)entry);
-}
-
 /* --- Looking ahead --- */
 
 static struct bucket *home_bucket(const struct table *table, uint64_t hash, unsigned *tag)
@@ -364,7 +238,7 @@ static struct bucket *home_bucket(const struct table *table, uint64_t hash, unsi
 
     *tag = tag_of(hash, depth);
     if (node_class(leaf) == 0) return NULL;
-    return &node_buckets(leaf)[home_of(*tag, class_buckets[node_class(leaf)])];
+    return &node_buckets(leaf)[home_of(*tag, node_bucket_count(leaf))];
 }
 
 void table_prefetch_cell(const struct table *table, uint64_t hash)
@@ -400,39 +274,44 @@ void table_prefetch_entry(const struct table *table, uint64_t hash)
 
 /* --- Growing --- */
 
-static _Atomic uint64_t *cells_new(struct table *table, unsigned bits)
+static size_t cells_bytes(unsigned bits)
 {
-    size_t bytes = sizeof(uint64_t) << bits;
-
-    count_bytes(table, (int64_t)bytes);
-    return alloc(bytes);
+    return (sizeof(uint64_t) + sizeof(uint32_t)) << bits;
 }
 
-static void cells_free(struct table *table, uint64_t directory)
+/* A directory whose cells and hints are to be written. */
+static uint64_t directory_new(struct table *table, unsigned bits)
 {
-    count_bytes(table, -(int64_t)(sizeof(uint64_t) << node_bits(directory)));
+    count_bytes(table, (int64_t)cells_bytes(bits));
+    return directory_node(alloc(cells_bytes(bits)), bits);
+}
+
+static void directory_free(struct table *table, uint64_t directory)
+{
+    count_bytes(table, -(int64_t)cells_bytes(node_bits(directory)));
     reclaim_later((void *)node_cells(directory));
 }
 
 static void directory_double(struct table *table, _Atomic uint64_t *cell)
 {
-    uint64_t directory = node_load(cell);
-    unsigned bits = node_bits(directory);
-    _Atomic uint64_t *cells = cells_new(table, bits + 1);
+    uint64_t directory = node_load(cell), doubled = directory_new(table, node_bits(directory) + 1);
 
-    for (size_t i = 0; i < (size_t)2 << bits; i++) node_store(cells + i, node_load(node_cells(directory) + i / 2));
-    node_store(cell, directory_node(cells, bits + 1));
-    cells_free(table, directory);
+    for (size_t i = 0; i < (size_t)1 << node_bits(doubled); i++) {
+        node_store(node_cells(doubled) + i, node_load(node_cells(directory) + i / 2));
+        node_cell_hints(doubled)[i] = node_cell_hints(directory)[i / 2];
+    }
+    node_store(cell, doubled);
+    directory_free(table, directory);
 }
 
-/* Two leaves for one, the depth of each being one more. */
-static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, uint64_t halves[2])
+/* Two leaves for one, the depth of each being one more. As all entries are looked at, their hints are exact. */
+static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, int64_t now_ms, uint64_t halves[2])
 {
     uint64_t words[LEAF_ENTRIES_MAX], hashes[LEAF_ENTRIES_MAX];
     const struct entry *entries_of[LEAF_ENTRIES_MAX];
+    uint32_t hints[LEAF_ENTRIES_MAX];
     unsigned entries = 0, counts[2] = { 0, 0 };
-    struct bucket *buckets[2];
-    unsigned classes[2];
+    bool hinted[2] = { false, false };
 
     assert(depth < DEPTH_MAX); /* the seed is secret: nobody can choose a hundred keys of one prefix */
     each_word(leaf, at, place)
@@ -442,23 +321,30 @@ static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, uint6
         __builtin_prefetch(entries_of[entries++]);
     }
     for (unsigned i = 0; i < entries; i++) {
+        unsigned half;
+
         hashes[i] = hash_bytes(entry_key(entries_of[i]));
-        counts[hashes[i] << depth >> 63]++;
+        half = (unsigned)(hashes[i] << depth >> 63);
+        hints[i] = node_is_hinted(leaf) ? hint_of(entry_expires_at_ms(entries_of[i]), now_ms) : HINT_NONE;
+        counts[half]++;
+        if (hints[i] != HINT_NONE) hinted[half] = true;
     }
     for (int half = 0; half < 2; half++) {
-        classes[half] = class_for(counts[half]);
-        buckets[half] = buckets_new(table, classes[half]);
-        halves[half] = leaf_node(buckets[half], classes[half], counts[half], node_depth(leaf) + 1);
+        unsigned class = class_for(counts[half], hinted[half]);
+
+        halves[half] = leaf_node(buckets_new(table, class), class, hinted[half], counts[half], node_depth(leaf) + 1);
     }
     for (unsigned i = 0; i < entries; i++) {
-        unsigned half = (unsigned)(hashes[i] << depth >> 63);
-        leaf_place(buckets[half], class_buckets[classes[half]], tag_of(hashes[i], depth + 1), words[i]);
+        uint64_t half = halves[hashes[i] << depth >> 63];
+        unsigned at = leaf_place(node_buckets(half), node_bucket_count(half), tag_of(hashes[i], depth + 1), words[i]);
+
+        if (hints[i] != HINT_NONE) hint_lower(&node_hints(half)[at], hints[i]);
     }
     table->moved += entries;
     buckets_free(table, leaf);
 }
 
-static void split(struct table *table, uint64_t hash)
+static void split(struct table *table, uint64_t hash, int64_t now_ms)
 {
     struct path path = path_to(table, hash);
     uint64_t halves[2];
@@ -467,33 +353,92 @@ static void split(struct table *table, uint64_t hash)
         directory_double(table, path.directory_cell);
         path = path_to(table, hash);
     }
-    leaf_split(table, path.leaf, path.depth, halves);
+    leaf_split(table, path.leaf, path.depth, now_ms, halves);
     if (path.cells == 1) {
         /* It is the root, or its directory is as large as one gets. */
-        _Atomic uint64_t *cells = cells_new(table, 1);
+        uint64_t directory = directory_new(table, 1);
 
-        for (int half = 0; half < 2; half++) node_store(cells + half, leaf_with_depth(halves[half], 1));
-        node_store(path.cell, directory_node(cells, 1));
+        for (int half = 0; half < 2; half++) {
+            node_store(node_cells(directory) + half, leaf_with_depth(halves[half], 1));
+            node_cell_hints(directory)[half] = leaf_hint(halves[half]);
+        }
+        node_store(path.cell, directory);
         return;
     }
     for (unsigned i = 0; i < path.cells; i++) node_store(path.cell + i, halves[i >= path.cells / 2]);
+    for (unsigned half = 0; half < 2; half++) path.hint[half * path.cells / 2] = leaf_hint(halves[half]);
 }
 
-void table_insert(struct table *table, uint64_t hash, struct entry *entry)
+/* Lowers a bucket's hint, and those of all that leads to it. */
+static void lower_hints(struct table *table, uint64_t hash, uint32_t *bucket_hint, uint32_t hint)
+{
+    uint64_t node = node_load(&table->root);
+    uint32_t *above = &table->hint;
+    unsigned used = 0;
+
+    if (!hint_lower(bucket_hint, hint)) return;
+    for (;;) {
+        unsigned bits = node_bits(node), index, cells = 1;
+        uint64_t below;
+
+        hint_lower(above, hint);
+        if (!node_is_directory(node)) return;
+        index = (unsigned)(hash << used >> (64 - bits));
+        below = node_load(node_cells(node) + index);
+        if (!node_is_directory(below)) cells = 1u << (bits - node_depth(below));
+        above = node_cell_hints(node) + (index & ~(cells - 1));
+        used += bits;
+        node = below;
+    }
+}
+
+/* The way to a leaf that has room for so many entries more, and for their hints if it needs any. */
+static struct path path_with_room(struct table *table, uint64_t hash, unsigned more, bool needs_hints, int64_t now_ms)
 {
     struct path path = path_to(table, hash);
-    unsigned class, entries;
+    bool hinted;
 
-    assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
-    while (node_class(path.leaf) == LEAF_CLASS_MAX && node_entries(path.leaf) == class_capacity(LEAF_CLASS_MAX)) {
-        split(table, hash);
+    for (;;) {
+        hinted = needs_hints || node_is_hinted(path.leaf);
+        if (node_entries(path.leaf) + more <= class_capacity(LEAF_CLASS_MAX, hinted)) break;
+        split(table, hash, now_ms);
         path = path_to(table, hash);
     }
-    class = node_class(path.leaf);
-    entries = node_entries(path.leaf);
-    if (entries == class_capacity(class)) path.leaf = leaf_rebuilt(table, path.leaf, ++class);
-    leaf_place(node_buckets(path.leaf), class_buckets[class], tag_of(hash, path.depth), (uintptr_t)entry);
-    path_store(&path, leaf_node(node_buckets(path.leaf), class, entries + 1, node_depth(path.leaf)));
+    if (hinted != node_is_hinted(path.leaf) ||
+        node_entries(path.leaf) + more > class_capacity(node_class(path.leaf), hinted)) {
+        unsigned class = class_for(node_entries(path.leaf) + more, hinted);
+
+        path_store(&path, leaf_rebuilt(table, path.leaf, class, hinted));
+    }
+    return path;
+}
+
+void table_insert(struct table *table, uint64_t hash, struct entry *entry, int64_t now_ms)
+{
+    uint32_t hint = hint_of(entry_expires_at_ms(entry), now_ms);
+    struct path path = path_with_room(table, hash, 1, hint != HINT_NONE, now_ms);
+    unsigned at;
+
+    assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
+    at = leaf_place(node_buckets(path.leaf), node_bucket_count(path.leaf), tag_of(hash, path.depth), (uintptr_t)entry);
+    path_store(&path, leaf_with_entries(path.leaf, node_entries(path.leaf) + 1));
+    if (hint != HINT_NONE) lower_hints(table, hash, &node_hints(path.leaf)[at], hint);
+}
+
+void table_replace(struct table *table, uint64_t hash, table_word *word, struct entry *entry, int64_t now_ms)
+{
+    uint32_t hint = hint_of(entry_expires_at_ms(entry), now_ms);
+    struct path path;
+
+    assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
+    word_store(word, (word_load(word) & ~TABLE_POINTER_MASK) | (uintptr_t)entry);
+    if (hint == HINT_NONE) return;
+    path = path_to(table, hash);
+    if (!node_is_hinted(path.leaf)) {
+        path = path_with_room(table, hash, 0, true, now_ms);
+        word = table_find_entry(table, hash, entry);
+    }
+    lower_hints(table, hash, &node_hints(path.leaf)[word_bucket(path.leaf, word)], hint);
 }
 
 /* --- Shrinking --- */
@@ -503,7 +448,6 @@ static void directory_trim(struct table *table, _Atomic uint64_t *cell, unsigned
 {
     uint64_t directory = node_load(cell);
     unsigned bits = node_bits(directory), needed = 0;
-    _Atomic uint64_t *cells;
 
     for (size_t i = 0; i < (size_t)1 << bits && needed < bits; i++) {
         uint64_t node = node_load(node_cells(directory) + i);
@@ -514,33 +458,31 @@ static void directory_trim(struct table *table, _Atomic uint64_t *cell, unsigned
     if (needed == 0) {
         node_store(cell, leaf_with_depth(node_load(node_cells(directory)), cell_depth));
     } else {
-        cells = cells_new(table, needed);
-        for (size_t i = 0; i < (size_t)1 << needed; i++)
-            node_store(cells + i, node_load(node_cells(directory) + (i << (bits - needed))));
-        node_store(cell, directory_node(cells, needed));
+        uint64_t trimmed = directory_new(table, needed);
+
+        for (size_t i = 0; i < (size_t)1 << needed; i++) {
+            node_store(node_cells(trimmed) + i, node_load(node_cells(directory) + (i << (bits - needed))));
+            node_cell_hints(trimmed)[i] = node_cell_hints(directory)[i << (bits - needed)];
+        }
+        node_store(cell, trimmed);
     }
-    cells_free(table, directory);
+    directory_free(table, directory);
 }
 
 static uint64_t leaf_merged(struct table *table, const uint64_t halves[2])
 {
     unsigned entries = node_entries(halves[0]) + node_entries(halves[1]);
-    unsigned class = class_for(entries);
-    struct bucket *buckets = buckets_new(table, class);
+    bool hinted = leaf_hint(halves[0]) != HINT_NONE || leaf_hint(halves[1]) != HINT_NONE;
+    unsigned class = class_for(entries, hinted);
+    uint64_t merged = leaf_node(buckets_new(table, class), class, hinted, entries, node_depth(halves[0]) - 1);
 
     for (unsigned half = 0; half < 2; half++) {
-        const struct bucket *from = node_buckets(halves[half]);
-
         /* The bit that told the halves apart becomes the first of the tag. */
-        each_word(halves[half], at, place)
-        {
-            leaf_place(buckets, class_buckets[class], half << (TAG_BITS - 1) | tag_at(&from[at], place) >> 1,
-                       word_load(&from[at].words[place]));
-        }
+        leaf_move(halves[half], merged, half, 1);
         buckets_free(table, halves[half]);
     }
     table->moved += entries;
-    return leaf_node(buckets, class, entries, node_depth(halves[0]) - 1);
+    return merged;
 }
 
 /* Merges the leaf of a hash with its sibling if both are small. */
@@ -560,9 +502,13 @@ static bool merge(struct table *table, uint64_t hash)
     is_first = path.index < sibling_index;
     halves[0] = is_first ? path.leaf : sibling;
     halves[1] = is_first ? sibling : path.leaf;
-    if (!is_first) path.cell -= path.cells;
+    if (!is_first) {
+        path.cell -= path.cells;
+        path.hint -= path.cells;
+    }
     path.cells *= 2;
     path_store(&path, leaf_merged(table, halves));
+    *path.hint = leaf_hint(path.leaf);
     /* A directory below another one hangs on a cell of its own, of that one's full depth. */
     if (was_deepest)
         directory_trim(table, path.directory_cell, path.directory_cell == &table->root ? 0 : DIRECTORY_BITS_MAX);
@@ -573,20 +519,22 @@ struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
 {
     struct path path = path_to(table, hash);
     struct entry *entry = table_entry(word);
-    unsigned class = node_class(path.leaf), entries = node_entries(path.leaf) - 1;
+    unsigned entries = node_entries(path.leaf) - 1;
+    bool hinted;
 
-    leaf_unplace(node_buckets(path.leaf), class_buckets[class], word);
-    path_store(&path, leaf_node(node_buckets(path.leaf), class, entries, node_depth(path.leaf)));
+    leaf_unplace(path.leaf, word);
+    path_store(&path, leaf_with_entries(path.leaf, entries));
     if (merge(table, hash)) {
         /* On to the next level, so that two sibling leaves never have fewer entries than a merged one may have. */
         while (merge(table, hash)) continue;
         return entry;
     }
+    hinted = leaf_hint(path.leaf) != HINT_NONE;
     if (entries == 0) {
         buckets_free(table, path.leaf);
-        path_store(&path, leaf_node(NULL, 0, 0, node_depth(path.leaf)));
-    } else if (entries + entries / 8 + 1 <= class_capacity(class - 1)) {
-        path_store(&path, leaf_rebuilt(table, path.leaf, class - 1));
+        path_store(&path, leaf_node(NULL, 0, false, 0, node_depth(path.leaf)));
+    } else if (entries + entries / 8 + 1 <= class_capacity(node_class(path.leaf) - 1, hinted)) {
+        path_store(&path, leaf_rebuilt(table, path.leaf, node_class(path.leaf) - 1, hinted));
     }
     return entry;
 }
@@ -629,13 +577,14 @@ static bool free_below(struct table *table, _Atomic uint64_t *cell, size_t *budg
         if (!free_below(table, below, budget)) return false;
         for (size_t same = 1; same < step; same++) node_store(below + same, 0);
     }
-    cells_free(table, node);
+    directory_free(table, node);
     node_store(cell, 0);
     return true;
 }
 
 bool table_clear_some(struct table *table, size_t *budget)
 {
+    table->hint = HINT_NONE;
     return free_below(table, &table->root, budget);
 }
 
@@ -650,59 +599,9 @@ void table_move(struct table *to, struct table *from)
 {
     atomic_init(&to->root, node_load(&from->root));
     atomic_init(&to->bytes, atomic_load_explicit(&from->bytes, memory_order_relaxed));
+    to->hint = from->hint;
     to->moved = 0;
     node_store(&from->root, 0);
+    from->hint = HINT_NONE;
     atomic_store_explicit(&from->bytes, 0, memory_order_relaxed);
-}
-
-/* --- Visiting --- */
-
-uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
-                    void *context)
-{
-    uint64_t hash = (uint64_t)cursor << 32, prefix;
-    unsigned depth, tag, tag_end = TAG_COUNT;
-    uint64_t leaf = leaf_of(table, hash, &depth);
-    unsigned buckets = class_buckets[node_class(leaf)];
-
-    tag = tag_of(hash, depth);
-    if (buckets != 0) {
-        unsigned home = home_of(tag, buckets);
-
-        /* One bucket, unless the leaf's prefix is so long that the cursor has no room for a bucket. */
-        if (depth + TAG_BITS <= 32) tag_end = ((home + 1) * TAG_COUNT + buckets - 1) / buckets;
-        for (unsigned at = home, seen = 0; seen < buckets; at = next_of(at, buckets), seen++) {
-            const struct bucket *bucket = &node_buckets(leaf)[at];
-
-            for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
-                unsigned own = tag_at(bucket, place);
-                if (word_load(&bucket->words[place]) != 0 && own >= tag && own < tag_end)
-                    visit(context, table_entry(&bucket->words[place]));
-            }
-            if (passers(bucket) == 0 && tag_end != TAG_COUNT) break;
-        }
-    }
-    prefix = depth == 0 ? 0 : hash >> (64 - depth);
-    if (tag_end < TAG_COUNT)
-        hash = (depth == 0 ? 0 : prefix << (64 - depth)) | (uint64_t)tag_end << (64 - TAG_BITS - depth);
-    else
-        hash = depth == 0 ? 0 : (prefix + 1) << (64 - depth);
-    return (uint32_t)(hash >> 32);
-}
-
-struct entry *table_random(const struct table *table, struct random *random)
-{
-    uint64_t hash = random_u64(random), wanted;
-    unsigned depth;
-    uint64_t leaf = leaf_of(table, hash, &depth);
-
-    if (depth == 0 && node_entries(leaf) == 0) return NULL;
-    /* Empty leaves are rare, and two siblings are never both empty: merging sees to it. */
-    while (node_entries(leaf) == 0) leaf = leaf_of(table, random_u64(random), &depth);
-    wanted = random_below(random, node_entries(leaf));
-    each_word(leaf, at, place)
-    {
-        if (wanted-- == 0) return table_entry(&node_buckets(leaf)[at].words[place]);
-    }
-    return NULL;
 }

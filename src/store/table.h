@@ -20,6 +20,8 @@
  *     bucket:  | 7 fingerprints, count of passers-by | 7 words |
  *     word:    | 16 bits for eviction | 44 bits of pointer | 4 high bits of the tag |
  *
+ * A leaf that has entries with deadlines uses its last line for hints when they are due: see deadline_hints.h.
+ *
  * Doubling everything at once was not wanted (a slot may hold millions), linear hashing leaves buckets of two densities
  * and could not be filled to 90 %.
  *
@@ -27,7 +29,7 @@
  * table grew or shrank meanwhile. */
 #pragma once
 
-#include "store/entry.h"
+#include "store/deadline_hints.h"
 
 #include <stdatomic.h>
 
@@ -37,6 +39,7 @@ struct random;
 struct table {
     _Atomic uint64_t root;  /* read without the lock for prefetching; see table_prefetch() */
     _Atomic uint64_t bytes; /* of leaves and directories; read without the lock */
+    uint32_t hint;          /* the earliest deadline in it, at the latest; see deadline_hints.h */
     uint32_t moved;         /* entries moved by growth and shrinking, ever: the measure of what an operation costs */
 };
 
@@ -58,11 +61,12 @@ table_word *table_find(const struct table *table, uint64_t hash, struct bytes ke
 /* The word of this very entry, which is in the table, by its old address: to be called also after it moved. */
 table_word *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry);
 
-/* Lets a found word lead to another entry of the same key; eviction's bits stay. */
-void table_replace(table_word *word, struct entry *entry);
+/* Lets a found word lead to another entry of the same key, or to the same one with another deadline; eviction's bits stay.
+ * The word is no longer good afterwards. now_ms is what deadlines are measured against, see hint_of(). */
+void table_replace(struct table *table, uint64_t hash, table_word *word, struct entry *entry, int64_t now_ms);
 
 /* The key must not be in the table. */
-void table_insert(struct table *table, uint64_t hash, struct entry *entry);
+void table_insert(struct table *table, uint64_t hash, struct entry *entry, int64_t now_ms);
 
 /* Takes out what a found word leads to; the entry is then the caller's. */
 struct entry *table_remove(struct table *table, uint64_t hash, table_word *word);
@@ -83,6 +87,15 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
 
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);
+
+/* Looks at entries whose hints say that they may be due, a few dozen at most, puts those that are past their deadline into
+ * due[] and returns how many they are. The caller takes them out before anything else: the hints already say that they are
+ * gone. To be called until the table's hint is no longer due. */
+#define TABLE_DUE_MAX 32u
+unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX]);
+
+/* Starts to load the hints that table_find_due() reads first; needs no lock, as it follows no pointer. */
+void table_prefetch_hints(const struct table *table);
 
 /* --- Looking ahead, without the lock, between reclaim_enter() and reclaim_leave() (base/reclaim.h) ---
  *

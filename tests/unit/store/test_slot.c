@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static struct deadlines deadlines;
+
 static struct slot *locked_slot(void)
 {
     struct slot *slot = alloc(sizeof *slot);
 
-    slot_init(slot, 7);
+    memset(&deadlines, 0, sizeof deadlines);
+    slot_init(slot, 7, &deadlines);
     slot_lock(slot);
     return slot;
 }
@@ -35,6 +38,21 @@ static void put(struct slot *slot, const char *key, const char *value, int64_t e
 
     slot_put(slot, &entry);
     CHECK(entry == NULL);
+}
+
+/* Takes out and frees what is due, all of it, and returns how much that was. */
+static size_t expire(struct slot *slot, int64_t now_ms)
+{
+    struct entry *taken[SLOT_TAKE_MAX];
+    size_t count, all = 0;
+
+    do {
+        count = slot_take_due(slot, now_ms, taken);
+        for (size_t i = 0; i < count; i++) entry_free(&taken[i]);
+        all += count;
+        CHECK(deadlines_hint(&deadlines, 7) == slot->table.hint);
+    } while (hint_is_due(slot->table.hint, now_ms));
+    return all;
 }
 
 TEST(an_entry_is_gone_at_its_deadline)
@@ -114,7 +132,6 @@ TEST(feeds_are_told_of_each_change)
     struct log_feed log = { .feed = { .changed = note_changed, .removed = note_removed, .flushed = note_flushed } };
     struct slot_feed deaf = { .changed = NULL };
     struct graveyard *graveyard = graveyard_new(1);
-    size_t removed = 0;
 
     slot_feed_attach(slot, &deaf);
     slot_feed_attach(slot, &log.feed);
@@ -127,8 +144,7 @@ TEST(feeds_are_told_of_each_change)
     CHECK(slot_remove(slot, BYTES("b"), 0));
     CHECK(!slot_remove(slot, BYTES("b"), 0));
     put(slot, "c", "1", 10);
-    slot_expire_some(slot, 10, 100, &removed);
-    CHECK(removed == 1);
+    CHECK(expire(slot, 10 + HINT_TICK_MS) == 1);
     put(slot, "d", "1", ENTRY_KEEPS_FOREVER);
     CHECK(slot_detach_all(slot, graveyard) == 1);
     CHECK(slot_counts(slot).keys == 0 && slot_counts(slot).bytes == 0);
@@ -211,11 +227,9 @@ TEST(a_slot_holds_what_its_model_holds)
             wanted->expires_at_ms = random_below(&random, 2) ? ENTRY_KEEPS_FOREVER : now_ms + 3000;
             CHECK(slot_set_expiry(slot, entry, wanted->expires_at_ms) == slot_find(slot, key, now_ms));
             break;
-        case 6: {
-            size_t removed = 0;
-            slot_expire_some(slot, now_ms, 20, &removed);
+        case 6:
+            expire(slot, now_ms);
             break;
-        }
         default:
             look_ahead(&reader, slot, key);
             entry = slot_find(slot, key, now_ms);
@@ -227,18 +241,13 @@ TEST(a_slot_holds_what_its_model_holds)
         }
     }
     {
-        size_t removed = 0, keys = 0, expiring = 0;
+        size_t forever = 0;
 
-        slot_expire_some(slot, now_ms, SIZE_MAX, &removed);
-        for (unsigned number = 0; number < KEYS; number++) {
-            bool forever = model[number].expires_at_ms == ENTRY_KEEPS_FOREVER;
-
-            if (!model[number].here || (!forever && model[number].expires_at_ms <= now_ms)) continue;
-            keys++;
-            if (!forever) expiring++;
-        }
-        CHECK(keys > 0 && slot_counts(slot).keys == keys);
-        CHECK(slot_counts(slot).expiring == expiring);
+        expire(slot, now_ms + 10000); /* later than any deadline */
+        for (unsigned number = 0; number < KEYS; number++)
+            if (model[number].here && model[number].expires_at_ms == ENTRY_KEEPS_FOREVER) forever++;
+        CHECK(forever > 0 && slot_counts(slot).keys == forever);
+        CHECK(slot_counts(slot).expiring == 0);
     }
     slot_end(&slot);
     reclaim_quit(&reader);
@@ -263,28 +272,43 @@ TEST(a_random_key_is_live_also_when_nearly_all_are_expired)
     slot_end(&slot);
 }
 
-TEST(expiring_a_few_looks_at_no_more_and_goes_on_where_it_stopped)
+TEST(what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is)
 {
     struct slot *slot = locked_slot();
-    size_t removed = 0, looked_at = 0;
+    struct entry *taken[SLOT_TAKE_MAX];
+    size_t count, all = 0;
     char key[24];
 
     for (int i = 0; i < 5000; i++) {
         snprintf(key, sizeof key, "k:%d", i);
-        put(slot, key, "v", i % 2 ? 100 : ENTRY_KEEPS_FOREVER);
+        put(slot, key, "v", i % 3 == 0 ? 1000 : i % 3 == 1 ? 90000 : ENTRY_KEEPS_FOREVER);
     }
-    CHECK(slot_expire_some(slot, 99, SIZE_MAX, &removed) >= 5000);
-    CHECK(removed == 0);
-    for (int calls = 0; removed < 2500; calls++) {
-        size_t looked = slot_expire_some(slot, 100, 50, &removed);
+    CHECK(!hint_is_due(deadlines_hint(&deadlines, 7), 1000 - 1));
+    CHECK(slot_take_due(slot, 1000 - 1, taken) == 0);
+    CHECK(hint_is_due(deadlines_hint(&deadlines, 7), 1000 + HINT_TICK_MS));
+    for (int calls = 0; hint_is_due(deadlines_hint(&deadlines, 7), 1000 + HINT_TICK_MS); calls++) {
+        count = slot_take_due(slot, 1000 + HINT_TICK_MS, taken);
+        CHECK(calls < 1000);
+        all += count;
+        for (size_t i = 0; i < count; i++) {
+            CHECK(entry_expires_at_ms(taken[i]) == 1000);
+            entry_free(&taken[i]);
+        }
+    }
+    CHECK(all == 1667 && slot_counts(slot).keys == 3333 && slot_counts(slot).expired == 1667);
+    CHECK(slot_counts(slot).expiring == 1667);
+    CHECK(expire(slot, 90000 + HINT_TICK_MS) == 1667);
+    CHECK(deadlines_hint(&deadlines, 7) == HINT_NONE); /* nothing left that could expire */
+    slot_end(&slot);
+}
 
-        CHECK(looked <= 50 + 40); /* the last bucket is finished */
-        looked_at += looked;
-        CHECK(calls < 200);
-    }
-    CHECK(looked_at < 5000 * 2);
-    CHECK(slot_counts(slot).keys == 2500 && slot_counts(slot).expired == 2500);
-    CHECK(slot_expire_some(slot, 100, 50, &removed) == 0); /* nothing left that could expire */
+TEST(how_late_a_key_went_is_counted_when_somebody_asks_for_it)
+{
+    struct slot *slot = locked_slot();
+
+    put(slot, "k", "v", 1000);
+    CHECK(slot_find(slot, BYTES("k"), 1064) == NULL);
+    CHECK(histogram_percentile(&deadlines.lag_ms, 50) == 64);
     slot_end(&slot);
 }
 
@@ -349,5 +373,5 @@ TEST(threads_share_slots)
 
 TESTS(an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
       feeds_are_told_of_each_change, a_slot_holds_what_its_model_holds,
-      a_random_key_is_live_also_when_nearly_all_are_expired,
-      expiring_a_few_looks_at_no_more_and_goes_on_where_it_stopped, threads_share_slots)
+      a_random_key_is_live_also_when_nearly_all_are_expired, what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
+      how_late_a_key_went_is_counted_when_somebody_asks_for_it, threads_share_slots)

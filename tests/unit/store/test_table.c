@@ -44,7 +44,7 @@ static void insert(struct table *table, uint32_t number)
 
     key_of(number, &key);
     table_insert(table, key.hash,
-                 entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number }, ENTRY_KEEPS_FOREVER));
+                 entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number }, ENTRY_KEEPS_FOREVER), 0);
 }
 
 static void remove_one(struct table *table, uint32_t number)
@@ -289,11 +289,13 @@ TEST(evictions_bits_stay_with_their_entry)
         if (number % 50 != 0) remove_one(&table, number);
     }
     for (uint32_t number = 0; number < 5000; number += 50) {
+        struct key key;
         table_word *word = find(&table, number);
         struct entry *former = table_entry(word);
 
+        key_of(number, &key);
         CHECK(*word >> TABLE_EVICTION_SHIFT == number);
-        table_replace(word, entry_new(entry_key(former), entry_value(former), ENTRY_KEEPS_FOREVER));
+        table_replace(&table, key.hash, word, entry_new(key.bytes, entry_value(former), number % 100 ? 1000 : -1), 0);
         entry_free(&former);
         CHECK(*find(&table, number) >> TABLE_EVICTION_SHIFT == number);
     }
