@@ -297,6 +297,8 @@ static int serve(struct node *node)
     start_workers(node);
     apply_changes_of(node);
     control_start(node, loop);
+    /* What building it all took and freed: an idle node would keep it, for nothing makes the allocator look. */
+    alloc_purge();
     say_ready(node);
     control_run(node);
 

@@ -28,7 +28,7 @@ size_t alloc_size(const void *memory);
 size_t alloc_class(size_t bytes);
 
 struct alloc_stats {
-    size_t allocated_bytes; /* in live allocations, size classes counted */
+    size_t allocated_bytes; /* in live allocations, size classes counted; what threads keep for reuse is not */
     size_t active_bytes;    /* in pages that hold them */
     size_t resident_bytes;  /* mapped and present */
     size_t mapped_bytes;

@@ -187,6 +187,14 @@ static const struct command command_memory_stats = {
     .run = memory_stats,
 };
 
+/* The entry, and its share of the table it is in: so that the keys of a node add up to what they take of it. */
+static int64_t usage_bytes(const struct slot *slot, const struct entry *entry)
+{
+    struct slot_counts counts = slot_counts(slot);
+
+    return (int64_t)(entry_bytes(entry) + (counts.table_bytes + counts.keys / 2) / counts.keys);
+}
+
 static void memory_usage(struct call *call)
 {
     const struct entry *entry;
@@ -208,7 +216,7 @@ static void memory_usage(struct call *call)
     if (entry == NULL)
         reply_null(call->reply);
     else
-        reply_integer(call->reply, (int64_t)entry_bytes(entry));
+        reply_integer(call->reply, usage_bytes(call_slot(call, 2), entry));
 }
 
 static const struct command_arg memory_usage_args[] = {

@@ -50,6 +50,7 @@ struct slot_counts keyspace_counts(const struct keyspace *keyspace)
         sum.keys += counts.keys;
         sum.expiring += counts.expiring;
         sum.bytes += counts.bytes;
+        sum.table_bytes += counts.table_bytes;
         sum.expired += counts.expired;
         sum.evicted += counts.evicted;
     }

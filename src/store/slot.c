@@ -79,6 +79,7 @@ struct slot_counts slot_counts(const struct slot *slot)
         .keys = counter(&slot->keys),
         .expiring = counter(&slot->expiring),
         .bytes = counter(&slot->entry_bytes) + counter(&slot->table.bytes),
+        .table_bytes = counter(&slot->table.bytes),
         .expired = counter(&slot->expired),
         .evicted = counter(&slot->evicted),
     };

@@ -35,6 +35,7 @@ struct slot_counts {
     uint64_t keys;
     uint64_t expiring;
     uint64_t bytes;   /* of entries and table, size classes included */
+    uint64_t table_bytes;
     uint64_t expired; /* ever */
     uint64_t evicted;
 };
