@@ -21,6 +21,7 @@
 #include "server/control.h"
 #include "server/dev_cluster.h"
 #include "server/login.h"
+#include "server/latency.h"
 #include "server/node.h"
 #include "server/process.h"
 #include "server/slowlog.h"
@@ -249,6 +250,7 @@ static void build_node(struct node *node)
     atomic_store_explicit(&keyspace_deadlines(node->keyspace)->now_ms, node->started_ms, memory_order_relaxed);
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
+    node->latency = latency_new();
     node->logins = login_guard_new();
     node->movers = movers_new(MOVERS);
     if (!node->movers) {
@@ -266,6 +268,7 @@ static void free_node(struct node *node)
     movers_free(&node->movers, true);
     lazyfree_free(&node->lazyfree);
     slowlog_free(&node->slowlog);
+    latency_free(&node->latency);
     command_table_free(&node->commands);
     keyspace_free(&node->keyspace);
     config_free(&node->config);

@@ -1,18 +1,60 @@
-/* commands/latency.c: LATENCY. HISTOGRAM comes from what the workers count for each command; events are not sampled, so the subcommands
- * about them have nothing to show. */
+/* commands/latency.c: LATENCY. HISTOGRAM comes from what the workers count for each command, the others from the samples of slow moments
+ * (server/latency.h). */
+#include "base/clock.h"
 #include "commands/server.h"
 #include "commands/stats.h"
 #include "server/call.h"
+#include "server/latency.h"
 #include "server/node.h"
 #include "server/worker.h"
 
 #include <limits.h>
 
+struct event_samples {
+    struct latency_sample items[LATENCY_SAMPLES];
+    int count;
+    int64_t lowest_ms, highest_ms, total_ms, worst_ms; /* worst: also of samples that are gone */
+};
+
+static void read_samples(struct call *call, enum latency_event event, struct event_samples *samples)
+{
+    samples->count = latency_samples(call->node->latency, event, samples->items, &samples->worst_ms);
+    samples->lowest_ms = INT64_MAX;
+    samples->highest_ms = samples->total_ms = 0;
+    for (int i = 0; i < samples->count; i++) {
+        int64_t ms = samples->items[i].ms;
+
+        if (ms < samples->lowest_ms) samples->lowest_ms = ms;
+        if (ms > samples->highest_ms) samples->highest_ms = ms;
+        samples->total_ms += ms;
+    }
+}
+
 static void latency_doctor(struct call *call)
 {
-    reply_verbatim(call->reply, BYTES("Events are not sampled on this node. LATENCY HISTOGRAM shows how long each "
-                                      "command took, SLOWLOG GET the "
-                                      "slowest calls.\n"));
+    struct buf text = { 0 };
+    int events = 0;
+
+    for (enum latency_event event = 0; event < LATENCY_EVENTS; event++) {
+        struct event_samples samples;
+
+        read_samples(call, event, &samples);
+        if (samples.count == 0) continue;
+        events++;
+        buf_printf(&text, "%d. %s: %d slow moments, %lld ms in the mean, %lld ms at worst.\n", events,
+                   latency_event_name(event), samples.count, (long long)(samples.total_ms / samples.count),
+                   (long long)samples.worst_ms);
+    }
+    if (config_int(call->node->config, latency_monitor_threshold) == 0)
+        buf_append_text(&text, "Slow moments are not sampled: CONFIG SET latency-monitor-threshold <milliseconds> "
+                               "begins to.\n");
+    else if (events == 0)
+        buf_append_text(&text, "No moment was as slow as latency-monitor-threshold.\n");
+    if (events > 0)
+        buf_append_text(&text, "SLOWLOG GET shows which calls were slow, LATENCY HISTOGRAM how long each command "
+                               "takes.\n");
+    reply_verbatim(call->reply, buf_bytes(&text));
+    buf_free(&text);
 }
 
 static const char *const latency_doctor_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
@@ -30,11 +72,50 @@ static const struct command command_latency_doctor = {
     .run = latency_doctor,
 };
 
+#define GRAPH_COLUMNS 80
+#define GRAPH_ROWS 6
+
+/* A column for each of the last samples, oldest first; the highest fills all rows, the lowest is a dot. */
+static void draw(struct buf *text, const struct event_samples *samples, int64_t now_s)
+{
+    int columns = samples->count < GRAPH_COLUMNS ? samples->count : GRAPH_COLUMNS;
+    const struct latency_sample *first = &samples->items[samples->count - columns];
+    int64_t span = samples->highest_ms - samples->lowest_ms;
+
+    for (int row = GRAPH_ROWS - 1; row >= 0; row--) {
+        for (int column = 0; column < columns; column++) {
+            int64_t height =
+                span == 0
+                    ? 0
+                    : (int64_t)((double)(first[column].ms - samples->lowest_ms) / (double)span * (GRAPH_ROWS - 1));
+
+            buf_append_byte(text, height > row ? '#' : height == row ? (row == 0 ? '.' : '#') : ' ');
+        }
+        buf_append_byte(text, '\n');
+    }
+    buf_printf(text, "from %llds to %llds ago\n", (long long)(now_s - first[0].unix_seconds),
+               (long long)(now_s - first[columns - 1].unix_seconds));
+}
+
 static void latency_graph(struct call *call)
 {
-    struct bytes event = call_arg(call, 2);
+    struct bytes name = call_arg(call, 2);
+    enum latency_event event = latency_event_by_name(name);
+    struct event_samples samples = { .count = 0 };
+    struct buf text = { 0 };
 
-    reply_errorf(call->reply, "ERR No samples available for event '%.*s'", (int)(event.len & INT_MAX), event.data);
+    if (event != LATENCY_EVENTS) read_samples(call, event, &samples);
+    if (samples.count == 0) {
+        reply_errorf(call->reply, "ERR No samples available for event '%.*s'", (int)(name.len & INT_MAX), name.data);
+        return;
+    }
+    buf_printf(&text, "%s - high %lld ms, low %lld ms (all time high %lld ms)\n", latency_event_name(event),
+               (long long)samples.highest_ms, (long long)samples.lowest_ms, (long long)samples.worst_ms);
+    for (int i = 0; i < GRAPH_COLUMNS; i++) buf_append_byte(&text, '-');
+    buf_append_byte(&text, '\n');
+    draw(&text, &samples, clock_wall_us() / 1000000);
+    reply_verbatim(call->reply, buf_bytes(&text));
+    buf_free(&text);
 }
 
 static const struct command_arg latency_graph_args[] = {
@@ -180,7 +261,16 @@ static const struct command command_latency_histogram = {
 
 static void latency_history(struct call *call)
 {
-    reply_array(call->reply, 0);
+    enum latency_event event = latency_event_by_name(call_arg(call, 2));
+    struct event_samples samples = { .count = 0 };
+
+    if (event != LATENCY_EVENTS) read_samples(call, event, &samples);
+    reply_array(call->reply, (size_t)samples.count);
+    for (int i = 0; i < samples.count; i++) {
+        reply_array(call->reply, 2);
+        reply_integer(call->reply, samples.items[i].unix_seconds);
+        reply_integer(call->reply, samples.items[i].ms);
+    }
 }
 
 static const struct command_arg latency_history_args[] = {
@@ -205,7 +295,25 @@ static const struct command command_latency_history = {
 
 static void latency_latest(struct call *call)
 {
-    reply_array(call->reply, 0);
+    struct buf out = { 0 };
+    struct reply events = { .out = &out, .resp = call->reply->resp };
+    size_t count = 0;
+
+    for (enum latency_event event = 0; event < LATENCY_EVENTS; event++) {
+        struct event_samples samples;
+
+        read_samples(call, event, &samples);
+        if (samples.count == 0) continue;
+        reply_array(&events, 4);
+        reply_bulk_text(&events, latency_event_name(event));
+        reply_integer(&events, samples.items[samples.count - 1].unix_seconds);
+        reply_integer(&events, samples.items[samples.count - 1].ms);
+        reply_integer(&events, samples.worst_ms);
+        count++;
+    }
+    reply_array(call->reply, count);
+    buf_append_bytes(call->reply->out, buf_bytes(&out));
+    buf_free(&out);
 }
 
 static const char *const latency_latest_tips[] = { "nondeterministic_output", "request_policy:all_nodes",
@@ -223,9 +331,20 @@ static const struct command command_latency_latest = {
     .run = latency_latest,
 };
 
-static void latency_reset(struct call *call)
+static bool is_named(const struct call *call, enum latency_event event)
 {
-    reply_integer(call->reply, 0);
+    for (int arg = 2; arg < call->argc; arg++)
+        if (latency_event_by_name(call_arg(call, arg)) == event) return true;
+    return call->argc == 2;
+}
+
+static void latency_reset_events(struct call *call)
+{
+    int64_t forgotten = 0;
+
+    for (enum latency_event event = 0; event < LATENCY_EVENTS; event++)
+        if (is_named(call, event) && latency_reset(call->node->latency, event)) forgotten++;
+    reply_integer(call->reply, forgotten);
 }
 
 static const struct command_arg latency_reset_args[] = {
@@ -244,7 +363,7 @@ static const struct command command_latency_reset = {
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .args = latency_reset_args,
     .tips = latency_reset_tips,
-    .run = latency_reset,
+    .run = latency_reset_events,
 };
 
 static const struct command *const latency_subcommands[] = {

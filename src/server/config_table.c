@@ -218,7 +218,7 @@ static const struct option table[] = {
     { INTEGER("slowlog-max-len", slowlog_max_len, 128, 0, INT64_MAX), .section = WATCHING, .help = "Commands that SLOWLOG keeps." },
     { BOOL("latency-tracking", latency_tracking, 1), .section = WATCHING, .help = "Keep a histogram of each command's time, for INFO latencystats and LATENCY HISTOGRAM." },
     { SPECIAL("latency-tracking-info-percentiles", CONFIG_LATENCY_TRACKING_INFO_PERCENTILES, "50 99 99.9"), .section = WATCHING, .check = config_check_percentiles, .help = "Percentiles that INFO latencystats shows." },
-    { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .flags = OPTION_INERT, .help = "Taken and shown, without effect: there are no latency events yet." },
+    { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .help = "Commands and expiry cycles that take at least so many milliseconds are shown by LATENCY; 0: none." },
     { TEXT("notify-keyspace-events", CONFIG_NOTIFY_KEYSPACE_EVENTS, ""), .section = WATCHING, .check = config_check_events, .lacks = "keyspace notifications", .allowed = no_events, .help = "Only its default is taken: there are no keyspace notifications." },
     { INTEGER("busy-reply-threshold", busy_reply_threshold, 5000, 0, INT64_MAX), .alias = "lua-time-limit", .section = WATCHING, .flags = OPTION_INERT, .help = "Taken and shown, without effect: there are no scripts." },
     { INTEGER("tracking-table-max-keys", tracking_table_max_keys, 1000000, 0, INT64_MAX), .section = WATCHING, .flags = OPTION_INERT, .help = "Taken and shown, without effect so far." },

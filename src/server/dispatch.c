@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "cluster/redirect.h"
+#include "server/latency.h"
 #include "server/monitor.h"
 #include "server/slot_set.h"
 #include "server/slowlog.h"
@@ -277,6 +278,8 @@ static inline void log_if_slow(struct call *call, const struct command *command,
     int64_t slower_than_us = config_int(call->node->config, slowlog_log_slower_than);
 
     if (slower_than_us >= 0 && (int64_t)(ns / 1000) >= slower_than_us) log_slow(call, command, argc, argv, ns);
+    if (__builtin_expect(ns >= 1000000, 0)) /* milliseconds are what latency-monitor-threshold is in */
+        latency_note(call->node, command->flags & COMMAND_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
 }
 
 static inline void tell_monitors(struct call *call)

@@ -17,6 +17,7 @@
 
 struct bus;
 struct control;
+struct latency;
 struct lazyfree;
 struct login_guard;
 struct movers;
@@ -33,6 +34,7 @@ struct node {
     int worker_count;
     struct slowlog *slowlog;    /* guards itself */
     struct login_guard *logins; /* guards itself */
+    struct latency *latency;    /* guards itself */
     struct movers *movers;      /* guard themselves */
     struct lazyfree *lazyfree;  /* guards itself */
     struct control *control;    /* the main thread's loop (server/control.h) */

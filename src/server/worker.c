@@ -1,3 +1,4 @@
+#include "server/latency.h"
 #include "server/worker.h"
 
 #include "base/alloc.h"
@@ -159,10 +160,11 @@ static void run_expiry(struct worker *worker)
 {
     int64_t slice_us = EXPIRY_SLICE_US(config_int(worker->node->config, active_expire_effort)),
             wait_ms = EXPIRY_NOTHING;
-    uint64_t removed = 0;
+    uint64_t removed = 0, began_ns = clock_monotonic_ns();
 
     if (!atomic_load_explicit(&worker->node->active_expire_off, memory_order_relaxed))
         wait_ms = expiry_run(&worker->expiry, clock_now_ms(), slice_us, &removed);
+    latency_note(worker->node, LATENCY_EXPIRE_CYCLE, clock_monotonic_ns() - began_ns);
     count_up(&worker->counters.expired, removed);
     ev_timer_stop(worker->loop, &worker->expiry_timer);
     if (wait_ms == 0) {

@@ -298,3 +298,30 @@ test "eight writers on shared keys leave a whole state" {
         assert_equal 16000 [on ada strlen log]
     }
 }
+
+test "LATENCY shows the slow moments that latency-monitor-threshold asks for" {
+    with_node ada {enable-debug-command yes} {
+        on ada debug sleep 0.02
+        assert_equal {} [on ada latency latest]
+        assert_match "*latency-monitor-threshold*" [on ada latency doctor]
+        on ada config set latency-monitor-threshold 10
+        on ada debug sleep 0.02
+        on ada debug sleep 0.03
+        lassign [lindex [on ada latency latest] 0] name when last worst
+        assert_equal command $name
+        assert {abs([clock seconds] - $when) < 60 && $worst >= 30 && $last <= $worst}
+        set history [on ada latency history command]
+        assert_equal [list $when $last] [lindex $history end]
+        assert_equal {} [on ada latency history expire-cycle]
+        assert_equal {} [on ada latency history bogus]
+        assert_match "command - high * ms, low * ms (all time high $worst ms)\n*ago\n" [on ada latency graph command]
+        assert_match "1. command: *" [on ada latency doctor]
+        assert_error "ERR No samples available for event 'bogus'" { on ada latency graph bogus }
+        assert_equal 0 [on ada latency reset expire-cycle bogus]
+        assert_equal 1 [on ada latency reset expire-cycle command]
+        assert_equal {} [on ada latency latest]
+        on ada debug sleep 0.02
+        assert_equal 1 [on ada latency reset]
+        assert_equal {} [on ada latency history command]
+    }
+}
