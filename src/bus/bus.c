@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "bus/link.h"
 #include "bus/state_file.h"
+#include "bus/recount.h"
 #include "bus/sweep.h"
 #include "net/listener.h"
 
@@ -44,6 +45,7 @@ struct bus {
     struct keyspace *keyspace;
     struct state_file *file;
     struct sweep *sweep;
+    struct recount *recount;
     struct ev_timer tick;
     /* One wake for all that is posted: the order is the outbox's, which is kept under the lock; messages posted after the lock was
      * given back could overtake each other. */
@@ -144,13 +146,13 @@ static uint64_t submit(struct bus *bus, struct effect *effect)
     return state_file_submit(bus->file, &content, effect->sequence);
 }
 
-/* A node that served alone and now joins others keeps the slots it has keys in. */
-static void note_end_of_solo(struct bus *bus)
+/* True where that has just happened. A node that served alone and now joins others keeps the slots it has keys in. */
+static bool note_end_of_solo(struct bus *bus)
 {
     uint8_t bitmap[SLOT_COUNT / 8] = { 0 };
     bool any = false;
 
-    if (!bus->was_solo || cluster_is_solo(bus->cluster)) return;
+    if (!bus->was_solo || cluster_is_solo(bus->cluster)) return false;
     bus->was_solo = false;
     for (uint16_t id = 0; id < SLOT_COUNT; id++) {
         if (slot_counts(keyspace_slot(bus->keyspace, id)).keys == 0) continue;
@@ -158,27 +160,40 @@ static void note_end_of_solo(struct bus *bus)
         any = true;
     }
     if (any) cluster_note_keys(bus->cluster, bitmap, clock_now_ms(), &bus->effects);
+    return true;
+}
+
+/* Of several words for a slot only the last is ever seen: one that is nobody's for a moment within an event was never so to its clients. */
+static void set_owners(struct bus *bus)
+{
+    uint8_t seen[SLOT_COUNT / 8] = { 0 };
+
+    for (size_t i = bus->effects.count; i-- > 0;) {
+        const struct effect *effect = &bus->effects.items[i];
+        uint8_t bit = (uint8_t)(1u << (effect->slot % 8));
+
+        if (effect->kind != EFFECT_OWNER || (seen[effect->slot / 8] & bit)) continue;
+        seen[effect->slot / 8] |= bit;
+        slot_set_owner(keyspace_slot(bus->keyspace, effect->slot), effect->owner);
+    }
 }
 
 /* Empties the queue of effects: memory is changed here and now, the rest goes to the outbox. */
 static void carry_out(struct bus *bus)
 {
     uint64_t after = 0;
-    bool view = false;
+    bool view = false, ended_solo = note_end_of_solo(bus);
 
-    note_end_of_solo(bus);
     bus->was_solo = cluster_is_solo(bus->cluster);
     for (size_t i = 0; i < bus->effects.count; i++) view |= bus->effects.items[i].kind == EFFECT_VIEW;
     /* A redirect that a new owner word causes must find where to. */
     if (view) publish_endpoints(bus);
+    set_owners(bus);
     for (size_t i = 0; i < bus->effects.count; i++) {
         struct effect *effect = &bus->effects.items[i];
         uint64_t ticket;
 
         switch (effect->kind) {
-        case EFFECT_OWNER:
-            slot_set_owner(keyspace_slot(bus->keyspace, effect->slot), effect->owner);
-            break;
         case EFFECT_DROP_KEYS:
             sweep_drop(bus->sweep, effect->slot);
             break;
@@ -186,8 +201,9 @@ static void carry_out(struct bus *bus)
             ticket = submit(bus, effect);
             if (effect->sync) after = ticket;
             break;
+        case EFFECT_OWNER:
         case EFFECT_VIEW:
-            break;
+            break; /* done above; done below */
         case EFFECT_SEND:
         case EFFECT_CLOSE: /* with the messages before it, or they would be lost */
             outbox_add(&bus->outbox, effect, after);
@@ -201,6 +217,8 @@ static void carry_out(struct bus *bus)
         }
     }
     effects_clear(&bus->effects);
+    /* Commands that had begun before the owner words changed may have added keys since. */
+    if (ended_solo) recount_start(bus->recount);
     if (!view) return;
     atomic_store_explicit(&bus->solo, cluster_is_solo(bus->cluster), memory_order_release);
     atomic_store_explicit(&bus->state_ok, cluster_state_ok(bus->cluster), memory_order_release);
@@ -426,6 +444,21 @@ static void on_saved(void *context)
     ev_async_send(bus->loop, &bus->wake);
 }
 
+/* On a mover: keys in slots that are nobody's. Those slots stay ours, unless somebody has them by now. */
+static void keep_slots(void *context, const uint8_t *bitmap)
+{
+    struct bus *bus = context;
+    struct effects *effects;
+    struct cluster *cluster = bus_lock(bus, &effects);
+    uint8_t kept[SLOT_COUNT / 8] = { 0 };
+
+    for (uint16_t slot = 0; slot < SLOT_COUNT; slot++)
+        if (cluster_slot_owner(cluster, slot) < 0)
+            kept[slot / 8] = (uint8_t)(kept[slot / 8] | (bitmap[slot / 8] & 1u << (slot % 8)));
+    cluster_note_keys(cluster, kept, clock_now_ms(), effects);
+    bus_unlock(bus);
+}
+
 /* --- Start and end --- */
 
 struct loading {
@@ -533,6 +566,7 @@ struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struc
     ev_timer_init(&bus->tick, on_tick, TICK_SECONDS, TICK_SECONDS);
     ev_timer_start(loop, &bus->tick);
     bus->sweep = sweep_new(keyspace, options->movers, options->lazyfree);
+    bus->recount = recount_new(keyspace, options->movers, keep_slots, bus);
 
     if (!load_state(bus, options, error) || !listen_everywhere(bus, options, error)) {
         bus_free(&bus);
@@ -553,6 +587,7 @@ void bus_free(struct bus **bus_pointer)
     if (bus == NULL) return;
     for (int i = 0; i < bus->listener_count; i++) listener_stop(&bus->listeners[i]);
     ev_timer_stop(bus->loop, &bus->tick);
+    recount_free(&bus->recount);
     sweep_free(&bus->sweep);
     if (bus->file != NULL && bus->cluster != NULL && !save_and_wait(bus))
         log_warning("the cluster state could not be saved at the end: %s", strerror(errno));

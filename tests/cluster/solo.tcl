@@ -65,3 +65,50 @@ test "solo outlives a restart, and so does its end" {
     node_restart ada
     assert_error "CLUSTERDOWN*" { on ada set foo 1 }
 }
+
+# Slots in which a node has keys although it does not serve them.
+proc stray_slots {name} {
+    foreach range [dict get [lindex [cluster_node_lines $name] 0] slots] {
+        lassign [split $range -] from to
+        for {set slot $from} {$slot <= ($to eq "" ? $from : $to)} {incr slot} { set own($slot) 1 }
+    }
+    connect count $name
+    for {set slot 0} {$slot < 16384} {incr slot} { append commands [resp::encode cluster countkeysinslot $slot] }
+    resp::write count $commands
+    set strays {}
+    for {set slot 0} {$slot < 16384} {incr slot} {
+        if {[lindex [resp::read count] 1] > 0 && ![info exists own($slot)]} { lappend strays $slot }
+    }
+    resp::close count
+    return $strays
+}
+
+test "keys written in the moment a node stops being alone are in slots it serves" {
+    if {[server_is_redis]} { skip "redis-server is never solo" }
+    foreach name {ada bob} { node_start $name [dict merge $::cluster_options {io-threads 4}] }
+    # It ends by itself with the first redirect.
+    exec redis-benchmark -p [node_port ada] -t set -r 1000000 -n 100000000 -c 20 -P 8 -q >/dev/null 2>/dev/null &
+    eventually { [on ada dbsize] > 3000 }
+    on bob cluster meet 127.0.0.1 [node_port ada]
+    eventually { [field_of [on ada cluster info] cluster_known_nodes] == 2 }
+    eventually { [stray_slots ada] eq {} }
+}
+
+test "a node that stops being alone serves the slots of its keys without a pause" {
+    if {[server_is_redis]} { skip "redis-server is never solo" }
+    foreach name {ada bob} { node_start $name [dict merge $::cluster_options {io-threads 4 cluster-require-full-coverage no}] }
+    connect writer ada
+    for {set i 0} {$i < 2000} {incr i} { append sets [resp::encode set [format key:%012d $i] v] }
+    resp::write writer $sets
+    for {set i 0} {$i < 2000} {incr i} { assert_equal {simple OK} [resp::read writer] }
+    # It ends at the first error, and says which.
+    set out [file join [node_dir ada] reads]
+    exec redis-benchmark -p [node_port ada] -t get -r 2000 -n 100000000 -c 20 -P 8 -q >$out 2>@1 &
+    eventually { [info_field ada keyspace_hits] > 1000 }
+    on bob cluster meet 127.0.0.1 [node_port ada]
+    eventually { [field_of [on ada cluster info] cluster_known_nodes] == 2 }
+    set hits [info_field ada keyspace_hits]
+    eventually { [info_field ada keyspace_hits] > $hits + 1000 || [string match -nocase *error* [read_file $out]] }
+    assert {![string match -nocase *error* [read_file $out]]} [read_file $out]
+    node_kill ada
+}
