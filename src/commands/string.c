@@ -42,11 +42,8 @@ static void getdel(struct call *call)
 
 static void getset(struct call *call)
 {
-    struct entry *entry;
-
     if (!reply_value(call, call_find_read(call, 1))) return;
-    entry = entry_new(call_arg(call, 1), call_arg(call, 2), ENTRY_KEEPS_FOREVER);
-    slot_put(call_slot(call, 1), &entry);
+    call_store(call, 2, ENTRY_KEEPS_FOREVER);
 }
 
 static void mget(struct call *call)
@@ -267,6 +264,7 @@ static const struct command command_getset = {
     .deprecated_since = "6.2.0",
     .replaced_by = "`SET` with the `!GET` argument",
     .arity = 3,
+    .value_arg = 2,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST,
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_RW | KEY_ACCESS | KEY_UPDATE),

@@ -86,7 +86,7 @@ static void keep(struct call *call, int value_arg, int64_t expires_at_ms)
     if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms)
         slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
     else
-        call_store(call, 1, call_arg(call, value_arg), expires_at_ms);
+        call_store(call, value_arg, expires_at_ms);
 }
 
 static void set_with_options(struct call *call, const struct set_options *options)
@@ -267,6 +267,7 @@ const struct command command_set = {
     .history = COMMAND_HISTORY({ "2.6.12", "EX, PX, NX and XX." }, { "6.0.0", "KEEPTTL." },
                                { "6.2.0", "GET, EXAT and PXAT." }, { "7.0.0", "NX and GET go together." }),
     .arity = -3,
+    .value_arg = 2,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
     .acl = ACL_STRING,
     .keys = { { .first = 1,
@@ -285,6 +286,7 @@ const struct command command_setnx = {
     .group = "string",
     .complexity = "O(1)",
     .arity = 3,
+    .value_arg = 2,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_FAST,
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_OW | KEY_INSERT),
@@ -299,6 +301,7 @@ const struct command command_setex = {
     .group = "string",
     .complexity = "O(1)",
     .arity = 4,
+    .value_arg = 3,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_OW | KEY_UPDATE),
@@ -313,6 +316,7 @@ const struct command command_psetex = {
     .group = "string",
     .complexity = "O(1)",
     .arity = 4,
+    .value_arg = 3,
     .flags = COMMAND_WRITE | COMMAND_DENYOOM,
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_OW | KEY_UPDATE),

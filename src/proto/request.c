@@ -66,6 +66,8 @@ static inline enum request_status ready(struct request *request, const char *bas
     /* Spans are of arguments that are in argv, so it is not NULL where there are any. */
     for (int i = 0; i < request->spans_count; i++) // NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
         request->argv[i] = (struct bytes){ base + request->spans[i].offset, request->spans[i].len };
+    if (unlikely(request->moved_arg != 0 && request->spans_count > 0))
+        request->argv[request->moved_arg] = request->moved;
     request->spans_count = 0;
     request->consumed = consumed;
     request->position = 0;
@@ -372,6 +374,7 @@ static __attribute__((noinline)) void give_back(struct request *request)
     request->argv = NULL;
     request->spans = NULL;
     request->argv_cap = request->spans_cap = 0;
+    request->moved_arg = 0;
 }
 
 enum request_status request_read(struct request *request, struct bytes data, const struct request_limits *limits)
@@ -402,6 +405,36 @@ enum request_status request_read(struct request *request, struct bytes data, con
         }
     }
     return read_args(request, data, limits);
+}
+
+struct bytes request_arg(const struct request *request, struct bytes data, int arg)
+{
+    return (struct bytes){ data.data + request->spans[arg].offset, request->spans[arg].len };
+}
+
+bool request_cut(const struct request *request, struct request_cut *cut)
+{
+    if (request->args_left <= 0 || request->bulk_len < 0 || request->moved_arg == request->argc) return false;
+    *cut = (struct request_cut){ request->argc, (size_t)request->bulk_len, request->position };
+    return true;
+}
+
+void request_move_out(struct request *request, struct bytes bytes)
+{
+    request->moved_arg = request->argc;
+    request->moved_offset = request->position;
+    request->moved = bytes;
+    request->bulk_len = 0;
+    request->needed = 0;
+}
+
+/* The spans up to the argument were noted when the request was cut there, and are still right. */
+void request_undo(struct request *request)
+{
+    request->args_left = request->argc - request->moved_arg;
+    request->argc = request->spans_count = request->moved_arg;
+    request->position = request->moved_offset;
+    request->bulk_len = 0;
 }
 
 void request_reset(struct request *request)

@@ -51,12 +51,32 @@ struct request {
     int spans_cap;
     char error_text[96];
     struct buf inline_words; /* where quoted inline words are unescaped */
+    /* An argument that is not in the data (request_move_out()); moved_arg 0: none */
+    int moved_arg;
+    size_t moved_offset; /* where it would stand */
+    struct bytes moved;
     /* For a partial request: how many bytes in all, from its first, are known to be needed (0 = unknown): lets a caller
      * reserve once for a big value. */
     size_t needed;
 };
 
 enum request_status request_read(struct request *request, struct bytes data, const struct request_limits *limits);
+
+/* Of a partial request: an argument that was read, in the same data. */
+struct bytes request_arg(const struct request *request, struct bytes data, int arg);
+
+/* A partial request that ends inside an argument, behind its head: which, its length, and where it begins in the data. */
+struct request_cut {
+    int arg;
+    size_t len, offset;
+};
+bool request_cut(const struct request *request, struct request_cut *cut);
+
+/* That argument is put together elsewhere, where `bytes` point: the data ends before it, and goes on with what comes behind it. */
+void request_move_out(struct request *request, struct bytes bytes);
+
+/* A request that was READY and has an argument elsewhere is partial again: the same data gives it once more. */
+void request_undo(struct request *request);
 
 /* Forgets a half-read request and gives back the memory. */
 void request_reset(struct request *request);

@@ -58,9 +58,20 @@ struct entry *call_find_write(struct call *call, int arg)
     return slot_find_hashed(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms);
 }
 
-void call_store(struct call *call, int arg, struct bytes value, int64_t expires_at_ms)
+void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
 {
-    slot_store(call_slot(call, arg), hash_of(call, arg), call->argv[arg], value, expires_at_ms);
+    int key_arg = call->command->keys[0].first;
+    struct slot *slot = call_slot(call, key_arg);
+    struct entry *entry = *call->incoming;
+
+    if (entry == NULL || value_arg != call->command->value_arg) {
+        slot_store(slot, hash_of(call, key_arg), call->argv[key_arg], call->argv[value_arg], expires_at_ms);
+        return;
+    }
+    /* The argument points into it: MONITOR and the slow log will look there when the slot is no longer locked. */
+    entry_hold(entry);
+    entry = entry_set_expiry(entry, expires_at_ms);
+    slot_put(slot, &entry);
 }
 
 struct entry *call_find_read(struct call *call, int arg)

@@ -28,8 +28,9 @@ struct call {
     int key_arg;                 /* of the only key, where it has just one that was looked ahead at; else 0 */
     uint64_t key_hash;           /* slot_hash() of that argument */
     bool in_exec;
-    void *kept;    /* by run() for the command's finish() */
-    bool no_touch; /* CLIENT NO-TOUCH: reads leave recency alone */
+    struct entry **incoming; /* of the value argument, where it is a big one: call_store(). NULL in it: none */
+    void *kept;              /* by run() for the command's finish() */
+    bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
 };
 
 static inline struct bytes call_arg(const struct call *call, int arg)
@@ -56,8 +57,9 @@ struct entry *call_find_write(struct call *call, int arg);
 /* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */
 void call_reply_value(struct call *call, const struct entry *entry, struct bytes part);
 
-/* Gives the key at an argument this value and deadline, whatever it was before. */
-void call_store(struct call *call, int arg, struct bytes value, int64_t expires_at_ms);
+/* Gives the first key the value at an argument and this deadline, whatever it was before. A big value is an entry already, and is not
+ * copied. */
+void call_store(struct call *call, int value_arg, int64_t expires_at_ms);
 
 /* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
  * already holds all of them. */

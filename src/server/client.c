@@ -50,6 +50,7 @@ void client_close(struct client *client)
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
     client_forget_replies(client);
+    intake_end(client);
     hold_end(client);
     transaction_free(client, NULL);
     conn_close(&client->conn);

@@ -9,6 +9,7 @@
 #include "net/conn.h"
 #include "proto/reply.h"
 #include "proto/request.h"
+#include "server/intake.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -63,6 +64,7 @@ struct client {
     struct request request; /* of an incomplete request */
     bool mid_request;       /* request holds one */
     struct buf query;       /* holds bytes only while a request is incomplete */
+    struct intake intake;   /* a big value of that request */
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     struct conn conn;

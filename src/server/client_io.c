@@ -56,6 +56,12 @@ static void count_memory(struct client *client, uint64_t bytes)
     atomic_fetch_add_explicit(&client->worker->node->client_bytes, (int64_t)(bytes - former), memory_order_relaxed);
 }
 
+/* Bytes of requests that have come and did not run. */
+static size_t query_len(const struct client *client)
+{
+    return client->query.len + (client->intake.entry == NULL ? 0 : client->intake.filled);
+}
+
 void client_account(struct client *client)
 {
     const struct conn *conn = &client->conn;
@@ -64,12 +70,12 @@ void client_account(struct client *client)
     uint64_t arguments =
         (uint64_t)request->argv_cap * sizeof(*request->argv) + (uint64_t)request->spans_cap * sizeof(*request->spans);
 
-    atomic_store_explicit(&client->query_bytes, client->query.len, memory_order_relaxed);
+    atomic_store_explicit(&client->query_bytes, query_len(client), memory_order_relaxed);
     atomic_store_explicit(&client->query_free, client->query.cap - client->query.len, memory_order_relaxed);
     atomic_store_explicit(&client->argument_bytes, arguments, memory_order_relaxed);
     atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
     atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
-    count_memory(client, sizeof(*client) + client->query.cap + arguments + conn->kept + multi);
+    count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi);
 }
 
 void client_account_gone(struct client *client)
@@ -303,7 +309,7 @@ static bool query_is_over_limit(struct client *client)
     if (asks_for_password(client) &&
         (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
         return true;
-    return limit > 0 && client->query.len > (size_t)limit;
+    return limit > 0 && query_len(client) > (size_t)limit;
 }
 
 static void check_query(struct client *client)
@@ -311,20 +317,30 @@ static void check_query(struct client *client)
     client_account(client);
     if (!query_is_over_limit(client)) return;
     log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id, client->peer,
-                client->query.len);
+                query_len(client));
     client_close(client);
 }
 
 /* Keeps what is left of data, which may already stand in the query buffer; may close the client. */
 static void keep_rest(struct client *client, struct bytes data, size_t used)
 {
-    bool is_query = client->query.len > 0;
+    struct buf *query = &client->query;
+    struct bytes rest = { data.data + used, data.len - used };
+    size_t head;
 
-    if (is_query)
-        buf_consume(&client->query, used);
-    else
-        buf_append(&client->query, data.data + used, data.len - used);
-    if (client->query.len == 0) buf_free(&client->query);
+    if (intake_begin(client, rest, &head)) {
+        /* The head is short, and whatever it stood in may be long. */
+        struct buf kept = { 0 };
+
+        buf_append(&kept, rest.data, head);
+        buf_free(query);
+        *query = kept;
+    } else if (query->len > 0) {
+        buf_consume(query, used);
+    } else {
+        buf_append_bytes(query, rest);
+    }
+    if (query->len == 0) buf_free(query);
     check_query(client);
 }
 
@@ -349,13 +365,26 @@ static void on_ended(struct client *client)
     conn_set_reading(&client->conn, false);
 }
 
-static void on_readable(struct conn *conn)
+/* Reads the rest of a big value to its place, and what comes behind it into the query buffer. True when there is something to answer. */
+static bool read_value(struct client *client, ssize_t *got)
 {
-    struct client *client = container_of(conn, struct client, conn);
-    struct worker *worker = client->worker;
-    struct bytes data;
-    size_t used, room = SCRATCH_BYTES;
-    char *into = worker->scratch;
+    struct iovec into[] = { intake_room(client), { client->worker->scratch, SCRATCH_BYTES } };
+    size_t of_value;
+
+    *got = conn_readv(&client->conn, into, 2);
+    if (*got <= 0) return false;
+    of_value = (size_t)*got < into[0].iov_len ? (size_t)*got : into[0].iov_len;
+    intake_added(client, of_value);
+    buf_append(&client->query, client->worker->scratch, (size_t)*got - of_value);
+    atomic_store_explicit(&client->last_active_ms, clock_now_ms(), memory_order_relaxed);
+    return (size_t)*got > of_value;
+}
+
+/* Reads what has come, to where data then is. */
+static ssize_t read_bytes(struct client *client, struct bytes *data)
+{
+    size_t room = SCRATCH_BYTES;
+    char *into = client->worker->scratch;
     ssize_t got;
 
     if (client->query.len > 0) {
@@ -365,7 +394,28 @@ static void on_readable(struct conn *conn)
             room = client->request.needed - client->query.len;
         into = buf_reserve(&client->query, room);
     }
-    got = conn_read(conn, into, room);
+    got = conn_read(&client->conn, into, room);
+    if (got <= 0) return got;
+    *data = (struct bytes){ into, (size_t)got };
+    if (client->query.len > 0) {
+        buf_added(&client->query, (size_t)got);
+        *data = buf_bytes(&client->query);
+    }
+    return got;
+}
+
+static void on_readable(struct conn *conn)
+{
+    struct client *client = container_of(conn, struct client, conn);
+    struct worker *worker = client->worker;
+    struct bytes data = BYTES_NONE;
+    bool is_value = intake_is_open(client);
+    ssize_t got;
+
+    if (is_value && read_value(client, &got))
+        data = buf_bytes(&client->query);
+    else if (!is_value)
+        got = read_bytes(client, &data);
     if (got == 0) return;
     if (got < 0) {
         on_ended(client);
@@ -373,18 +423,16 @@ static void on_readable(struct conn *conn)
     }
     count_up(&worker->counters.net_input_bytes, (uint64_t)got);
     count_up(&worker->counters.reads, 1);
-    data = (struct bytes){ into, (size_t)got };
-    if (client->query.len > 0) {
-        buf_added(&client->query, (size_t)got);
-        data = buf_bytes(&client->query);
+    if (data.len == 0) { /* all of it is in its place */
+        check_query(client);
+        return;
     }
     if (client_flags(client) & CLIENT_BEHIND) {
         if (client->query.len == 0) buf_append_bytes(&client->query, data);
         check_query(client);
         return;
     }
-    used = answer(client, data);
-    keep_rest(client, data, used);
+    keep_rest(client, data, answer(client, data));
     if (worker->out.len + worker->pieces.bytes > OUT_KEPT_BYTES) worker_flush(worker);
 }
 

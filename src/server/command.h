@@ -111,6 +111,7 @@ struct command {
     const struct command_change *history;
     bool is_system; /* a tool for the node's own tests, no service to users */
     int arity;      /* counts the name; negative: at least; a subcommand counts its parent too */
+    int value_arg;  /* the argument that becomes the value at the first key, as it is; 0: none */
     uint32_t flags; /* enum command_flag */
     uint32_t acl;   /* enum command_acl */
     struct key_spec keys[KEY_SPECS_MAX];

@@ -351,13 +351,14 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
 
     reply_array(call->reply, transaction->count);
     for (size_t i = 0; i < transaction->count; i++) {
-        const struct queued_command *queued = &transaction->queue[i];
+        struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
         uint64_t errors = call->reply->errors;
 
         inner.command = queued->command;
         inner.argc = queued->argc;
         inner.argv = queued->argv;
+        inner.incoming = &queued->entry;
         inner.in_exec = true;
         inner.held = &plan->slots;
         inner.slot =
@@ -576,11 +577,12 @@ static enum outcome run_request(struct call *call, const struct prepared *prepar
         return DONE;
     }
     if (is_paused(call)) return PAUSED;
+    if (call->command->value_arg != 0) intake_prepare(call);
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);
     if (queues) {
-        transaction_queue(client, call->command, number, call->argc, call->argv);
+        transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
         reply_simple(call->reply, "QUEUED");
     } else if (prepared->slot != NULL) {
         run_on_slot(call, prepared, clock);
@@ -728,6 +730,15 @@ static int read_batch(struct worker *worker, struct client *client, struct bytes
     return count;
 }
 
+/* The request will be read again, but its value is not in the data: it goes on being cut behind it. */
+static void pause_intake(struct client *client, struct request *request)
+{
+    if (client->intake.entry == NULL) return;
+    request_undo(request);
+    swap_requests(request, &client->request);
+    client->mid_request = true;
+}
+
 size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes data)
 {
     size_t used = 0;
@@ -751,6 +762,7 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
                                  .worker = worker,
                                  .client = client,
                                  .reply = &client->reply,
+                                 .incoming = &client->intake.entry,
                                  .argc = request->argc,
                                  .argv = request->argv,
                                  .now_ms = worker->now_ms,
@@ -765,8 +777,10 @@ size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes
                 }
                 if (run_request(&call, &batch[i], &clock) == PAUSED) {
                     client_set(client, CLIENT_PAUSED);
+                    pause_intake(client, request);
                     break;
                 }
+                if (client->intake.entry != NULL) intake_end(client);
                 end_reply(client, &call, mark, errors);
                 if (worker->out.len + worker->pieces.bytes > worker->behind_at) client_set(client, CLIENT_BEHIND);
             }

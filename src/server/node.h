@@ -46,6 +46,7 @@ struct node {
     _Atomic uint64_t next_client_id;
     _Atomic int64_t connected_clients;
     _Atomic uint64_t connections_received, connections_rejected;
+    _Atomic int64_t announced_bytes;       /* of big values that clients have begun to send (server/intake.h) */
     _Atomic int64_t client_bytes;          /* what all clients take of memory */
     _Atomic int64_t unauthenticated_bytes; /* in the query buffers of clients that have yet to say their password */
 

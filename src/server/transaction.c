@@ -17,29 +17,37 @@ static void publish_sizes(struct client *client)
 
     atomic_store_explicit(&client->multi_count, transaction == NULL ? 0 : (uint32_t)transaction->count,
                           memory_order_relaxed);
-    atomic_store_explicit(&client->multi_bytes, transaction == NULL ? 0 : transaction->bytes,
-                          memory_order_relaxed);
+    atomic_store_explicit(&client->multi_bytes, transaction == NULL ? 0 : transaction->bytes, memory_order_relaxed);
     atomic_store_explicit(&client->watch_count, transaction == NULL ? 0 : (uint32_t)transaction->watch_count,
                           memory_order_relaxed);
 }
 
 void transaction_queue(struct client *client, const struct command *command, size_t number, int argc,
-                       const struct bytes *argv)
+                       const struct bytes *argv, struct entry **incoming)
 {
     struct transaction *transaction = transaction_of(client);
     size_t bytes = (size_t)argc * sizeof(*argv);
     struct queued_command *queued;
     char *text;
 
-    for (int i = 0; i < argc; i++) bytes += argv[i].len;
+    for (int i = 0; i < argc; i++)
+        if (*incoming == NULL || i != command->value_arg) bytes += argv[i].len;
     if (transaction->count == transaction->cap) {
         transaction->cap = transaction->cap == 0 ? 8 : transaction->cap * 2;
         transaction->queue = alloc_resize(transaction->queue, transaction->cap * sizeof(*transaction->queue));
     }
     queued = &transaction->queue[transaction->count++];
-    *queued = (struct queued_command){ .command = command, .number = number, .argc = argc, .argv = alloc(bytes) };
+    *queued = (struct queued_command){
+        .command = command, .number = number, .argc = argc, .argv = alloc(bytes), .entry = *incoming
+    };
+    *incoming = NULL;
     text = (char *)(queued->argv + argc);
     for (int i = 0; i < argc; i++) {
+        if (queued->entry != NULL && i == command->value_arg) {
+            queued->argv[i] = entry_value(queued->entry);
+            bytes += entry_bytes(queued->entry);
+            continue;
+        }
         if (argv[i].len > 0) memcpy(text, argv[i].data, argv[i].len);
         queued->argv[i] = (struct bytes){ text, argv[i].len };
         text += argv[i].len;
@@ -117,7 +125,10 @@ void transaction_free(struct client *client, const struct slot_set *held)
 
     if (transaction == NULL) return;
     transaction_unwatch(client, held);
-    for (size_t i = 0; i < transaction->count; i++) alloc_free(transaction->queue[i].argv);
+    for (size_t i = 0; i < transaction->count; i++) {
+        alloc_free(transaction->queue[i].argv);
+        entry_free(&transaction->queue[i].entry);
+    }
     alloc_free(transaction->queue);
     alloc_free(transaction->watches);
     alloc_free(transaction);

@@ -12,7 +12,8 @@ struct queued_command {
     const struct command *command;
     size_t number;
     int argc;
-    struct bytes *argv; /* one allocation with the bytes behind it */
+    struct bytes *argv;  /* one allocation with the bytes behind it, but for a big value: */
+    struct entry *entry; /* that is in its entry; or NULL */
 };
 
 struct watch {
@@ -31,10 +32,10 @@ struct transaction {
     size_t watch_count, watch_cap;
 };
 
-/* The client's, made on first use. */
+/* The client's, made on first use. transaction_queue() takes the entry over. */
 struct transaction *transaction_of(struct client *client);
 void transaction_queue(struct client *client, const struct command *command, size_t number, int argc,
-                       const struct bytes *argv);
+                       const struct bytes *argv, struct entry **incoming);
 /* Watches a key whose slot is locked; watching it again does nothing. */
 void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms);
 /* Forgets all watches; takes the slots' locks one at a time, except those in `held`. */

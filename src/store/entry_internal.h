@@ -5,9 +5,6 @@
 
 #include "store/entry.h"
 
-/* Gives the entry another deadline, or none. Big ones stay where they are, unless it lies beyond the year 10889. */
-struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms);
-
 /* Keeps what fits of the value and zeroes what is new. What is returned nobody else holds. */
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);
 

@@ -133,46 +133,86 @@ static void compare_with_hiredis(const struct request *request, enum request_sta
     }
 }
 
+/* The bytes as they come: what was not used yet, and what is still to come. An argument may be taken out of them. */
+struct stream {
+    struct bytes to_come;
+    struct buf data;
+    struct buf moved; /* the argument */
+    size_t moved_len; /* how long it will be; 0: none */
+};
+
+static void come(struct stream *stream, size_t step)
+{
+    size_t missing = stream->moved_len - stream->moved.len;
+
+    if (step > stream->to_come.len) step = stream->to_come.len;
+    if (missing > step) missing = step;
+    buf_append(&stream->moved, stream->to_come.data, missing);
+    buf_append(&stream->data, stream->to_come.data + missing, step - missing);
+    stream->to_come.data += step;
+    stream->to_come.len -= step;
+}
+
+static void move_out(struct stream *stream, struct request *request)
+{
+    struct request_cut cut;
+
+    if (stream->moved_len != 0 || !request_cut(request, &cut) || cut.arg == 0 || cut.len == 0) return;
+    if (stream->data.len - cut.offset > cut.len) return;
+    stream->moved_len = cut.len;
+    buf_reserve(&stream->moved, cut.len); /* stays where it is from now on */
+    buf_append(&stream->moved, stream->data.data + cut.offset, stream->data.len - cut.offset);
+    stream->data.len = cut.offset;
+    request_move_out(request, (struct bytes){ stream->moved.data, cut.len });
+}
+
 /* Reads all requests, given in pieces where `random` is not NULL, and writes down what came of it. */
 static void read_all(struct buf *text, struct bytes bytes, struct random *random)
 {
     struct request request = { 0 };
-    size_t from = 0, upto = random ? 0 : bytes.len;
+    struct stream stream = { .to_come = bytes };
 
     buf_clear(text);
+    if (!random) come(&stream, bytes.len);
     for (;;) {
-        struct bytes given = { bytes.data + from, upto - from };
-        enum request_status status;
+        struct bytes given = buf_bytes(&stream.data);
+        enum request_status status = REQUEST_PARTIAL;
         char *copy = NULL;
 
         if (random) {
             /* A new place of exactly that size each time: what points into the old one is found. */
             copy = malloc(given.len + 1);
-            memcpy(copy + 1, given.data, given.len);
+            if (given.len > 0) memcpy(copy + 1, given.data, given.len);
             given.data = copy + 1;
         }
-        status = request_read(&request, given, &limits);
-        if (status == REQUEST_READY) {
-            must(request.consumed > 0 && request.consumed <= given.len, "what is ready was there");
-            write_down(text, &request);
-            buf_printf(text, "after %zu\n", request.consumed);
-        } else if (status == REQUEST_BROKEN) {
-            buf_append_text(text, request.error);
-        } else {
-            must(request.needed == 0 || request.needed > given.len, "more is needed than there is");
+        if (stream.moved.len == stream.moved_len) {
+            status = request_read(&request, given, &limits);
+            if (status == REQUEST_READY) {
+                must(request.consumed > 0 && request.consumed <= given.len, "what is ready was there");
+                write_down(text, &request);
+                buf_printf(text, "after %zu\n", request.consumed + stream.moved_len);
+            } else if (status == REQUEST_BROKEN) {
+                buf_append_text(text, request.error);
+            } else {
+                must(request.needed == 0 || request.needed > given.len, "more is needed than there is");
+            }
         }
         if (!random && given.len > 0) compare_with_hiredis(&request, status, given);
         free(copy);
 
-        if (status == REQUEST_READY) from += request.consumed;
-        if (status == REQUEST_BROKEN || (status == REQUEST_PARTIAL && upto == bytes.len)) break;
+        if (status == REQUEST_READY) {
+            buf_consume(&stream.data, request.consumed);
+            stream.moved_len = stream.moved.len = 0;
+        }
+        if (status == REQUEST_BROKEN || (status == REQUEST_PARTIAL && stream.to_come.len == 0)) break;
         if (status == REQUEST_PARTIAL) {
-            size_t left = bytes.len - upto;
-            size_t step = 1 + (size_t)random_below(random, random_below(random, 4) == 0 ? 64 : 4);
-            upto += step < left ? step : left;
+            if (random_below(random, 2) == 0) move_out(&stream, &request);
+            come(&stream, 1 + (size_t)random_below(random, random_below(random, 4) == 0 ? 64 : 4));
         }
     }
     request_free(&request);
+    buf_free(&stream.data);
+    buf_free(&stream.moved);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -160,3 +160,246 @@ test "a peer that has ended its side gets the replies it asked for" {
         assert {[resp::is_closed half]}
     }
 }
+
+# --- Read into place ---
+
+test "a big value arrives whole however its request is cut" {
+    with_node ada {
+        set value [big_value 200000]
+        set request [resp::encode set key $value ex 100][resp::encode strlen key][resp::encode get key]
+        set cuts {100 1000 65536 65537 131072}
+        for {set i 1} {$i < 45} {incr i} { lappend cuts $i }
+        for {set i 0} {$i < 80} {incr i} { lappend cuts [expr {200000 - 5 + $i}] }
+        connect c ada
+        foreach cut $cuts {
+            resp::write c [string range $request 0 [expr {$cut - 1}]]
+            on ada ping
+            resp::write c [string range $request $cut end]
+            assert_equal {{simple OK} {integer 200000}} [list [resp::read c] [resp::read c]] "cut at $cut"
+            if {[resp::read c] ne [list bulk $value]} { fail "another value when cut at $cut" }
+        }
+        assert {[on ada ttl key] == 100}
+    }
+}
+
+test "a big value that comes in small pieces is not run before its end" {
+    with_node ada {
+        set value [big_value 40000]
+        on ada set key before
+        connect c ada
+        set id [resp::do c client id]
+        set request [resp::encode set key $value]
+        for {set at 0} {$at < [string length $request]} {incr at 500} {
+            assert_equal before [on ada get key]
+            resp::write c [string range $request $at [expr {$at + 499}]]
+        }
+        assert_equal {simple OK} [resp::read c]
+        assert {[on ada get key] eq $value}
+        assert_equal 0 [client_field ada $id qbuf]
+    }
+}
+
+# Sends all but the end of a command and waits until the node has it.
+proc send_most {connection name args} {
+    set id [resp::do $connection client id]
+    set request [resp::encode {*}$args]
+    set ::rest [string range $request end-9 end]
+    resp::write $connection [string range $request 0 end-10]
+    set sent [expr {[string length $request] - 60}]
+    eventually { [client_field $name $id qbuf] > $sent - 100 }
+    return $id
+}
+
+test "what a big value is kept under may change while it comes" {
+    with_node ada {
+        set value [big_value 300000]
+        connect c ada
+        foreach meanwhile {{set key other} {del key} {flushall} {append key more} {ping}} {
+            send_most c ada set key $value
+            on ada {*}$meanwhile
+            resp::write c $::rest
+            assert_equal {simple OK} [resp::read c]
+            assert {[on ada get key] eq $value}
+        }
+    }
+}
+
+test "every way to keep a big value keeps it, and every way not to leaves nothing behind" {
+    with_node ada {
+        set value [big_value 500000]
+        connect c ada
+        set before [info_field ada used_memory]
+        foreach {command args} {
+            set {key @}               setnx {key @}               setex {key 100 @}        psetex {key 100000 @}
+            getset {key @}            set {key @ keepttl}         set {key @ px 100000 nx} set {key @ pxat 300000000000000}
+            mset {key @}              append {key @}
+        } {
+            on ada del key
+            set args [lmap arg $args { expr {$arg eq "@" ? $value : $arg} }]
+            send_most c ada $command {*}$args
+            resp::write c $::rest
+            assert {[lindex [resp::read c] 0] ne "error"}
+            assert {[on ada get key] eq $value} $command
+        }
+        on ada set key small
+        foreach {args type} {
+            {set key @ nx}             null      {setnx key @}          integer    {set key @ px 0}      error
+            {set key @ nonsense}       error     {setex key @ 10}       error      {setex key x @}       error
+            {nosuch key @}             error     {get @}                null       {set nope @ xx}       null
+            {set key @ ifeq other}     null      {getset key @ more}    error      {echo @}              bulk
+        } {
+            set args [lmap arg $args { expr {$arg eq "@" ? $value : $arg} }]
+            send_most c ada {*}$args
+            resp::write c $::rest
+            assert_equal $type [lindex [resp::read c] 0] [lindex $args 0]
+            assert_equal small [on ada get key]
+        }
+        # A deadline that has passed already deletes.
+        send_most c ada set key $value pxat 1
+        resp::write c $::rest
+        assert_equal {simple OK} [resp::read c]
+        assert_equal 0 [on ada exists key]
+        eventually { [info_field ada used_memory] < $before + 2500000 }
+    }
+}
+
+test "big values are queued, run and discarded by transactions" {
+    with_node ada {
+        set value [big_value 400000]
+        connect c ada
+        set before [info_field ada used_memory]
+        resp::do c multi
+        set request [resp::encode set key $value]
+        resp::write c [string range $request 0 300000]
+        on ada ping
+        resp::write c [string range $request 300001 end]
+        assert_equal {simple QUEUED} [resp::read c]
+        assert_equal {simple QUEUED} [resp::ask c append key more]
+        assert_equal {simple QUEUED} [resp::ask c set other [big_value 30000]]
+        assert_equal {simple QUEUED} [resp::ask c get key]
+        assert_equal 0 [on ada exists key]
+        assert {[resp::do c exec] eq [list OK 400004 OK ${value}more]}
+        assert {[on ada get key] eq "${value}more"}
+        assert {[on ada get other] eq [big_value 30000]}
+        foreach end {discard exec} {
+            on ada set key before
+            resp::do c watch key
+            resp::do c multi
+            resp::do c set key $value
+            on ada set key meanwhile
+            resp::do c $end
+            assert_equal meanwhile [on ada get key]
+        }
+        resp::do c multi
+        resp::do c set key $value
+        resp::write c [string range $request 0 300000]
+        on ada ping
+        resp::close c
+        on ada flushall
+        eventually { [info_field ada used_memory] < $before + 1000000 }
+    }
+}
+
+test "a client that goes, or breaks the protocol, in the middle of a big value leaves nothing behind" {
+    with_node ada {
+        set value [big_value 3000000]
+        set before [info_field ada used_memory]
+        for {set i 0} {$i < 8} {incr i} {
+            connect c ada
+            set id [send_most c ada set key$i $value]
+            switch [expr {$i % 4}] {
+                0 { resp::close c }
+                1 { on ada client kill id $id }
+                2 {
+                    resp::write c "0123456789"
+                    assert_equal {error {ERR Protocol error: expected CRLF after bulk string}} [resp::read c]
+                }
+                3 { chan close $::resp::chan(c) write }
+            }
+            eventually { [client_field ada $id id] eq "" }
+        }
+        assert_equal 0 [on ada dbsize]
+        eventually { [info_field ada used_memory] < $before + 2000000 }
+    }
+}
+
+test "MONITOR and the slow log see a value that was read into place" {
+    with_node ada {slowlog-log-slower-than 0} {
+        set value [big_value 100000]
+        connect watcher ada
+        resp::do watcher monitor
+        connect c ada
+        send_most c ada set key $value
+        resp::write c $::rest
+        assert_equal {simple OK} [resp::read c]
+        while {![string match {*"set" "key"*} [set line [lindex [resp::read watcher] 1]]]} {}
+        assert {[string match "*\"$value\"" $line]}
+        set seen ""
+        foreach entry [on ada slowlog get 20] {
+            if {[lindex $entry 3 0] eq "set"} { set seen [lindex $entry 3 2] }
+        }
+        assert_equal "[string range $value 0 127]... (99872 more bytes)" $seen
+    }
+}
+
+test "a big value that came while the node was paused is kept when it goes on" {
+    with_node ada {
+        set value [big_value 300000]
+        connect c ada
+        connect d ada
+        set id [send_most c ada set key $value]
+        on ada client pause 60000 write
+        resp::write c "$::rest[resp::encode ping]"
+        # One that came whole waits as well.
+        resp::write d [resp::encode set other [string range $value 0 19999]][resp::encode ping]
+        eventually { [string match *b* [client_field ada $id flags]] }
+        assert_equal 0 [on ada exists key other]
+        on ada client unpause
+        assert_equal {{simple OK} {simple PONG}} [list [resp::read c] [resp::read c]]
+        assert_equal {{simple OK} {simple PONG}} [list [resp::read d] [resp::read d]]
+        assert {[on ada get key] eq $value}
+        assert {[on ada get other] eq [string range $value 0 19999]}
+    }
+}
+
+test "announcing big values takes no memory beyond its bound, and hinders nobody" {
+    with_node ada {
+        set before [info_field ada used_memory]
+        for {set i 0} {$i < 40} {incr i} {
+            connect liar$i ada
+            resp::write liar$i "*3\r\n\$3\r\nset\r\n\$4\r\nlies\r\n\$50000000\r\n[string repeat x 1000]"
+        }
+        eventually { [regexp -all {qbuf=1[0-9]{3} } [on ada client list]] == 40 }
+        assert {[info_field ada used_memory] < 290000000}
+        assert {[info_field ada used_memory_rss] < 100000000}
+        set value [big_value 2000000]
+        assert_equal OK [on ada set key $value]
+        assert {[on ada get key] eq $value}
+        for {set i 0} {$i < 40} {incr i} { resp::close liar$i }
+        eventually { [info_field ada used_memory] < $before + 3000000 }
+        # The bound is free again.
+        connect c ada
+        set id [send_most c ada set key $value]
+        assert {[client_field ada $id qbuf-free] < 1000000}
+        resp::write c $::rest
+        assert_equal {simple OK} [resp::read c]
+    }
+}
+
+test "who has not logged in gets no entry for an announced value" {
+    with_node ada {requirepass secret} {
+        on ada auth secret
+        set before [info_field ada used_memory]
+        for {set i 0} {$i < 50} {incr i} {
+            connect stranger$i ada
+            resp::write stranger$i "*3\r\n\$3\r\nset\r\n\$3\r\nkey\r\n\$16384\r\n[string repeat x 100]"
+        }
+        eventually { [regexp -all {qbuf=1[0-9]{2} } [on ada client list]] == 50 }
+        assert {[info_field ada used_memory] < $before + 50 * 16384}
+        for {set i 0} {$i < 50} {incr i} {
+            resp::write stranger$i "[string repeat x 16284]\r\n"
+            assert_equal {error {NOAUTH Authentication required.}} [resp::read stranger$i]
+        }
+        assert_equal 0 [on ada dbsize]
+    }
+}

@@ -284,7 +284,105 @@ TEST(pieces_cost_no_more_than_the_whole)
     buf_free(&text);
 }
 
+#define MOVED "*5\r\n$3\r\nSET\r\n$3\r\nkey\r\n$10\r\n0123456789\r\n$2\r\nEX\r\n$3\r\n100\r\n"
+
+static void check_moved(const struct request *request)
+{
+    static const char *const args[] = { "SET", "key", "0123456789", "EX", "100" };
+
+    CHECK(request->argc == 5);
+    for (int i = 0; i < 5; i++) CHECK(bytes_equal(request->argv[i], bytes_of(args[i])));
+}
+
+/* Reads the bytes in two pieces or more: up to `cut`, and then by `step`. A value that is cut is moved out, and the data goes on behind it.
+ * Gives the data as it stands at the end. */
+static bool read_moved(struct request *request, struct buf *data, char value[10], size_t cut, size_t step, bool *moved)
+{
+    struct bytes all = BYTES(MOVED);
+    size_t from = 0, upto = cut, filled = 0;
+
+    *moved = false;
+    for (;;) {
+        struct request_cut in;
+        struct bytes copy;
+        enum request_status status;
+
+        for (; from < upto; from++)
+            if (*moved && filled < 10)
+                value[filled++] = all.data[from];
+            else
+                buf_append_byte(data, all.data[from]);
+        copy = copy_of(buf_bytes(data));
+        status = copy.len == 0 || (*moved && filled < 10) ? REQUEST_PARTIAL : request_read(request, copy, &limits);
+        if (status == REQUEST_PARTIAL && !*moved && copy.len > 0 && request_cut(request, &in) && in.arg == 2) {
+            CHECK(in.len == 10 && in.offset == 27);
+            CHECK(bytes_equal(request_arg(request, copy, 0), BYTES("SET")));
+            CHECK(bytes_equal(request_arg(request, copy, 1), BYTES("key")));
+            if (copy.len - in.offset <= in.len) {
+                filled = copy.len - in.offset;
+                memcpy(value, copy.data + in.offset, filled);
+                data->len = in.offset;
+                request_move_out(request, (struct bytes){ value, 10 });
+                *moved = true;
+            }
+        }
+        if (status == REQUEST_READY) check_moved(request);
+        drop(copy);
+        if (status == REQUEST_READY) return request->consumed == data->len;
+        if (status == REQUEST_BROKEN || upto == all.len) return false;
+        upto = upto + step < all.len ? upto + step : all.len;
+    }
+}
+
+TEST(an_argument_may_be_put_together_elsewhere)
+{
+    size_t times = 0;
+
+    for (size_t cut = 1; cut <= sizeof MOVED - 1; cut++)
+        for (size_t step = 1; step <= sizeof MOVED; step++) {
+            struct request request = { 0 };
+            struct buf data = { 0 };
+            char value[10];
+            bool moved;
+
+            CHECK(read_moved(&request, &data, value, cut, step, &moved));
+            times += moved;
+            if (moved) {
+                CHECK(data.len == sizeof MOVED - 1 - 10);
+                CHECK(request.argv[2].data == value);
+            }
+            /* The next request has all its arguments in its data. */
+            CHECK(request_read(&request, BYTES(MOVED), &limits) == REQUEST_READY);
+            check_moved(&request);
+            CHECK(request.argv[2].data != value);
+            request_free(&request);
+            buf_free(&data);
+        }
+    CHECK(times > 100);
+}
+
+TEST(a_request_with_an_argument_elsewhere_may_be_read_again)
+{
+    struct request request = { 0 };
+    struct buf data = { 0 };
+    struct bytes copy;
+    char value[10];
+    bool moved;
+
+    CHECK(read_moved(&request, &data, value, 30, 100, &moved));
+    CHECK(moved);
+    request_undo(&request);
+    copy = copy_of(buf_bytes(&data));
+    CHECK(request_read(&request, copy, &limits) == REQUEST_READY);
+    check_moved(&request);
+    CHECK(request.consumed == copy.len);
+    drop(copy);
+    request_free(&request);
+    buf_free(&data);
+}
+
 TESTS(a_request_cut_anywhere_gives_the_same_arguments, long_arguments_and_counts_are_read_alike,
       each_wrong_request_is_told_what_redis_tells_it, who_has_not_logged_in_may_send_little,
       a_line_that_does_not_end_is_refused_at_64_kib, an_inline_line_is_split_as_a_shell_would,
-      an_announcement_takes_no_memory, pieces_cost_no_more_than_the_whole)
+      an_announcement_takes_no_memory, pieces_cost_no_more_than_the_whole, an_argument_may_be_put_together_elsewhere,
+      a_request_with_an_argument_elsewhere_may_be_read_again)
