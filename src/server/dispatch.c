@@ -554,6 +554,13 @@ static bool may_queue(struct call *call)
     return admitted;
 }
 
+static inline bool has_big_value(const struct call *call)
+{
+    int arg = call->command->value_arg;
+
+    return arg != 0 && call->argv[arg].len >= ENTRY_BIG_BYTES;
+}
+
 enum outcome { DONE, PAUSED };
 
 static enum outcome run_request(struct call *call, const struct prepared *prepared, uint64_t *clock)
@@ -577,7 +584,7 @@ static enum outcome run_request(struct call *call, const struct prepared *prepar
         return DONE;
     }
     if (is_paused(call)) return PAUSED;
-    if (call->command->value_arg != 0) intake_prepare(call);
+    if (has_big_value(call)) intake_prepare(call);
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);

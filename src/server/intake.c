@@ -81,7 +81,7 @@ void intake_prepare(struct call *call)
 {
     int arg = call->command->value_arg;
 
-    if (*call->incoming != NULL || call->argv[arg].len < ENTRY_BIG_BYTES) return;
+    if (*call->incoming != NULL) return; /* read into place */
     *call->incoming = entry_new(call->argv[call->command->keys[0].first], call->argv[arg], ENTRY_KEEPS_FOREVER);
     call->client->intake.filled = call->argv[arg].len;
 }

@@ -36,7 +36,7 @@ bool intake_is_open(const struct client *client);
 struct iovec intake_room(const struct client *client);
 void intake_added(struct client *client, size_t bytes);
 
-/* Makes an entry of a big value that has come whole; before any lock is taken. */
+/* Makes an entry of the big value of a command, where it has come whole and is none yet; before any lock is taken. */
 void intake_prepare(struct call *call);
 
 /* The command has run, or the client goes. */
