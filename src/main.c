@@ -16,6 +16,7 @@
 #include "bus/bus.h"
 #include "commands/commands.h"
 #include "server/acceptor.h"
+#include "server/acl_log.h"
 #include "server/apply.h"
 #include "server/config.h"
 #include "server/control.h"
@@ -251,6 +252,7 @@ static void build_node(struct node *node)
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->latency = latency_new();
+    node->acl_log = acl_log_new();
     node->logins = login_guard_new();
     node->movers = movers_new(MOVERS);
     if (!node->movers) {
@@ -269,6 +271,7 @@ static void free_node(struct node *node)
     lazyfree_free(&node->lazyfree);
     slowlog_free(&node->slowlog);
     latency_free(&node->latency);
+    acl_log_free(&node->acl_log);
     command_table_free(&node->commands);
     keyspace_free(&node->keyspace);
     config_free(&node->config);

@@ -1,6 +1,7 @@
-/* commands/acl.c: ACL, as far as it says something about the one user there is. */
+/* commands/acl.c: ACL: the categories of commands. What is about users, of whom there is one, is in acl_user.c. */
 #include "commands/acl.h"
 
+#include "commands/acl_user.h"
 #include "commands/server.h"
 #include "commands/stats.h"
 #include "server/call.h"
@@ -68,8 +69,24 @@ static void acl_help(struct call *call)
     static const char *const lines[] = {
         "CAT [<category>]",
         "    The categories, or the commands of one.",
+        "DELUSER <username> [<username> ...]",
+        "    Remove users.",
+        "DRYRUN <username> <command> [<arg> ...]",
+        "    Whether the user may run this, without running it.",
+        "GENPASS [<bits>]",
+        "    A password by chance, of 256 bits or as many as are asked for.",
+        "GETUSER <username>",
+        "    What a user may do.",
         "LIST",
         "    The rules of all users.",
+        "LOAD",
+        "    Read the users from a file.",
+        "LOG [<count>|RESET]",
+        "    Who tried to come in and could not.",
+        "SAVE",
+        "    Write the users into a file.",
+        "SETUSER default [<rule> ...]",
+        "    Set the password: nopass or ><password>. There is one user, who may do everything.",
         "USERS",
         "    The names of all users.",
         "WHOAMI",
@@ -92,64 +109,14 @@ static const struct command command_acl_help = {
     .run = acl_help,
 };
 
-/* The password's hash is left out: nobody has a use for it here, and it invites guessing. */
-static void acl_list(struct call *call)
-{
-    reply_array(call->reply, 1);
-    reply_bulk_text(call->reply, config_int(call->node->config, requires_password)
-                                     ? "user default on ~* &* +@all"
-                                     : "user default on nopass ~* &* +@all");
-}
-
-static const struct command command_acl_list = {
-    .name = "list",
-    .parent = "acl",
-    .summary = "List the rules of all users",
-    .since = "6.0.0",
-    .group = "server",
-    .complexity = "O(1)",
-    .arity = 2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-    .run = acl_list,
-};
-
-static void acl_users(struct call *call)
-{
-    reply_array(call->reply, 1);
-    reply_bulk_text(call->reply, "default");
-}
-
-static const struct command command_acl_users = {
-    .name = "users",
-    .parent = "acl",
-    .summary = "List the names of all users",
-    .since = "6.0.0",
-    .group = "server",
-    .complexity = "O(1)",
-    .arity = 2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-    .run = acl_users,
-};
-
-static void acl_whoami(struct call *call)
-{
-    reply_bulk_text(call->reply, "default");
-}
-
-static const struct command command_acl_whoami = {
-    .name = "whoami",
-    .parent = "acl",
-    .summary = "Return the user of this connection",
-    .since = "6.0.0",
-    .group = "server",
-    .complexity = "O(1)",
-    .arity = 2,
-    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
-    .run = acl_whoami,
-};
-
 static const struct command *const acl_subcommands[] = {
-    &command_acl_cat, &command_acl_help, &command_acl_list, &command_acl_users, &command_acl_whoami, NULL,
+    &command_acl_cat,     &command_acl_deluser,
+    &command_acl_dryrun,  &command_acl_genpass,
+    &command_acl_getuser, &command_acl_help,
+    &command_acl_list,    &command_acl_load,
+    &command_acl_log,     &command_acl_save,
+    &command_acl_setuser, &command_acl_users,
+    &command_acl_whoami,  NULL,
 };
 const struct command command_acl = {
     .name = "acl",

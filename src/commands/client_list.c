@@ -196,6 +196,12 @@ void client_list(struct call *call)
     listing_free(&listing);
 }
 
+void client_info_line(struct client *client, struct buf *out)
+{
+    append_client(out, client, clock_now_ms());
+    if (out->len > 0 && out->data[out->len - 1] == '\n') out->len--;
+}
+
 void client_info(struct call *call)
 {
     struct buf out = { 0 };

@@ -2,13 +2,29 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "commands/client.h"
+#include "commands/client_list.h"
 #include "commands/commands.h"
+#include "server/acl_log.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/login.h"
 #include "server/node.h"
 
 #include <limits.h>
+
+static void note_denial(struct call *call, struct bytes user)
+{
+    struct buf info = { 0 };
+
+    client_info_line(call->client, &info);
+    acl_log_add(call->node->acl_log,
+                &(struct acl_denial){ .context = call->in_exec ? "multi" : "toplevel",
+                                      .object = call->command->name,
+                                      .user = user,
+                                      .client_info = buf_bytes(&info) },
+                call->now_ms, config_int(call->node->config, acllog_max_len));
+    buf_free(&info);
+}
 
 /* There is one user. */
 static bool user_matches(struct call *call, struct bytes user, struct bytes password)
@@ -23,6 +39,7 @@ static bool user_matches(struct call *call, struct bytes user, struct bytes pass
     }
     /* Where no password is asked for there is none to guess, and nobody has to wait. */
     if (is_asked) client_hold_reply(call->client, login_failed(call->node->logins, call->client->peer, call->now_ms));
+    note_denial(call, user);
     log_warning("client %llu: a wrong password from %s", (unsigned long long)call->client->id, call->client->peer);
     return false;
 }

@@ -163,7 +163,7 @@ static const struct option table[] = {
     { TEXT("aclfile", CONFIG_ACLFILE, ""), .section = ACCESS, .flags = OPTION_FIXED, .lacks = "ACL users beside the default one", .help = "Only its default is taken." },
     { LIST("user", CONFIG_USER, NULL), .section = ACCESS, .flags = OPTION_FIXED | OPTION_HIDDEN, .lacks = "ACL users beside the default one", .allowed = open_user, .help = "An ACL user. Only the default user with every right is known." },
     { ENUM("acl-pubsub-default", acl_pubsub_default, 1, pubsub_defaults), .section = ACCESS, .flags = OPTION_INERT, .help = "Taken and shown, without effect." },
-    { INTEGER("acllog-max-len", acllog_max_len, 128, 0, INT64_MAX), .section = ACCESS, .flags = OPTION_INERT, .help = "Taken and shown, without effect." },
+    { INTEGER("acllog-max-len", acllog_max_len, 128, 0, INT64_MAX), .section = ACCESS, .help = "How many entries ACL LOG keeps." },
     { LIST("rename-command", CONFIG_RENAME_COMMAND, NULL), .section = ACCESS, .flags = OPTION_FIXED | OPTION_HIDDEN, .lacks = "renaming of commands", .help = "Not taken: commands keep their names." },
     { LIST("loadmodule", CONFIG_LOADMODULE, NULL), .section = ACCESS, .flags = OPTION_FIXED | OPTION_HIDDEN, .lacks = "modules", .help = "Not taken: there are no modules." },
 

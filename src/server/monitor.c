@@ -26,6 +26,7 @@ bool argument_is_secret(const struct command *command, int argc, const struct by
     }
     if (container != NULL && strcmp(container, "config") == 0 && strcmp(command->name, "set") == 0)
         return arg >= 3 && arg % 2 == 1 && is_password_option(argv[arg - 1]);
+    if (container != NULL && strcmp(container, "acl") == 0 && strcmp(command->name, "setuser") == 0) return arg >= 2;
     if (strcmp(command->name, "migrate") == 0) {
         if (bytes_is_word(argv[arg - 1], "auth") || bytes_is_word(argv[arg - 1], "auth2")) return arg > 5;
         return arg > 7 && bytes_is_word(argv[arg - 2], "auth2");

@@ -15,6 +15,7 @@
 
 #define REDIS_COMPATIBLE_VERSION "7.2.4"
 
+struct acl_log;
 struct bus;
 struct control;
 struct latency;
@@ -34,6 +35,7 @@ struct node {
     int worker_count;
     struct slowlog *slowlog;    /* guards itself */
     struct login_guard *logins; /* guards itself */
+    struct acl_log *acl_log;    /* guards itself */
     struct latency *latency;    /* guards itself */
     struct movers *movers;      /* guard themselves */
     struct lazyfree *lazyfree;  /* guards itself */

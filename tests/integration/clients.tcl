@@ -222,3 +222,48 @@ test "a thousand connections are served and leave nothing behind" {
         eventually { [info_field ada connected_clients] == 1 }
     }
 }
+
+test "ACL LOG shows who could not come in, and is bounded" {
+    with_node ada {requirepass secret acllog-max-len 3} {
+        connect guest ada
+        foreach try {{auth x} {auth nobody y} {auth nobody y} {hello 2 auth bob z}} { catch { resp::do guest {*}$try } }
+        resp::do guest auth secret
+        set log [resp::do guest acl log]
+        assert_equal {1 2 1} [lmap entry $log { dict get $entry count }]
+        assert_equal {bob nobody default} [lmap entry $log { dict get $entry username }]
+        assert_equal {hello auth auth} [lmap entry $log { dict get $entry object }]
+        assert_match "id=* addr=127.0.0.1:* resp=2*" [dict get [lindex $log 0] client-info]
+        assert_equal 1 [llength [resp::do guest acl log 1]]
+        connect other ada
+        foreach user {a b c d} { catch { resp::do other auth $user x } }
+        assert_equal {d c b} [lmap entry [resp::do guest acl log] { dict get $entry username }]
+        resp::do guest acl log reset
+        assert_equal {} [resp::do guest acl log]
+        resp::do guest config set acllog-max-len 0
+        catch { resp::do other auth e x }
+        assert_equal {} [resp::do guest acl log]
+    }
+}
+
+test "ACL SETUSER sets the password, and refuses what it cannot do" {
+    with_node ada {} {
+        connect admin ada
+        assert_equal OK [resp::do admin acl setuser default on >first >secret]
+        assert_equal secret [lindex [resp::do admin config get requirepass] 1]
+        assert_equal {{user default on ~* &* +@all}} [resp::do admin acl list]
+        assert_equal {on} [dict get [resp::do admin acl getuser default] flags]
+        connect guest ada
+        assert_error "NOAUTH *" { resp::do guest get k }
+        assert_error "ERR *user of this node may do everything*" { resp::do admin acl setuser default >other -get }
+        assert_error "ERR *no users but 'default'" { resp::do admin acl setuser bob on >x }
+        assert_error "ERR *after resetpass*" { resp::do admin acl setuser default >other resetpass }
+        assert_equal OK [resp::do guest auth secret]
+        assert_equal OK [resp::do admin acl setuser default resetpass nopass]
+        assert_equal "" [lindex [resp::do admin config get requirepass] 1]
+        assert_equal {on nopass} [dict get [resp::do admin acl getuser default] flags]
+        resp::do admin config set slowlog-log-slower-than 0
+        resp::do admin acl setuser default >hidden
+        assert {[string first hidden [resp::do admin slowlog get]] < 0}
+        foreach bits {1 4 5 256 4096} digits {1 1 2 64 1024} { assert_equal $digits [string length [resp::do admin acl genpass $bits]] }
+    }
+}

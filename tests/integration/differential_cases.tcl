@@ -80,6 +80,9 @@ set ::templates_not_mutated {
     {client tracking @word}
     {shutdown bogus} {shutdown nosave save} {shutdown nosave abort} {shutdown now bogus} {replicaof} {replicaof a} {slaveof a b c} {replicaof localhost x} {failover bogus}
     {monitor x}
+    {acl getuser nobody} {acl getuser default} {acl setuser} {acl setuser default} {acl setuser default on} {acl setuser default nopass} {acl setuser default allkeys ~* &* +@all sanitize-payload}
+    {acl deluser default} {acl deluser nobody} {acl deluser} {acl save} {acl load} {acl log} {acl log reset} {acl log x} {acl log -1} {acl log 1 2} {acl genpass} {acl genpass 5} {acl genpass 0} {acl genpass 4097} {acl genpass x} {acl genpass 1 2}
+    {acl dryrun default get k} {acl dryrun default get} {acl dryrun default nosuch} {acl dryrun nobody get k} {acl dryrun default} {acl dryrun default client kill x} {acl dryrun default client bogus}
     {debug digest x} {debug digest-value} {debug digest-value k1 n missing f} {debug populate 3} {debug populate 3 p 10} {debug populate 2 k} {debug populate -1} {debug populate x} {debug populate}
     {debug protocol string} {debug protocol integer} {debug protocol double} {debug protocol bignum} {debug protocol null} {debug protocol array} {debug protocol set} {debug protocol map}
     {debug protocol push} {debug protocol verbatim} {debug protocol true} {debug protocol false} {debug protocol bogus} {debug protocol} {debug quicklist-packed-threshold 10b} {debug quicklist-packed-threshold x}
@@ -211,5 +214,5 @@ set ::kind_only_alone {command {command info}}
 set ::not_swept {shutdown monitor debug failover replicaof slaveof sync psync quit reset hello client wait swapdb select multi exec config acl auth cluster slowlog latency info command memory}
 
 # Subcommands that end, block or change the process, the cluster or the connection.
-set ::subcommands_not_swept {client|reply client|pause client|kill client|tracking client|unblock cluster|reset cluster|flushslots cluster|failover cluster|meet
+set ::subcommands_not_swept {acl|setuser client|reply client|pause client|kill client|tracking client|unblock cluster|reset cluster|flushslots cluster|failover cluster|meet
     cluster|addslots cluster|delslots cluster|addslotsrange cluster|delslotsrange cluster|bumpepoch cluster|set-config-epoch cluster|replicate config|rewrite}
