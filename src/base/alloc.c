@@ -76,6 +76,15 @@ char *alloc_text(const char *text)
     return memcpy(alloc(bytes), text, bytes);
 }
 
+void *alloc_aligned(size_t bytes, size_t alignment)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, alignment, bytes) != 0) out_of_memory(bytes);
+    count_added(memory);
+    return memory;
+}
+
 void alloc_free(void *memory)
 {
     count_removed(memory);

@@ -15,6 +15,9 @@ void *alloc_zeroed(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *alloc_resize(void *memory, size_t bytes) __attribute__((returns_nonnull));
 char *alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
 
+/* At a multiple of `alignment`, a power of two. */
+void *alloc_aligned(size_t bytes, size_t alignment) __attribute__((malloc, returns_nonnull));
+
 /* Gives memory back; NULL is allowed. */
 void alloc_free(void *memory);
 

@@ -138,7 +138,9 @@ static const struct option table[] = {
       .allowed = default_mode, .help = "How to end on SIGTERM: default, nosave, now or force, which are all one here; not save." },
     { BOOL("set-proc-title", set_proc_title, 1), .section = PROCESS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect: the process title stays the command line." },
     { TEXT("proc-title-template", CONFIG_PROC_TITLE_TEMPLATE, "{title} {listen-addr} {server-mode}"), .section = PROCESS, .flags = OPTION_INERT, .help = "Taken and shown, without effect." },
-    { BOOL("disable-thp", disable_thp, 1), .section = PROCESS, .flags = OPTION_FIXED, .help = "Keep transparent huge pages away from this process." },
+    { BOOL("disable-thp", disable_thp, 0), .section = PROCESS, .flags = OPTION_FIXED,
+      .help = "Keep transparent huge pages away from this process. Off by default: this node never forks, so they cost it nothing, and a large "
+              "table that is read at random needs them." },
     { ENUM("oom-score-adj", oom_score_adj, 0, oom_scores), .section = PROCESS, .lacks = "adjustment of its OOM score", .help = "Only its default is taken: the process keeps the OOM score it was given." },
     { SPECIAL("oom-score-adj-values", CONFIG_OOM_SCORE_ADJ_VALUES, "0 200 800"), .section = PROCESS, .flags = OPTION_INERT, .check = config_check_oom_values, .help = "Taken and shown, without effect." },
     { TEXT("server_cpulist", CONFIG_SERVER_CPULIST, ""), .alias = "server-cpulist", .section = PROCESS, .flags = OPTION_FIXED, .lacks = "pinning of threads to CPUs", .help = "Only its default is taken: use taskset or the supervisor's CPU affinity." },

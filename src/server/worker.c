@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "server/worker_internal.h"
 
@@ -248,6 +249,7 @@ static void *run(void *argument)
 
     snprintf(name, sizeof(name), "worker-%d", worker->index);
     pthread_setname_np(pthread_self(), name);
+    huge_pages_join();
     reclaim_join(&worker->reader);
     ev_run(worker->loop, 0);
     reclaim_quit(&worker->reader);

@@ -206,17 +206,32 @@ void entry_free(struct entry **held)
     alloc_free_sized(entry, layout_total(&layout));
 }
 
+/* Nearly all: a key and a value of up to 255 bytes, whose lengths are the two bytes behind the flags. */
+static inline bool is_small(const struct entry *entry)
+{
+    return (entry->flags & ~(EXPIRY_MASK | RAW)) == 0;
+}
+
+static inline const char *small_key(const struct entry *entry)
+{
+    return (const char *)entry + 3 + expiry_widths[entry->flags & EXPIRY_MASK];
+}
+
 struct bytes entry_key(const struct entry *entry)
 {
-    struct layout layout = layout_of(entry);
+    struct layout layout;
 
+    if (is_small(entry)) return (struct bytes){ small_key(entry), entry->rest[0] };
+    layout = layout_of(entry);
     return (struct bytes){ (const char *)entry + layout.header_bytes, layout.key_bytes };
 }
 
 struct bytes entry_value(const struct entry *entry)
 {
-    struct layout layout = layout_of(entry);
+    struct layout layout;
 
+    if (is_small(entry)) return (struct bytes){ small_key(entry) + entry->rest[0], entry->rest[1] };
+    layout = layout_of(entry);
     return (struct bytes){ (const char *)entry + layout.header_bytes + layout.key_bytes, layout.value_bytes };
 }
 

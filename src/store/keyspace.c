@@ -2,6 +2,7 @@
 #include "store/keyspace.h"
 
 #include "base/alloc.h"
+#include "base/huge_pages.h"
 #include "store/slot_internal.h"
 
 #include <assert.h>
@@ -13,7 +14,7 @@ struct keyspace {
 
 struct keyspace *keyspace_new(void)
 {
-    struct keyspace *keyspace = alloc(sizeof *keyspace);
+    struct keyspace *keyspace = huge_pages_alloc(sizeof *keyspace);
     struct deadlines *deadlines = alloc_zeroed(sizeof *deadlines);
 
     for (uint16_t id = 0; id < SLOT_COUNT; id++) slot_init(&keyspace->slots[id], id, deadlines);

@@ -1,0 +1,89 @@
+/* base/huge_pages.c
+ *
+ * jemalloc maps memory in ever larger extents, one arena for each few threads. Its hook for mapping is wrapped: the extent is
+ * mapped as before, and then the kernel is told that huge pages are welcome. (jemalloc's own switch for this, opt.thp, would
+ * give the first extent of every arena a huge page too, which is 10 MiB of an empty node.) */
+#include "base/huge_pages.h"
+
+#include "base/alloc.h"
+
+#include <sys/mman.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+void *huge_pages_alloc(size_t bytes)
+{
+    void *memory = alloc_aligned(bytes, HUGE_PAGE_BYTES);
+
+    madvise(memory, bytes, MADV_HUGEPAGE); /* a wish, which may be refused */
+    return memory;
+}
+
+#ifdef SANITIZED
+
+void huge_pages_join(void)
+{
+}
+
+#else
+
+#include <jemalloc/jemalloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* What all arenas may map before huge pages pay: less would show in the size of an empty node. */
+#define SMALL_NODE_BYTES ((size_t)6 << 20)
+
+static _Atomic size_t mapped_bytes;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static extent_hooks_t *jemallocs, hooks; /* written once */
+
+static void *map_extent(extent_hooks_t *own, void *address, size_t size, size_t alignment, bool *zero, bool *commit,
+                        unsigned arena)
+{
+    void *extent = jemallocs->alloc(jemallocs, address, size, alignment, zero, commit, arena);
+
+    (void)own;
+    if (extent == NULL) return NULL;
+    if (atomic_fetch_add_explicit(&mapped_bytes, size, memory_order_relaxed) > SMALL_NODE_BYTES)
+        madvise(extent, size, MADV_HUGEPAGE);
+    return extent;
+}
+
+static bool hooks_name(char *name, size_t room)
+{
+    unsigned arena;
+    size_t size = sizeof(arena);
+
+    if (mallctl("thread.arena", &arena, &size, NULL, 0) != 0) return false;
+    snprintf(name, room, "arena.%u.extent_hooks", arena);
+    return true;
+}
+
+/* All arenas begin with the same hooks. */
+static void wrap_hooks(void)
+{
+    size_t size = sizeof(jemallocs);
+    char name[64];
+
+    if (!hooks_name(name, sizeof(name)) || mallctl(name, &jemallocs, &size, NULL, 0) != 0) {
+        jemallocs = NULL;
+        return;
+    }
+    hooks = *jemallocs;
+    hooks.alloc = map_extent;
+}
+
+void huge_pages_join(void)
+{
+    extent_hooks_t *wrapped = &hooks;
+    char name[64];
+
+    pthread_once(&once, wrap_hooks);
+    if (jemallocs == NULL || !hooks_name(name, sizeof(name))) return;
+    mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped));
+}
+
+#endif
