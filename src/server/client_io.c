@@ -165,6 +165,14 @@ static size_t gather(struct worker *worker, const struct turn_reply *reply)
     return count;
 }
 
+/* A client that had to wait has several replies in one turn: what waited, and what was answered after it. */
+static bool is_last_of(const struct worker *worker, const struct turn_reply *reply)
+{
+    for (const struct turn_reply *later = reply + 1; later < worker->replies + worker->reply_count; later++)
+        if (later->client == reply->client) return false;
+    return true;
+}
+
 /* Writes what a turn replied to one client, and closes it where that was the last word. */
 static void send_replies(struct worker *worker, const struct turn_reply *reply)
 {
@@ -189,7 +197,8 @@ static void send_replies(struct worker *worker, const struct turn_reply *reply)
         client_close_slow(client);
         return;
     }
-    if (atomic_load_explicit(&client->kill, memory_order_relaxed) || is_done(client)) is_open = false;
+    if (atomic_load_explicit(&client->kill, memory_order_relaxed) || (is_done(client) && is_last_of(worker, reply)))
+        is_open = false;
     if (is_open && (client_flags(client) & CLIENT_CLOSE_AFTER_REPLY)) conn_set_reading(&client->conn, false);
     if (!is_open) client_close(client);
 }

@@ -46,6 +46,21 @@ test "a wrong password waits, longer each time, over all connections of an addre
     }
 }
 
+test "what follows a wrong password in one write is answered before the connection is closed" {
+    with_node ada {requirepass secret} {
+        connect leaver ada
+        resp::write leaver "[resp::encode auth wrong][resp::encode quit]"
+        assert_match "WRONGPASS*" [lindex [resp::read leaver] 1]
+        assert_equal {simple OK} [resp::read leaver]
+        assert {[resp::is_closed leaver]}
+        connect confused ada
+        resp::write confused "[resp::encode auth wrong]*1\r\n@"
+        assert_match "WRONGPASS*" [lindex [resp::read confused] 1]
+        assert_match "ERR Protocol error: expected '\$'*" [lindex [resp::read confused] 1]
+        assert {[resp::is_closed confused]}
+    }
+}
+
 test "a client that waits for its refusal can be killed, can leave, and does not keep the node from ending" {
     with_node ada {requirepass secret} {
         on ada auth secret
