@@ -303,8 +303,8 @@ static int serve(struct node *node)
     start_workers(node);
     apply_changes_of(node);
     control_start(node, loop);
-    /* What building it all took and freed: an idle node would keep it, for nothing makes the allocator look. */
-    alloc_purge();
+    alloc_purge(); /* what building it all took and freed */
+    alloc_purge_in_background(config_int(node->config, jemalloc_bg_thread) != 0);
     say_ready(node);
     control_run(node);
 

@@ -147,6 +147,11 @@ void alloc_purge(void)
 {
 }
 
+bool alloc_purge_in_background(bool on)
+{
+    return !on;
+}
+
 #else
 
 #define TEXT_OF(number) #number
@@ -188,6 +193,11 @@ void alloc_purge(void)
     /* A thread's own cache holds freed memory back from its arena. */
     mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
     mallctl("arena." ARENAS_ALL ".purge", NULL, NULL, NULL, 0);
+}
+
+bool alloc_purge_in_background(bool on)
+{
+    return mallctl("background_thread", NULL, NULL, &on, sizeof(on)) == 0;
 }
 
 #endif

@@ -8,6 +8,7 @@
  * the counts below are kept. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void *alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
@@ -43,3 +44,8 @@ const char *alloc_name(void);
 
 /* Gives unused pages back to the system where the allocator can. */
 void alloc_purge(void);
+
+/* Has threads of the allocator's own do that, some seconds after pages fell into disuse. Without them only threads that go on allocating
+ * do, each for its own arena, so that an idle node would keep what it no longer needs. False where the allocator cannot. Not before the
+ * last fork. */
+bool alloc_purge_in_background(bool on);

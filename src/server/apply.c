@@ -96,6 +96,15 @@ static bool workers_concerned(void *context, struct config *config, char error[2
     return true;
 }
 
+static bool purging_changed(void *context, struct config *config, char error[256])
+{
+    (void)context;
+    (void)error;
+    /* An allocator without such threads keeps the pages: no reason to refuse. */
+    alloc_purge_in_background(config_int(config, jemalloc_bg_thread) != 0);
+    return true;
+}
+
 void apply_changes_of(struct node *node)
 {
     static const char *const of_cluster[] = { "cluster-node-timeout",
@@ -113,12 +122,14 @@ void apply_changes_of(struct node *node)
     static const char *const of_dir[] = { "dir", NULL };
     static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit",
                                               NULL };
+    static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         { .names = of_loglevel, .changed = loglevel_changed },
         { .names = of_maxclients, .changed = maxclients_changed },
         { .names = of_dir, .changed = dir_changed },
         { .names = of_workers, .changed = workers_concerned },
+        { .names = of_purging, .changed = purging_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

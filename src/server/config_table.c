@@ -190,7 +190,7 @@ static const struct option table[] = {
     { INTEGER("active-defrag-cycle-min", active_defrag_cycle_min, 1, 1, 99), TUNES("defragmentation") },
     { INTEGER("active-defrag-cycle-max", active_defrag_cycle_max, 25, 1, 99), TUNES("defragmentation") },
     { INTEGER("active-defrag-max-scan-fields", active_defrag_max_scan_fields, 1000, 1, INT64_MAX), TUNES("defragmentation") },
-    { BOOL("jemalloc-bg-thread", jemalloc_bg_thread, 1), .section = MEMORY, .flags = OPTION_INERT, .help = "Taken and shown, without effect: set MALLOC_CONF=background_thread:true to have it." },
+    { BOOL("jemalloc-bg-thread", jemalloc_bg_thread, 1), .section = MEMORY, .help = "Let the allocator give unused memory back to the system from threads of its own." },
 
     /* --- Cluster --- */
     { BOOL("cluster-enabled", cluster_enabled, 1), .section = CLUSTER, .flags = OPTION_FIXED,

@@ -74,3 +74,16 @@ test "what is allocated is resident, and little more is" {
         assert_within 25 [expr {[info_field ada used_memory] - $before}] [expr {[info_field ada used_memory_rss] - $resident_before}] "used_memory_rss"
     }
 }
+
+test "an idle node gives memory back to the system by itself" {
+    with_node ada {@prefix {env MALLOC_CONF=dirty_decay_ms:500}} {
+        if {![string match jemalloc* [info_field ada mem_allocator]]} { skip "the sanitizers' allocator keeps memory back" }
+        set before [info_field ada used_memory_rss]
+        memory_commands [lmap i [lseq_by 20000 1] { list set key:$i [string repeat v 1000] }]
+        set full [info_field ada used_memory_rss]
+        assert {$full > $before + 15000000}
+        on ada flushall
+        # An INFO now and then is not what makes an allocator look through its pages.
+        eventually { [info_field ada used_memory_rss] < $before + ($full - $before) / 4 }
+    }
+}
