@@ -7,7 +7,7 @@
 set -u
 
 build="gcc make libc6-dev libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
-test="tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
+test="procps tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
 lint="clang-format clang-tidy cppcheck"
 bench="gcc libev-dev libjemalloc-dev redis-server redis-tools memcached strace tcl"
 
@@ -38,6 +38,8 @@ done
 [ -z "$missing" ] && exit 0
 
 command="apt-get install -y --no-install-recommends$missing"
+# Somebody else may be installing at this moment.
+wait_for_lock="-o DPkg::Lock::Timeout=120"
 if [ "$(id -u)" = 0 ]; then
     sudo=""
 elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
@@ -59,6 +61,6 @@ if $sudo test -d /usr/sbin && ! $sudo test -e /usr/sbin/policy-rc.d; then
     trap '$sudo rm -f "$guard"' EXIT
 fi
 # The lists may be absent (a fresh container) or stale: try with what is there, update once if that fails.
-$sudo env DEBIAN_FRONTEND=noninteractive $command >/dev/null 2>&1 && exit 0
+$sudo env DEBIAN_FRONTEND=noninteractive $command $wait_for_lock >/dev/null 2>&1 && exit 0
 $sudo apt-get update >/dev/null || { echo "deps: apt-get update failed" >&2; exit 1; }
-$sudo env DEBIAN_FRONTEND=noninteractive $command || { echo "deps: could not install$missing" >&2; exit 1; }
+$sudo env DEBIAN_FRONTEND=noninteractive $command $wait_for_lock || { echo "deps: could not install$missing" >&2; exit 1; }

@@ -61,8 +61,10 @@ bool bytes_to_u64(struct bytes text, uint64_t *out)
     if (text.len == 0 || text.len > 20) return false;
     if (text.data[0] == '0' && text.len > 1) return false;
     for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
-        if (digit > 9) return false;
+        unsigned digit;
+
+        if (text.data[i] < '0' || text.data[i] > '9') return false;
+        digit = (unsigned)(text.data[i] - '0');
         /* Only the twentieth digit can overflow. */
         if (i >= 19 && (number > UINT64_MAX / 10 || number * 10 > UINT64_MAX - digit)) return false;
         number = number * 10 + digit;
@@ -83,7 +85,7 @@ bool bytes_to_i64(struct bytes text, int64_t *out)
     }
     if (!bytes_to_u64((struct bytes){ text.data + 1, text.len - 1 }, &magnitude)) return false;
     if (magnitude == 0 || magnitude > (uint64_t)INT64_MAX + 1) return false;
-    *out = (int64_t)(0 - magnitude);
+    *out = -(int64_t)(magnitude - 1) - 1; /* INT64_MIN has no positive counterpart */
     return true;
 }
 
@@ -138,7 +140,7 @@ size_t i64_to_text(char out[I64_TEXT_BYTES], int64_t number)
     if (number >= 0) return u64_to_text(out, (uint64_t)number);
     out[0] = '-';
     char digits[I64_TEXT_BYTES];
-    size_t len = u64_to_text(digits, 0 - (uint64_t)number);
+    size_t len = u64_to_text(digits, (uint64_t)(-(number + 1)) + 1);
     memcpy(out + 1, digits, len + 1);
     return len + 1;
 }

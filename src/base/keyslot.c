@@ -172,7 +172,8 @@ struct bytes key_hash_tag(struct bytes key)
 
     if (key.len == 0) return key;
     open = memchr(key.data, '{', key.len);
-    if (!open++) return key;
+    if (!open) return key;
+    open++;
     close = memchr(open, '}', (size_t)(key.data + key.len - open));
     if (!close || close == open) return key;
     return (struct bytes){ open, (size_t)(close - open) };

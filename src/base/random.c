@@ -49,7 +49,7 @@ uint64_t random_below(struct random *random, uint64_t below)
     unsigned __int128 product = (unsigned __int128)random_u64(random) * below;
 
     if ((uint64_t)product < below) {
-        uint64_t uneven = (0 - below) % below;
+        uint64_t uneven = (UINT64_MAX - below + 1) % below;
         while ((uint64_t)product < uneven) product = (unsigned __int128)random_u64(random) * below;
     }
     return (uint64_t)(product >> 64);

@@ -224,8 +224,9 @@ static void expire_handshakes(struct cluster *c, int64_t now_ms, struct effects 
 {
     int64_t patience_ms = max_ms(c->options.node_timeout_ms, HANDSHAKE_MS_MIN);
 
-    for (size_t i = c->handshake_count > 0 ? c->node_count : 0; i-- > 0;) {
-        struct node *node = c->nodes[i];
+    for (size_t left = c->handshake_count > 0 ? c->node_count : 0; left > 0; left--) {
+        struct node *node = c->nodes[left - 1];
+
         if (node_is(node, FLAG_HANDSHAKE) && now_ms - node->created_ms > patience_ms) node_remove(c, node, now_ms, e);
     }
 }

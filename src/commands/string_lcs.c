@@ -45,6 +45,7 @@ static void lcs_compute(struct lcs *lcs, bool bits)
     /* Row and column 0 stand for the empty prefix. */
     uint32_t *row = alloc_zeroed((lcs->b.len + 1) * sizeof(*row));
 
+    /* The product fits: is_small_enough() has bounded it. */
     lcs->up = bits ? alloc_zeroed(lcs->a.len * lcs->b.len / 8 + 1) : NULL;
     for (size_t i = 0; i < lcs->a.len; i++) {
         uint32_t corner = 0; /* the cell before in both */

@@ -334,7 +334,7 @@ static void check_query(struct client *client)
 static void keep_rest(struct client *client, struct bytes data, size_t used)
 {
     struct buf *query = &client->query;
-    struct bytes rest = { data.data + used, data.len - used };
+    struct bytes rest = used < data.len ? (struct bytes){ data.data + used, data.len - used } : BYTES_NONE;
     size_t head;
 
     if (intake_begin(client, rest, &head)) {

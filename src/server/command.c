@@ -225,7 +225,7 @@ size_t command_number(const struct command_table *table, const struct command *c
     if (!is_sub) return table->numbers[at];
     for (size_t i = 0; table->places[at]->subcommands[i] != NULL; i++)
         if (table->places[at]->subcommands[i] == command) return table->numbers[at] + 1 + i;
-    assert(!"a subcommand of its parent");
+    assert(false && "a subcommand of its parent");
     return 0;
 }
 

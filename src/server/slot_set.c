@@ -75,5 +75,5 @@ void slot_set_lock(const struct slot_set *set, struct keyspace *keyspace)
 
 void slot_set_unlock(const struct slot_set *set, struct keyspace *keyspace)
 {
-    for (size_t i = set->count; i-- > 0;) slot_unlock(keyspace_slot(keyspace, set->ids[i]));
+    for (size_t left = set->count; left > 0; left--) slot_unlock(keyspace_slot(keyspace, set->ids[left - 1]));
 }

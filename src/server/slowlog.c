@@ -155,7 +155,8 @@ void slowlog_reply(struct slowlog *slowlog, struct reply *reply, int64_t count)
     left = count < 0 || (uint64_t)count > slowlog->len ? slowlog->len : (size_t)count;
     reply_array(reply, left);
     list_each(at, &slowlog->entries) {
-        if (left-- == 0) break;
+        if (left == 0) break;
+        left--;
         reply_entry(reply, container_of(at, struct slow_entry, link));
     }
     lock_release(&slowlog->lock);

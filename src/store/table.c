@@ -264,11 +264,11 @@ void table_prefetch_entry(const struct table *table, uint64_t hash)
 
     if (bucket == NULL) return;
     for (uint64_t marks = marks_of(word_load(&bucket->fingerprints), tag); marks != 0; marks &= marks - 1) {
-        const char *entry = (const char *)table_entry(&bucket->words[place_of(marks)]);
+        uintptr_t entry = (uintptr_t)table_entry(&bucket->words[place_of(marks)]);
 
-        /* The address may be stale by now; a prefetch of it does no harm. */
-        __builtin_prefetch(entry);
-        __builtin_prefetch(entry + ENTRY_LINE_BYTES);
+        /* The address may be stale by now, or none; a prefetch of it does no harm. */
+        __builtin_prefetch((const void *)entry);
+        __builtin_prefetch((const void *)(entry + ENTRY_LINE_BYTES));
     }
 }
 

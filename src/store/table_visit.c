@@ -48,7 +48,8 @@ struct entry *table_random(const struct table *table, struct random *random)
     wanted = random_below(random, node_entries(leaf));
     each_word(leaf, at, place)
     {
-        if (wanted-- == 0) return table_entry(&node_buckets(leaf)[at].words[place]);
+        if (wanted == 0) return table_entry(&node_buckets(leaf)[at].words[place]);
+        wanted--;
     }
     return NULL;
 }
