@@ -277,7 +277,7 @@ static void reply_keys(struct call *call, bool with_flags)
         reply_error(call->reply, "ERR Invalid command specified");
         return;
     }
-    if (command->keys[0].first == 0 && !(command->flags & COMMAND_MOVABLE_KEYS)) {
+    if (command->keys[0].first == 0 && command->find_keys == NULL) {
         reply_error(call->reply, "ERR The command has no key arguments");
         return;
     }
@@ -286,13 +286,13 @@ static void reply_keys(struct call *call, bool with_flags)
         return;
     }
     found.command = command;
-    found.count = command_keys(command, argc, NULL, NULL);
+    found.count = command_keys(command, argc, call->argv + 2, NULL, NULL);
     if (found.count == 0) {
         reply_error(call->reply, "ERR Invalid arguments specified for command");
         return;
     }
     reply_array(call->reply, found.count);
-    command_keys(command, argc, reply_key, &found);
+    command_keys(command, argc, call->argv + 2, reply_key, &found);
 }
 
 static void find_keys(struct call *call)

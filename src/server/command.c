@@ -244,11 +244,12 @@ bool command_arity_ok(const struct command *command, int argc)
     return command->arity >= 0 ? argc == command->arity : argc >= -command->arity;
 }
 
-size_t command_keys(const struct command *command, int argc,
+size_t command_keys(const struct command *command, int argc, const struct bytes *argv,
                     void (*visit)(void *context, int arg, const struct key_spec *spec), void *context)
 {
     size_t count = 0;
 
+    if (command->find_keys != NULL) return command->find_keys(command, argc, argv, visit, context);
     for (int s = 0; s < KEY_SPECS_MAX; s++) {
         const struct key_spec *spec = &command->keys[s];
         int last;

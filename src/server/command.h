@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bytes;
 struct call;
 
 /* What COMMAND INFO shows as flags, in its names. */
@@ -115,6 +116,9 @@ struct command {
     uint32_t flags; /* enum command_flag */
     uint32_t acl;   /* enum command_acl */
     struct key_spec keys[KEY_SPECS_MAX];
+    /* Where the arguments tell which of them are keys: finds them as command_keys() does. The specs are then only shown. */
+    size_t (*find_keys)(const struct command *command, int argc, const struct bytes *argv,
+                        void (*visit)(void *context, int arg, const struct key_spec *spec), void *context);
     const struct command_arg *args;
     const char *const *tips;                  /* ends with NULL */
     const struct command *const *subcommands; /* ends with NULL */
@@ -130,7 +134,6 @@ struct command_table;
 
 struct command_table *command_table_new(const struct command *const *const *families);
 void command_table_free(struct command_table **table);
-struct bytes;
 /* By name, in any case; NULL if there is none. Does not look at subcommands. */
 const struct command *command_find(const struct command_table *table, struct bytes name);
 /* The same, with its number: what the dispatcher asks for each request. */
@@ -145,5 +148,5 @@ const struct command *command_by_number(const struct command_table *table, size_
 
 bool command_arity_ok(const struct command *command, int argc);
 /* Visits the index of every key argument; returns how many. visit may be NULL. */
-size_t command_keys(const struct command *command, int argc,
+size_t command_keys(const struct command *command, int argc, const struct bytes *argv,
                     void (*visit)(void *context, int arg, const struct key_spec *spec), void *context);

@@ -106,7 +106,7 @@ static void plan_command(struct plan *plan, const struct call *call)
     const struct command *command = call->command;
 
     plan->call = call;
-    command_keys(command, call->argc, plan_key, plan);
+    command_keys(command, call->argc, call->argv, plan_key, plan);
     if (command->flags & COMMAND_WRITE) plan->writes = true;
     if (command->flags & COMMAND_MIGRATES) plan->migrates = true;
     if (command->flags & COMMAND_ASKING) plan->asking = true;
@@ -135,7 +135,7 @@ static void count_keys(struct call *call, const struct slot *slot, struct presen
 {
     *presence = (struct presence){ .call = call, .slot = slot };
     if (strcmp(call->command->name, "exec") != 0) {
-        command_keys(call->command, call->argc, count_presence, presence);
+        command_keys(call->command, call->argc, call->argv, count_presence, presence);
         return;
     }
     for (size_t i = 0; i < call->client->transaction->count; i++) {
@@ -145,7 +145,7 @@ static void count_keys(struct call *call, const struct slot *slot, struct presen
         inner.argc = queued->argc;
         inner.argv = queued->argv;
         presence->call = &inner; // cppcheck-suppress autoVariables
-        command_keys(queued->command, queued->argc, count_presence, presence);
+        command_keys(queued->command, queued->argc, queued->argv, count_presence, presence);
     }
     presence->call = call;
 }
@@ -361,10 +361,10 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
         inner.incoming = &queued->entry;
         inner.in_exec = true;
         inner.held = &plan->slots;
-        inner.slot =
-            plan->first_slot >= 0 && !plan->cross_slot && command_keys(queued->command, queued->argc, NULL, NULL) > 0
-                ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
-                : NULL;
+        inner.slot = plan->first_slot >= 0 && !plan->cross_slot &&
+                             command_keys(queued->command, queued->argc, queued->argv, NULL, NULL) > 0
+                         ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
+                         : NULL;
         run_command(&inner);
         took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
     }
@@ -647,8 +647,8 @@ static void swap_requests(struct request *a, struct request *b)
 
 static bool has_one_key(const struct command *command, int argc)
 {
-    return command->keys[0].first != 0 && command->keys[0].last == 0 && command->keys[1].first == 0 &&
-           argc > command->keys[0].first;
+    return command->keys[0].first != 0 && command->find_keys == NULL && command->keys[0].last == 0 &&
+           command->keys[1].first == 0 && argc > command->keys[0].first;
 }
 
 /* Finds the command and its key's slot, and starts to load that. Subcommands, and commands of several keys, are looked at when they run. */

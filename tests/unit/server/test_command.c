@@ -17,6 +17,18 @@ static const struct command mset = { .name = "mset", .arity = -3, .keys = { { 1,
 static const struct command two = {
     .name = "two", .arity = 3, .keys = { { 1, 0, 1, KEY_RO, NULL }, { 2, 0, 1, KEY_OW, NULL } }, .run = run
 };
+
+/* As EVAL has it: the first argument says how many keys follow. */
+static size_t find_counted(const struct command *command, int argc, const struct bytes *argv,
+                           void (*visit)(void *context, int arg, const struct key_spec *spec), void *context)
+{
+    int64_t count;
+
+    if (!bytes_to_i64(argv[1], &count) || count < 0 || count > argc - 2) return 0;
+    for (int arg = 2; visit != NULL && arg < 2 + (int)count; arg++) visit(context, arg, &command->keys[0]);
+    return (size_t)count;
+}
+static const struct command counted = { .name = "counted", .arity = -3, .find_keys = find_counted, .run = run };
 static const struct command *const first[] = { &get, &box, NULL };
 static const struct command *const second[] = { &mset, &two, NULL };
 static const struct command *const *const families[] = { first, second, NULL };
@@ -76,15 +88,28 @@ TEST(keys_stand_where_the_spec_says)
 {
     struct seen seen = { .count = 0 };
 
-    CHECK(command_keys(&mset, 5, note, &seen) == 2);
+    CHECK(command_keys(&mset, 5, NULL, note, &seen) == 2);
     CHECK(seen.args[0] == 1 && seen.args[1] == 3);
     seen.count = 0;
-    CHECK(command_keys(&two, 3, note, &seen) == 2);
+    CHECK(command_keys(&two, 3, NULL, note, &seen) == 2);
     CHECK(seen.args[0] == 1 && seen.args[1] == 2);
-    CHECK(command_keys(&get, 1, NULL, NULL) == 0);
-    CHECK(command_keys(&sub_a, 2, NULL, NULL) == 0);
+    CHECK(command_keys(&get, 1, NULL, NULL, NULL) == 0);
+    CHECK(command_keys(&sub_a, 2, NULL, NULL, NULL) == 0);
     CHECK(command_arity_ok(&get, 2) && !command_arity_ok(&get, 3));
     CHECK(command_arity_ok(&mset, 3) && !command_arity_ok(&mset, 2));
 }
 
-TESTS(a_command_is_found_in_any_case_and_only_whole, numbers_are_dense_and_lead_back, keys_stand_where_the_spec_says)
+TEST(a_command_may_find_its_keys_itself)
+{
+    const struct bytes argv[] = { BYTES("counted"), BYTES("2"), BYTES("a"), BYTES("b"), BYTES("c") };
+    const struct bytes too_many[] = { BYTES("counted"), BYTES("9"), BYTES("a") };
+    struct seen seen = { .count = 0 };
+
+    CHECK(command_keys(&counted, 5, argv, NULL, NULL) == 2);
+    CHECK(command_keys(&counted, 5, argv, note, &seen) == 2);
+    CHECK(seen.count == 2 && seen.args[0] == 2 && seen.args[1] == 3);
+    CHECK(command_keys(&counted, 3, too_many, NULL, NULL) == 0);
+}
+
+TESTS(a_command_may_find_its_keys_itself, a_command_is_found_in_any_case_and_only_whole,
+      numbers_are_dense_and_lead_back, keys_stand_where_the_spec_says)
