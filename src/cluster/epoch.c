@@ -31,7 +31,8 @@ static void take_next(struct cluster *c, struct effects *e)
     c->current_epoch++;
     c->myself->config_epoch = c->current_epoch;
     c->view_dirty = true;
-    /* On disk before anybody hears of it: a node that restarts must not claim with an epoch it has already outbid. */
+    /* What this event sends waits until the file is on disk, so that no slot is announced with an epoch a restart would forget. Heartbeats
+     * of later events do not wait for the disk (bus/bus.h) and may tell the epoch before. */
     cluster_persist_now(c, true, e);
 }
 
