@@ -14,6 +14,7 @@
 #include "base/mover.h"
 #include "base/random.h"
 #include "bus/bus.h"
+#include "cache/eviction.h"
 #include "commands/commands.h"
 #include "server/acceptor.h"
 #include "server/acl_log.h"
@@ -249,6 +250,8 @@ static void build_node(struct node *node)
     node->executable = readlink("/proc/self/exe", executable, sizeof(executable) - 1) > 0 ? executable : "";
     node->keyspace = keyspace_new();
     atomic_store_explicit(&keyspace_deadlines(node->keyspace)->now_ms, node->started_ms, memory_order_relaxed);
+    node->eviction = eviction_new(node->keyspace);
+    apply_memory_options(node);
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->latency = latency_new();
@@ -273,6 +276,7 @@ static void free_node(struct node *node)
     latency_free(&node->latency);
     acl_log_free(&node->acl_log);
     command_table_free(&node->commands);
+    eviction_free(&node->eviction);
     keyspace_free(&node->keyspace);
     config_free(&node->config);
     free((void *)(uintptr_t)node->config_file);

@@ -1,6 +1,7 @@
 /* base/random.c */
 #include "base/random.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -53,6 +54,18 @@ uint64_t random_below(struct random *random, uint64_t below)
         while ((uint64_t)product < uneven) product = (unsigned __int128)random_u64(random) * below;
     }
     return (uint64_t)(product >> 64);
+}
+
+struct random *random_of_thread(void)
+{
+    static _Thread_local struct random own;
+    static _Thread_local bool is_seeded;
+
+    if (!is_seeded) {
+        random_seed(&own, clock_monotonic_ns());
+        is_seeded = true;
+    }
+    return &own;
 }
 
 void random_system(void *out, size_t bytes)

@@ -17,6 +17,9 @@ uint64_t random_u64(struct random *random);
 /* Uniform in 0 .. below-1; below is at least 1. */
 uint64_t random_below(struct random *random, uint64_t below);
 
+/* The calling thread's own, seeded from the clock: for what wants lots drawn without a place to keep the state. */
+struct random *random_of_thread(void);
+
 /* The system's own; stops the node if there are none. */
 void random_system(void *out, size_t bytes);
 

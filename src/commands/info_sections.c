@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bus/bus.h"
+#include "cache/eviction.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
@@ -168,7 +169,7 @@ static uint64_t physical_memory(void)
 
 static void used_memory(struct node *node, struct buf *out, const struct alloc_stats *stats, size_t resident)
 {
-    uint64_t used = stats->allocated_bytes, data = keyspace_counts(node->keyspace).bytes;
+    uint64_t used = stats->allocated_bytes, data = keyspace_counts(node->keyspace).bytes + eviction_own_bytes(node->eviction);
     size_t peak, startup;
 
     stats_memory(node, stats->allocated_bytes, &peak, &startup);
@@ -196,6 +197,7 @@ void info_memory(struct call *call, struct buf *out)
         [POLICY_VOLATILE_RANDOM] = "volatile-random", [POLICY_VOLATILE_TTL] = "volatile-ttl",
         [POLICY_ALLKEYS_LRU] = "allkeys-lru",         [POLICY_ALLKEYS_LFU] = "allkeys-lfu",
         [POLICY_ALLKEYS_RANDOM] = "allkeys-random",   [POLICY_NOEVICTION] = "noeviction",
+        [POLICY_ALLKEYS_S3S] = "allkeys-s3s",         [POLICY_VOLATILE_S3S] = "volatile-s3s",
     };
 
     buf_append_text(out, "# Memory\r\n");

@@ -52,6 +52,8 @@ void info_stats(struct call *call, struct buf *out)
     buf_append_text(out, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
     line_u64(out, "keyspace_hits", totals.hits);
     line_u64(out, "keyspace_misses", totals.misses);
+    buf_printf(out, "keyspace_hit_ratio:%.4f\r\n",
+               totals.hits == 0 ? 0 : (double)totals.hits / (double)(totals.hits + totals.misses));
     buf_append_text(
         out,
         "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n"

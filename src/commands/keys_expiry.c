@@ -111,7 +111,7 @@ static int64_t rounded_seconds(int64_t ms)
 /* The deadline of a key, as unix time or from now. -2 without key, -1 without expiry. */
 static void reply_deadline(struct call *call, bool unix_time, bool seconds)
 {
-    const struct entry *entry = call_find_read(call, 1);
+    const struct entry *entry = call_find_look(call, 1);
     int64_t ms;
 
     if (entry == NULL || entry_expires_at_ms(entry) == ENTRY_KEEPS_FOREVER) {

@@ -1,4 +1,5 @@
 /* commands/object.c: OBJECT: how a value is kept. */
+#include "cache/eviction.h"
 #include "commands/keys_internal.h"
 #include "server/node.h"
 
@@ -45,24 +46,29 @@ static bool policy_is_lfu(const struct call *call)
 #define AFTER_A_SWITCH                                                                                                 \
     "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 
-/* Neither recency nor frequency is kept yet: every key looks as if it had just been used, for the first time. */
 static void object_idletime(struct call *call)
 {
+    uint16_t usage = 0;
+
     if (find_object(call) == NULL) return;
+    slot_usage(call_slot(call, 2), call_arg(call, 2), call->now_ms, &usage);
     if (policy_is_lfu(call))
         reply_error(call->reply, "ERR An LFU maxmemory policy is selected, idle time not tracked. " AFTER_A_SWITCH);
     else
-        reply_integer(call->reply, 0);
+        reply_integer(call->reply, eviction_idle_s(call->node->eviction, usage, call->now_ms));
 }
 
 static void object_freq(struct call *call)
 {
+    uint16_t usage = 0;
+
     if (find_object(call) == NULL) return;
+    slot_usage(call_slot(call, 2), call_arg(call, 2), call->now_ms, &usage);
     if (!policy_is_lfu(call))
         reply_error(call->reply,
                     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. " AFTER_A_SWITCH);
     else
-        reply_integer(call->reply, 0);
+        reply_integer(call->reply, eviction_frequency(call->node->eviction, usage));
 }
 
 static void object_help(struct call *call)

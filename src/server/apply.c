@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "cache/eviction.h"
 #include "server/node.h"
 #include "server/process.h"
 #include "server/worker.h"
@@ -105,6 +106,54 @@ static bool purging_changed(void *context, struct config *config, char error[256
     return true;
 }
 
+/* How long a command may be kept: as redis-server has it, 50 us a step up to 10, then half as much again with each few. */
+static int64_t eviction_slice_us(int64_t tenacity)
+{
+    double slice_us = 500;
+
+    if (tenacity >= 100) return -1;
+    if (tenacity <= 10) return 50 * tenacity;
+    for (int64_t step = 10; step < tenacity; step++) slice_us *= 1.15;
+    return (int64_t)slice_us;
+}
+
+void apply_memory_options(struct node *node)
+{
+    static const struct {
+        enum eviction_order order;
+        bool volatile_only;
+    } policies[] = {
+        [POLICY_VOLATILE_LRU] = { EVICTION_LRU, true },       [POLICY_VOLATILE_LFU] = { EVICTION_LFU, true },
+        [POLICY_VOLATILE_RANDOM] = { EVICTION_RANDOM, true }, [POLICY_VOLATILE_TTL] = { EVICTION_TTL, true },
+        [POLICY_ALLKEYS_LRU] = { EVICTION_LRU, false },       [POLICY_ALLKEYS_LFU] = { EVICTION_LFU, false },
+        [POLICY_ALLKEYS_RANDOM] = { EVICTION_RANDOM, false }, [POLICY_NOEVICTION] = { EVICTION_NEVER, false },
+        [POLICY_ALLKEYS_S3S] = { EVICTION_S3S, false },       [POLICY_VOLATILE_S3S] = { EVICTION_S3S, true },
+    };
+    const struct config *config = node->config;
+    int64_t policy = config_int(config, maxmemory_policy), samples = config_int(config, maxmemory_samples);
+    struct eviction_options options = {
+        .limit_bytes = config_int(config, maxmemory),
+        .order = policies[policy].order,
+        .volatile_only = policies[policy].volatile_only,
+        .samples = samples > 64 ? 64 : (unsigned)samples,
+        .size_quarters = (unsigned)config_int(config, maxmemory_size_exponent),
+        .slice_us = eviction_slice_us(config_int(config, maxmemory_eviction_tenacity)),
+        .threads = (unsigned)config_int(config, io_threads),
+        .lfu_log_factor = (uint32_t)config_int(config, lfu_log_factor),
+        .lfu_decay_minutes = (uint32_t)config_int(config, lfu_decay_time),
+    };
+
+    eviction_configure(node->eviction, &options);
+}
+
+static bool memory_changed(void *context, struct config *config, char error[256])
+{
+    (void)config;
+    (void)error;
+    apply_memory_options(context);
+    return workers_concerned(context, config, error);
+}
+
 void apply_changes_of(struct node *node)
 {
     static const char *const of_cluster[] = { "cluster-node-timeout",
@@ -120,6 +169,14 @@ void apply_changes_of(struct node *node)
     static const char *const of_loglevel[] = { "loglevel", NULL };
     static const char *const of_maxclients[] = { "maxclients", NULL };
     static const char *const of_dir[] = { "dir", NULL };
+    static const char *const of_memory[] = { "maxmemory",
+                                             "maxmemory-policy",
+                                             "maxmemory-samples",
+                                             "maxmemory-size-exponent",
+                                             "maxmemory-eviction-tenacity",
+                                             "lfu-log-factor",
+                                             "lfu-decay-time",
+                                             NULL };
     static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit",
                                               NULL };
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
@@ -128,6 +185,7 @@ void apply_changes_of(struct node *node)
         { .names = of_loglevel, .changed = loglevel_changed },
         { .names = of_maxclients, .changed = maxclients_changed },
         { .names = of_dir, .changed = dir_changed },
+        { .names = of_memory, .changed = memory_changed },
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
     };

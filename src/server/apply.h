@@ -13,6 +13,9 @@ void apply_cluster_options(struct config *config, struct cluster_options *out);
 /* The port of the bus. */
 uint16_t apply_bus_port(const struct config *config);
 
+/* Hands the directives about memory to eviction. */
+void apply_memory_options(struct node *node);
+
 /* From here on CONFIG SET has its effects. For the life of the process. */
 void apply_changes_of(struct node *node);
 

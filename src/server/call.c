@@ -76,7 +76,17 @@ void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
 
 struct entry *call_find_read(struct call *call, int arg)
 {
-    struct entry *entry = call_find_write(call, arg);
+    struct entry *entry = slot_use(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms,
+                                   call->no_touch ? SLOT_NO_TOUCH : SLOT_TOUCH);
+
+    count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
+    return entry;
+}
+
+struct entry *call_find_look(struct call *call, int arg)
+{
+    struct entry *entry =
+        slot_use(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms, SLOT_NO_TOUCH);
 
     count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
     return entry;

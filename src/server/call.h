@@ -50,8 +50,10 @@ bool call_arg_i64_in(struct call *call, int arg, int64_t min, int64_t max, int64
 struct slot *call_slot(struct call *call, int arg);
 struct slot *call_slot_of_key(struct call *call, struct bytes key);
 
-/* The live entry of the key at an argument, or NULL. _read counts a hit or a miss; _write does not. */
+/* The live entry of the key at an argument, or NULL. _read and _look count a hit or a miss; _write does not. Eviction takes
+ * note of a _read; of a change it takes note where the change is made; whoever only has a look leaves no trace. */
 struct entry *call_find_read(struct call *call, int arg);
+struct entry *call_find_look(struct call *call, int arg);
 struct entry *call_find_write(struct call *call, int arg);
 
 /* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */

@@ -33,6 +33,8 @@ enum config_policy {
     POLICY_ALLKEYS_LFU,
     POLICY_ALLKEYS_RANDOM,
     POLICY_NOEVICTION,
+    POLICY_ALLKEYS_S3S,
+    POLICY_VOLATILE_S3S,
 };
 
 /* Directives kept as text: config_text(config, CONFIG_REQUIREPASS, &out). */
@@ -109,7 +111,7 @@ struct config {
         enable_debug_command, enable_module_command, hz, dynamic_hz, databases;
 
     /* Memory, expiry, eviction */
-    _Atomic int64_t maxmemory, maxmemory_policy, maxmemory_samples, maxmemory_eviction_tenacity, active_expire_effort,
+    _Atomic int64_t maxmemory, maxmemory_policy, maxmemory_samples, maxmemory_size_exponent, maxmemory_eviction_tenacity, active_expire_effort,
         lfu_log_factor, lfu_decay_time, lazyfree_lazy_eviction, lazyfree_lazy_expire, lazyfree_lazy_server_del,
         lazyfree_lazy_user_del, lazyfree_lazy_user_flush, activerehashing, activedefrag, active_defrag_threshold_lower,
         active_defrag_threshold_upper, active_defrag_ignore_bytes, active_defrag_cycle_min, active_defrag_cycle_max,

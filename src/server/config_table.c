@@ -51,7 +51,10 @@ static const struct option_name policies[] = { { "volatile-lru", POLICY_VOLATILE
                                                { "allkeys-lfu", POLICY_ALLKEYS_LFU },
                                                { "allkeys-random", POLICY_ALLKEYS_RANDOM },
                                                { "noeviction", POLICY_NOEVICTION },
+                                               { "allkeys-s3s", POLICY_ALLKEYS_S3S },
+                                               { "volatile-s3s", POLICY_VOLATILE_S3S },
                                                { NULL, 0 } };
+static const struct option_name size_exponents[] = { { "0", 0 }, { "0.25", 1 }, { "0.5", 2 }, { "1", 4 }, { NULL, 0 } };
 static const struct option_name endpoints[] = {
     { "ip", 0 }, { "hostname", 1 }, { "unknown-endpoint", 2 }, { NULL, 0 }
 };
@@ -170,12 +173,25 @@ static const struct option table[] = {
     { LIST("loadmodule", CONFIG_LOADMODULE, NULL), .section = ACCESS, .flags = OPTION_FIXED | OPTION_HIDDEN, .lacks = "modules", .help = "Not taken: there are no modules." },
 
     /* --- Memory, expiry and eviction --- */
-    { SIZE("maxmemory", maxmemory, 0, 0, INT64_MAX), .section = MEMORY, .lacks = "memory limit yet", .help = "Memory for data. Only 0, no limit, is taken so far: size the machine for the data." },
-    { ENUM("maxmemory-policy", maxmemory_policy, POLICY_NOEVICTION, policies), .section = MEMORY, .lacks = "eviction yet", .help = "What goes when memory is full. Only noeviction is taken so far." },
-    { INTEGER("maxmemory-samples", maxmemory_samples, 5, 1, INT_MAX), .section = MEMORY, .flags = OPTION_INERT, .help = "Tunes eviction. Taken and shown, without effect so far." },
-    { INTEGER("maxmemory-eviction-tenacity", maxmemory_eviction_tenacity, 10, 0, 100), .section = MEMORY, .flags = OPTION_INERT, .help = "Tunes eviction. Taken and shown, without effect so far." },
-    { INTEGER("lfu-log-factor", lfu_log_factor, 10, 0, INT_MAX), .section = MEMORY, .flags = OPTION_INERT, .help = "Tunes eviction. Taken and shown, without effect so far." },
-    { INTEGER("lfu-decay-time", lfu_decay_time, 1, 0, INT_MAX), .section = MEMORY, .flags = OPTION_INERT, .help = "Tunes eviction. Taken and shown, without effect so far." },
+    { SIZE("maxmemory", maxmemory, 0, 0, INT64_MAX), .section = MEMORY,
+      .help = "How much the data may take: entries, tables and what eviction remembers (used_memory_data in INFO). Buffers of clients do not count: data "
+              "never goes for a client that reads slowly. 0 is no limit." },
+    { ENUM("maxmemory-policy", maxmemory_policy, POLICY_ALLKEYS_S3S, policies), .section = MEMORY,
+      .help = "What goes when memory is full. allkeys-s3s: what was asked for once and not again, then by idle time, hits and size; it finds more than "
+              "the others at the same size. allkeys-lru: what was not used for longest. allkeys-lfu: what is used least often. allkeys-random: any. "
+              "volatile-*: the same among the keys with a deadline; volatile-ttl: the nearest deadline. noeviction: nothing; writes are refused." },
+    { INTEGER("maxmemory-samples", maxmemory_samples, 8, 1, INT_MAX), .section = MEMORY,
+      .help = "How many entries are looked at for each one that goes. 5 is cheaper, 16 chooses a little better; more than 64 are 64." },
+    { ENUM("maxmemory-size-exponent", maxmemory_size_exponent, 2, size_exponents), .section = MEMORY,
+      .help = "How much the size of an entry counts with allkeys-s3s and volatile-s3s: 0 not at all, for the most hits by bytes; 1 fully, for the most hits "
+              "by requests where sizes differ much." },
+    { INTEGER("maxmemory-eviction-tenacity", maxmemory_eviction_tenacity, 10, 0, 100), .section = MEMORY,
+      .help = "How long a command may be kept evicting beyond what it needs itself, as after a limit was lowered: 10 is 0.5 ms, 0 not at all, 100 until "
+              "there is room." },
+    { INTEGER("lfu-log-factor", lfu_log_factor, 10, 0, INT_MAX), .section = MEMORY,
+      .help = "The counts of allkeys-lfu and volatile-lfu grow the slower the higher this is: with 10 they are full after about a million uses." },
+    { INTEGER("lfu-decay-time", lfu_decay_time, 1, 0, INT_MAX), .section = MEMORY,
+      .help = "Minutes without use after which those counts lose one; 0 never." },
     { INTEGER("active-expire-effort", active_expire_effort, 1, 1, 10), .section = MEMORY, .help = "How much time goes into removing expired entries that nobody asks for." },
     { BOOL("lazyfree-lazy-eviction", lazyfree_lazy_eviction, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free evicted entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-expire", lazyfree_lazy_expire, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free expired entries in the background. Taken and shown, without effect." },

@@ -8,9 +8,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "cache/eviction.h"
 #include "cluster/redirect.h"
 #include "server/latency.h"
 #include "server/monitor.h"
+#include "server/room.h"
 #include "server/slot_set.h"
 #include "server/slowlog.h"
 #include "server/transaction.h"
@@ -561,6 +563,13 @@ static inline bool has_big_value(const struct call *call)
     return arg != 0 && call->argv[arg].len >= ENTRY_BIG_BYTES;
 }
 
+/* A client that is at the wrong node is told that first. */
+static void refuse_without_room(struct call *call, size_t number)
+{
+    if (may_queue(call)) room_reply_none(call);
+    refuse(call, number, NULL);
+}
+
 enum outcome { DONE, PAUSED };
 
 static enum outcome run_request(struct call *call, const struct prepared *prepared, uint64_t *clock)
@@ -581,6 +590,10 @@ static enum outcome run_request(struct call *call, const struct prepared *prepar
     bool queues = (client_flags(client) & CLIENT_MULTI) && !(call->command->flags & COMMAND_IN_MULTI);
     if (queues && !may_queue(call)) {
         refuse(call, number, NULL);
+        return DONE;
+    }
+    if (eviction_is_due(call->node->eviction) && !room_for(call, queues)) {
+        refuse_without_room(call, number);
         return DONE;
     }
     if (is_paused(call)) return PAUSED;

@@ -18,6 +18,7 @@
 struct acl_log;
 struct bus;
 struct control;
+struct eviction;
 struct latency;
 struct lazyfree;
 struct login_guard;
@@ -29,6 +30,7 @@ struct node {
     /* Set before the first worker starts, never changed. */
     struct config *config;     /* guards itself */
     struct keyspace *keyspace; /* each slot has its lock */
+    struct eviction *eviction; /* guards itself */
     struct command_table *commands;
     struct bus *bus; /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;

@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/huge_pages.h"
 #include "base/log.h"
+#include "cache/eviction.h"
 #include "server/worker_internal.h"
+#include "store/account.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -72,10 +74,36 @@ static void look_after_clients(struct worker *worker)
     }
 }
 
+/* --- Memory --- */
+
+#define MAKE_ROOM_S 0.001
+
+/* A slice of time each millisecond: commands that write only pay for themselves, so they bring memory down slowly or, where
+ * there are none, not at all. */
+static void on_make_room(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    struct worker *worker = container_of(watcher, struct worker, make_room);
+    struct eviction *eviction = worker->node->eviction;
+
+    (void)events;
+    if (!eviction_make_room(eviction, 0, clock_now_ms()) || !eviction_is_due(eviction)) ev_timer_stop(loop, watcher);
+}
+
+static void look_after_memory(struct worker *worker)
+{
+    eviction_tick(worker->node->eviction, clock_now_ms());
+    if (!eviction_is_due(worker->node->eviction) || ev_is_active(&worker->make_room)) return;
+    ev_timer_set(&worker->make_room, 0, MAKE_ROOM_S);
+    ev_timer_start(worker->loop, &worker->make_room);
+}
+
+/* --- Being told to look again --- */
+
 static void deliver_poke(struct message *message, void *receiver)
 {
     alloc_free(message);
     look_after_clients(receiver);
+    look_after_memory(receiver);
 }
 
 void worker_poke(struct worker *worker)
@@ -202,6 +230,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     atomic_store_explicit(&worker->counters.expired_backlog, expiry_backlog(&worker->expiry, clock_now_ms()),
                           memory_order_relaxed);
     look_after_clients(worker);
+    look_after_memory(worker);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
     close_idle(worker);
     publish_cpu(worker);
@@ -237,6 +266,7 @@ struct worker *worker_new(struct node *node, int index)
     /* Of the highest priority an idle watcher runs once a turn, however busy the turn; and the turn does not wait for anybody. */
     ev_idle_init(&worker->expiry_at_once, on_expiry_at_once);
     ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
+    ev_init(&worker->make_room, on_make_room);
     ev_prepare_init(&worker->flush, on_flush);
     ev_prepare_start(worker->loop, &worker->flush);
     return worker;
@@ -252,6 +282,7 @@ static void *run(void *argument)
     huge_pages_join();
     reclaim_join(&worker->reader);
     ev_run(worker->loop, 0);
+    account_settle();
     reclaim_quit(&worker->reader);
     return NULL;
 }
@@ -301,6 +332,7 @@ void worker_free(struct worker **held)
     ev_timer_stop(worker->loop, &worker->tick);
     ev_timer_stop(worker->loop, &worker->expiry_timer);
     ev_idle_stop(worker->loop, &worker->expiry_at_once);
+    ev_timer_stop(worker->loop, &worker->make_room);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

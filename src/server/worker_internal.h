@@ -54,6 +54,7 @@ struct worker {
 
     /* The owner's alone. */
     struct ev_timer tick; /* every 100 ms: idle clients, paused clients */
+    struct ev_timer make_room; /* runs while the data takes more than it may, as after the limit was lowered */
     int ticks;
     struct expiry expiry;
     struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */

@@ -12,20 +12,28 @@ struct keyspace {
         [SLOT_COUNT]; /* and nothing else: with a byte more it would take the allocator's next size, half a MiB more */
 };
 
+static struct slot_shared *shared_of(const struct keyspace *keyspace)
+{
+    return keyspace->slots[0].shared;
+}
+
 struct keyspace *keyspace_new(void)
 {
     struct keyspace *keyspace = huge_pages_alloc(sizeof *keyspace);
-    struct deadlines *deadlines = alloc_zeroed(sizeof *deadlines);
+    struct slot_shared *shared = slot_shared_new();
 
-    for (uint16_t id = 0; id < SLOT_COUNT; id++) slot_init(&keyspace->slots[id], id, deadlines);
+    for (uint16_t id = 0; id < SLOT_COUNT; id++) slot_init(&keyspace->slots[id], id, shared);
     return keyspace;
 }
 
 void keyspace_free(struct keyspace **keyspace)
 {
+    struct slot_shared *shared;
+
     if (*keyspace == NULL) return;
     for (size_t id = 0; id < SLOT_COUNT; id++) table_clear(&(*keyspace)->slots[id].table);
-    alloc_free(keyspace_deadlines(*keyspace));
+    shared = shared_of(*keyspace);
+    slot_shared_free(&shared);
     alloc_free(*keyspace);
     *keyspace = NULL;
 }
@@ -38,7 +46,7 @@ struct slot *keyspace_slot(struct keyspace *keyspace, uint16_t id)
 
 struct deadlines *keyspace_deadlines(struct keyspace *keyspace)
 {
-    return keyspace->slots[0].deadlines;
+    return &shared_of(keyspace)->deadlines;
 }
 
 struct slot_counts keyspace_counts(const struct keyspace *keyspace)
@@ -54,6 +62,34 @@ struct slot_counts keyspace_counts(const struct keyspace *keyspace)
         sum.table_bytes += counts.table_bytes;
         sum.expired += counts.expired;
         sum.evicted += counts.evicted;
+        sum.hits += counts.hits;
+        sum.misses += counts.misses;
     }
     return sum;
+}
+
+struct account *keyspace_account(struct keyspace *keyspace)
+{
+    return &shared_of(keyspace)->account;
+}
+
+struct usage *keyspace_usage(struct keyspace *keyspace)
+{
+    return &shared_of(keyspace)->usage;
+}
+
+unsigned keyspace_next_occupied(const struct keyspace *keyspace, unsigned from, unsigned end)
+{
+    const struct slot_shared *shared = shared_of(keyspace);
+
+    while (from < end) {
+        uint64_t bits = atomic_load_explicit(&shared->occupied[from / 64], memory_order_relaxed) >> from % 64;
+
+        if (bits != 0) {
+            from += (unsigned)__builtin_ctzll(bits);
+            return from < end ? from : end;
+        }
+        from = (from / 64 + 1) * 64;
+    }
+    return end;
 }

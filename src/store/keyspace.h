@@ -9,7 +9,9 @@
 #include "store/deadlines.h"
 #include "store/slot.h"
 
+struct account;
 struct keyspace;
+struct usage;
 
 struct keyspace *keyspace_new(void);
 void keyspace_free(struct keyspace **keyspace);
@@ -20,3 +22,10 @@ struct deadlines *keyspace_deadlines(struct keyspace *keyspace);
 
 /* Sums over all slots, without locks. */
 struct slot_counts keyspace_counts(const struct keyspace *keyspace);
+
+/* The first slot from .. end - 1 that has entries, or end. Without locks: what comes or goes meanwhile may be missed. */
+unsigned keyspace_next_occupied(const struct keyspace *keyspace, unsigned from, unsigned end);
+
+/* What the data takes (store/account.h), and how its use is remembered (store/usage.h). */
+struct account *keyspace_account(struct keyspace *keyspace);
+struct usage *keyspace_usage(struct keyspace *keyspace);

@@ -13,11 +13,27 @@
 #include <assert.h>
 #include <string.h>
 
-void slot_init(struct slot *slot, uint16_t id, struct deadlines *deadlines)
+struct slot_shared *slot_shared_new(void)
+{
+    struct slot_shared *shared = alloc_aligned(sizeof *shared, _Alignof(struct slot_shared));
+
+    memset((void *)shared, 0, sizeof *shared);
+    account_init(&shared->account);
+    return shared;
+}
+
+void slot_shared_free(struct slot_shared **shared)
+{
+    account_settle();
+    alloc_free(*shared);
+    *shared = NULL;
+}
+
+void slot_init(struct slot *slot, uint16_t id, struct slot_shared *shared)
 {
     memset(slot, 0, sizeof *slot);
     slot->id = id;
-    slot->deadlines = deadlines;
+    slot->shared = shared;
     list_init(&slot->feeds);
 }
 
@@ -63,14 +79,35 @@ static void count(_Atomic uint64_t *at, int64_t more)
     atomic_store_explicit(at, counter(at) + (uint64_t)more, memory_order_relaxed);
 }
 
-/* sign is 1 for an entry that comes, -1 for one that goes. */
-static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
+static uint64_t taken_by(const struct slot *slot)
+{
+    return counter(&slot->entry_bytes) + counter(&slot->table.bytes);
+}
+
+/* sign is 1 for what comes, -1 for what goes. */
+static void count_form(struct slot *slot, const struct entry *entry, int64_t sign)
 {
     int64_t bytes = (int64_t)entry_bytes(entry);
 
-    count(&slot->keys, sign);
     count(&slot->entry_bytes, sign < 0 ? -bytes : bytes);
     if (entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER) count(&slot->expiring, sign);
+}
+
+static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
+{
+    uint64_t keys = counter(&slot->keys), bit = (uint64_t)1 << slot->id % 64;
+    _Atomic uint64_t *occupied = &slot->shared->occupied[slot->id / 64];
+
+    if (sign > 0 && keys == 0) atomic_fetch_or_explicit(occupied, bit, memory_order_relaxed);
+    if (sign < 0 && keys == 1) atomic_fetch_and_explicit(occupied, ~bit, memory_order_relaxed);
+    count(&slot->keys, sign);
+    count_form(slot, entry, sign);
+}
+
+/* At the end of whatever changes the slot: what it took before, and how many keys more there are. */
+static void charge(struct slot *slot, uint64_t taken_before, int64_t keys)
+{
+    account_charge(&slot->shared->account, (int64_t)(taken_by(slot) - taken_before), keys);
 }
 
 struct slot_counts slot_counts(const struct slot *slot)
@@ -78,11 +115,48 @@ struct slot_counts slot_counts(const struct slot *slot)
     return (struct slot_counts){
         .keys = counter(&slot->keys),
         .expiring = counter(&slot->expiring),
-        .bytes = counter(&slot->entry_bytes) + counter(&slot->table.bytes),
+        .bytes = taken_by(slot),
         .table_bytes = counter(&slot->table.bytes),
         .expired = counter(&slot->expired),
         .evicted = counter(&slot->evicted),
+        .hits = counter(&slot->hits),
+        .misses = counter(&slot->misses),
     };
+}
+
+/* --- Usage --- */
+
+static uint32_t usage_kind(const struct slot *slot)
+{
+    return usage_load(&slot->shared->usage.kind);
+}
+
+static void remember_use(const struct slot *slot, table_word *word)
+{
+    const struct usage *usage = &slot->shared->usage;
+    uint32_t kind = usage_kind(slot);
+    uint16_t bits, used;
+
+    if (kind == USAGE_NONE) return;
+    bits = table_eviction_bits(word);
+    used = usage_used(usage, kind, bits);
+    if (used != bits) table_set_eviction_bits(word, used);
+}
+
+/* Before a word comes to lead to another entry. */
+static void remember_size(const struct slot *slot, table_word *word, const struct entry *entry)
+{
+    uint32_t kind = usage_kind(slot);
+
+    if (kind == USAGE_S3S)
+        table_set_eviction_bits(word, usage_resized(kind, table_eviction_bits(word), entry_bytes(entry)));
+}
+
+static uint16_t fresh_usage(const struct slot *slot, uint64_t hash, const struct entry *entry)
+{
+    const struct usage *usage = &slot->shared->usage;
+
+    return usage_kind(slot) == USAGE_NONE ? 0 : usage->fresh(usage->context, hash, entry_bytes(entry));
 }
 
 /* --- Feeds --- */
@@ -126,6 +200,8 @@ static void tell_flushed(struct slot *slot)
 void slot_changed(struct slot *slot, const struct entry *entry)
 {
     slot_assert_locked(slot);
+    if (usage_kind(slot) != USAGE_NONE)
+        remember_use(slot, table_find_entry(&slot->table, hash_bytes(entry_key(entry)), entry));
     tell_changed(slot, entry_key(entry));
 }
 
@@ -162,14 +238,14 @@ void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_st
 /* What time it is, about: for telling which deadlines are far. */
 static int64_t about_now_ms(const struct slot *slot)
 {
-    return atomic_load_explicit(&slot->deadlines->now_ms, memory_order_relaxed);
+    return atomic_load_explicit(&slot->shared->deadlines.now_ms, memory_order_relaxed);
 }
 
 /* To be called after the table's hint may have changed; `former` is what it was. */
 static void show_hint(struct slot *slot, uint32_t former)
 {
     if (slot->table.hint == former) return;
-    atomic_store_explicit(&slot->deadlines->hints[slot->id], slot->table.hint, memory_order_relaxed);
+    atomic_store_explicit(&slot->shared->deadlines.hints[slot->id], slot->table.hint, memory_order_relaxed);
 }
 
 /* Lets a word lead to another entry of its key. */
@@ -177,6 +253,7 @@ static void replace_word(struct slot *slot, uint64_t hash, table_word *word, str
 {
     uint32_t former = slot->table.hint;
 
+    remember_size(slot, word, entry);
     table_replace(&slot->table, hash, word, entry, about_now_ms(slot));
     show_hint(slot, former);
 }
@@ -185,16 +262,18 @@ static void insert(struct slot *slot, uint64_t hash, struct entry *entry)
 {
     uint32_t former = slot->table.hint;
 
-    table_insert(&slot->table, hash, entry, about_now_ms(slot));
+    table_insert(&slot->table, hash, entry, fresh_usage(slot, hash, entry), about_now_ms(slot));
     show_hint(slot, former);
 }
 
 /* Takes out what a word leads to, and tells so. */
 static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *word)
 {
+    uint64_t taken_before = taken_by(slot);
     struct entry *entry = table_remove(&slot->table, hash, word);
 
     count_entry(slot, entry, -1);
+    charge(slot, taken_before, -1);
     tell_removed(slot, entry_key(entry));
     return entry;
 }
@@ -214,7 +293,7 @@ static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key,
     if (word == NULL) return NULL;
     if (!entry_is_expired(table_entry(word), now_ms)) return word;
     expired = take_expired(slot, hash, word);
-    histogram_add(&slot->deadlines->lag_ms, (uint64_t)(now_ms - entry_expires_at_ms(expired)));
+    histogram_add(&slot->shared->deadlines.lag_ms, (uint64_t)(now_ms - entry_expires_at_ms(expired)));
     entry_free(&expired);
     return NULL;
 }
@@ -233,6 +312,18 @@ struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms)
     return slot_find_hashed(slot, hash_bytes(key), key, now_ms);
 }
 
+struct entry *slot_use(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms, enum slot_touch touch)
+{
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = find_live(slot, hash, key, now_ms);
+    count(word != NULL ? &slot->hits : &slot->misses, 1);
+    if (word == NULL) return NULL;
+    if (touch == SLOT_TOUCH) remember_use(slot, word);
+    return table_entry(word);
+}
+
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms)
 {
     const table_word *word;
@@ -248,16 +339,22 @@ const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t
 /* Puts an entry where a word leads to a former one of its key, or in a place of its own where there is no word. */
 static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct entry *own)
 {
+    uint64_t taken_before = taken_by(slot);
+
     if (word != NULL) {
         struct entry *former = table_entry(word);
 
-        count_entry(slot, former, -1);
+        count_form(slot, former, -1);
+        remember_use(slot, word);
         replace_word(slot, hash, word, own);
+        count_form(slot, own, 1);
+        charge(slot, taken_before, 0);
         entry_free(&former);
     } else {
         insert(slot, hash, own);
+        count_entry(slot, own, 1);
+        charge(slot, taken_before, 1);
     }
-    count_entry(slot, own, 1);
     tell_changed(slot, entry_key(own));
 }
 
@@ -278,10 +375,13 @@ void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes
 
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash, key);
-    if (word != NULL && entry_overwrite(table_entry(word), value, expires_at_ms))
-        tell_changed(slot, key); /* as large as it was, and as it was with or without a deadline: nothing to count */
-    else
+    if (word != NULL && entry_overwrite(table_entry(word), value, expires_at_ms)) {
+        /* As large as it was, and as it was with or without a deadline: nothing to count. */
+        remember_use(slot, word);
+        tell_changed(slot, key);
+    } else {
         put_word(slot, hash, word, entry_new(key, value, expires_at_ms));
+    }
 }
 
 struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms)
@@ -305,32 +405,35 @@ bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms)
 
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
 {
-    uint64_t hash = hash_bytes(entry_key(entry));
+    uint64_t hash = hash_bytes(entry_key(entry)), taken_before = taken_by(slot);
     table_word *word;
 
     slot_assert_locked(slot);
     word = table_find_entry(&slot->table, hash, entry);
     assert(word != NULL);
-    count_entry(slot, entry, -1);
+    count_form(slot, entry, -1);
     entry = entry_set_expiry(entry, expires_at_ms);
+    remember_use(slot, word);
     replace_word(slot, hash, word, entry);
-    count_entry(slot, entry, 1);
+    count_form(slot, entry, 1);
+    charge(slot, taken_before, 0);
     tell_changed(slot, entry_key(entry));
     return entry;
 }
 
 struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes)
 {
-    uint64_t hash = hash_bytes(entry_key(entry));
+    uint64_t hash = hash_bytes(entry_key(entry)), taken_before = taken_by(slot);
     table_word *word;
 
     slot_assert_locked(slot);
     word = table_find_entry(&slot->table, hash, entry);
     assert(word != NULL);
-    count_entry(slot, entry, -1);
+    count_form(slot, entry, -1);
     entry = entry_resize_value(entry, value_bytes);
     replace_word(slot, hash, word, entry);
-    count_entry(slot, entry, 1);
+    count_form(slot, entry, 1);
+    charge(slot, taken_before, 0);
     return entry;
 }
 
@@ -344,6 +447,10 @@ uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)
     slot_assert_locked(slot);
     if (keys == 0) return 0;
     hint = slot->table.hint;
+    account_charge(&slot->shared->account, -(int64_t)taken_by(slot), -(int64_t)keys);
+    account_settle(); /* whoever drops a slot may not come back for long */
+    atomic_fetch_and_explicit(&slot->shared->occupied[slot->id / 64], ~((uint64_t)1 << slot->id % 64),
+                              memory_order_relaxed);
     graveyard_add(graveyard, &slot->table, keys);
     show_hint(slot, hint);
     atomic_store_explicit(&slot->keys, 0, memory_order_relaxed);
@@ -420,4 +527,57 @@ size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT
     }
     show_hint(slot, former);
     return found;
+}
+
+/* --- For eviction --- */
+
+struct judging {
+    uint16_t (*judge)(void *context, const struct slot_candidate *candidate);
+    void *context;
+    size_t seen;
+};
+
+static void judge_word(void *context, table_word *word, uint64_t hash)
+{
+    struct judging *judging = context;
+    struct slot_candidate candidate = { table_entry(word), hash, table_eviction_bits(word) };
+    uint16_t usage = judging->judge(judging->context, &candidate);
+
+    judging->seen++;
+    if (usage != candidate.usage) table_set_eviction_bits(word, usage);
+}
+
+uint32_t slot_judge(struct slot *slot, uint32_t cursor, size_t least, size_t *seen,
+                    uint16_t (*judge)(void *context, const struct slot_candidate *candidate), void *context)
+{
+    struct judging judging = { .judge = judge, .context = context };
+
+    slot_assert_locked(slot);
+    do cursor = table_scan_words(&slot->table, cursor, judge_word, &judging);
+    while (cursor != 0 && judging.seen < least);
+    *seen += judging.seen;
+    return cursor;
+}
+
+struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, int64_t now_ms, uint64_t *hash)
+{
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find_entry(&slot->table, candidate->hash, candidate->entry);
+    if (word == NULL || table_eviction_bits(word) != candidate->usage) return NULL;
+    *hash = hash_bytes(entry_key(candidate->entry));
+    count(entry_is_expired(candidate->entry, now_ms) ? &slot->expired : &slot->evicted, 1);
+    return take_word(slot, *hash, word);
+}
+
+bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint16_t *usage)
+{
+    const table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find(&slot->table, hash_bytes(key), key);
+    if (word == NULL || entry_is_expired(table_entry(word), now_ms)) return false;
+    *usage = table_eviction_bits(word);
+    return true;
 }

@@ -6,7 +6,7 @@
  *     slot -> lock
  *             owner     an opaque word: whoever decides redirects writes and reads it (cluster/owner.h)
  *             table     key -> entry
- *             counters  keys, expiring, bytes
+ *             counters  keys, expiring, bytes, hits, misses, expired, evicted
  *             feeds     who is told of each change
  *
  * The owner word is read under the same lock as the entries, so a command finds a slot it may serve,
@@ -34,10 +34,11 @@ struct slot_feed {
 struct slot_counts {
     uint64_t keys;
     uint64_t expiring;
-    uint64_t bytes;   /* of entries and table, size classes included */
+    uint64_t bytes; /* of entries and table, size classes included */
     uint64_t table_bytes;
     uint64_t expired; /* ever */
     uint64_t evicted;
+    uint64_t hits, misses; /* of slot_use() */
 };
 
 uint16_t slot_id(const struct slot *slot);
@@ -78,7 +79,12 @@ struct entry *slot_find(struct slot *slot, struct bytes key, int64_t now_ms);
 /* The same for who knows the key's slot_hash(). */
 struct entry *slot_find_hashed(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms);
 
-/* The same without side effects. */
+/* The same for a user who reads: counts a hit or a miss and, unless told otherwise, remembers the use for eviction. Whatever
+ * changes an entry remembers it by itself. */
+enum slot_touch { SLOT_TOUCH, SLOT_NO_TOUCH };
+struct entry *slot_use(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms, enum slot_touch touch);
+
+/* Without side effects. */
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms);
 
 /* Keeps the entry in place of any other of its key. Takes it: *entry is NULL afterwards. */
@@ -124,6 +130,28 @@ struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_
  * (store/deadlines.h) is due. The caller frees them, after the unlock. */
 #define SLOT_TAKE_MAX 32
 size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT_TAKE_MAX]);
+
+/* --- For eviction (cache/eviction.h) --- */
+
+/* An entry as a word of the table shows it; the entry itself is not looked at, and need not be there any more when the
+ * lock was given back since. */
+struct slot_candidate {
+    struct entry *entry;
+    uint64_t hash;  /* as much of it as finds the entry again */
+    uint16_t usage; /* the sixteen bits of store/usage.h */
+};
+
+/* Shows whole buckets, from a cursor on, until `least` entries were seen or the end has come; adds to *seen and returns the next cursor, 0
+ * at the end. The judge returns the usage that the entry is to have from now on. */
+uint32_t slot_judge(struct slot *slot, uint32_t cursor, size_t least, size_t *seen,
+                    uint16_t (*judge)(void *context, const struct slot_candidate *candidate), void *context);
+
+/* Takes a candidate out, as evicted or, where its deadline has passed, as expired; feeds are told. The entry is then the
+ * caller's, and *hash is its whole hash. NULL if it is gone, or was used since. */
+struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, int64_t now_ms, uint64_t *hash);
+
+/* The usage of a key's entry; false if it has none. */
+bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint16_t *usage);
 
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

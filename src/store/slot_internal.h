@@ -3,9 +3,23 @@
  * What a slot is made of. The first cache line is what every command needs. */
 #pragma once
 
+#include "store/account.h"
 #include "store/deadlines.h"
 #include "store/slot.h"
 #include "store/table.h"
+#include "store/usage.h"
+
+/* What the slots of a keyspace have in common. */
+struct slot_shared {
+    struct usage usage;
+    struct account account;
+    struct deadlines deadlines;
+    /* A bit for each slot that has entries, changed under the slot's lock: what visits all can pass by the others. */
+    _Atomic uint64_t occupied[SLOT_COUNT / 64];
+};
+
+struct slot_shared *slot_shared_new(void);
+void slot_shared_free(struct slot_shared **shared);
 
 struct slot {
     struct lock lock;
@@ -19,9 +33,10 @@ struct slot {
     struct list feeds; /* under lock */
     _Atomic uint64_t expired;
     _Atomic uint64_t evicted;
-    struct deadlines *deadlines; /* of the keyspace */
-    uint8_t free_bytes[24];      /* up to two whole cache lines, so that neighbours under two threads share none */
+    _Atomic uint64_t hits, misses;
+    struct slot_shared *shared; /* of the keyspace */
+    uint8_t free_bytes[8];      /* up to two whole cache lines, so that neighbours under two threads share none */
 };
 _Static_assert(sizeof(struct slot) == 128, "16384 of them are what an empty node pays: 2 MiB");
 
-void slot_init(struct slot *slot, uint16_t id, struct deadlines *deadlines);
+void slot_init(struct slot *slot, uint16_t id, struct slot_shared *shared);

@@ -413,14 +413,15 @@ static struct path path_with_room(struct table *table, uint64_t hash, unsigned m
     return path;
 }
 
-void table_insert(struct table *table, uint64_t hash, struct entry *entry, int64_t now_ms)
+void table_insert(struct table *table, uint64_t hash, struct entry *entry, uint16_t eviction_bits, int64_t now_ms)
 {
+    uint64_t word = (uintptr_t)entry | (uint64_t)eviction_bits << TABLE_EVICTION_SHIFT;
     uint32_t hint = hint_of(entry_expires_at_ms(entry), now_ms);
     struct path path = path_with_room(table, hash, 1, hint != HINT_NONE, now_ms);
     unsigned at;
 
     assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
-    at = leaf_place(node_buckets(path.leaf), node_bucket_count(path.leaf), tag_of(hash, path.depth), (uintptr_t)entry);
+    at = leaf_place(node_buckets(path.leaf), node_bucket_count(path.leaf), tag_of(hash, path.depth), word);
     path_store(&path, leaf_with_entries(path.leaf, node_entries(path.leaf) + 1));
     if (hint != HINT_NONE) lower_hints(table, hash, &node_hints(path.leaf)[at], hint);
 }

@@ -55,10 +55,23 @@ static inline struct entry *table_entry(const table_word *word)
     return (struct entry *)(uintptr_t)(bits & TABLE_POINTER_MASK);
 }
 
+static inline uint16_t table_eviction_bits(const table_word *word)
+{
+    return (uint16_t)(atomic_load_explicit(word, memory_order_relaxed) >> TABLE_EVICTION_SHIFT);
+}
+
+static inline void table_set_eviction_bits(table_word *word, uint16_t bits)
+{
+    uint64_t rest = atomic_load_explicit(word, memory_order_relaxed) & (((uint64_t)1 << TABLE_EVICTION_SHIFT) - 1);
+
+    atomic_store_explicit(word, rest | (uint64_t)bits << TABLE_EVICTION_SHIFT, memory_order_relaxed);
+}
+
 /* The word of a key, or NULL. Good until the next insertion or removal. */
 table_word *table_find(const struct table *table, uint64_t hash, struct bytes key);
 
-/* The word of this very entry, which is in the table, by its old address: to be called also after it moved. */
+/* The word of this very entry by its old address, which is not followed: to be called also after it moved. NULL if it
+ * is not in the table. */
 table_word *table_find_entry(const struct table *table, uint64_t hash, const struct entry *entry);
 
 /* Lets a found word lead to another entry of the same key, or to the same one with another deadline; eviction's bits stay.
@@ -66,7 +79,7 @@ table_word *table_find_entry(const struct table *table, uint64_t hash, const str
 void table_replace(struct table *table, uint64_t hash, table_word *word, struct entry *entry, int64_t now_ms);
 
 /* The key must not be in the table. */
-void table_insert(struct table *table, uint64_t hash, struct entry *entry, int64_t now_ms);
+void table_insert(struct table *table, uint64_t hash, struct entry *entry, uint16_t eviction_bits, int64_t now_ms);
 
 /* Takes out what a found word leads to; the entry is then the caller's. */
 struct entry *table_remove(struct table *table, uint64_t hash, table_word *word);
@@ -84,6 +97,11 @@ void table_move(struct table *to, struct table *from);
 /* Visits the entries of one bucket and returns the next cursor, 0 at the end. The visitor must not change the table. */
 uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
                     void *context);
+
+/* The same over the words, with as much of each one's hash as its place tells without a look at the entry: enough for
+ * table_find_entry(). The visitor may change eviction's bits. */
+uint32_t table_scan_words(const struct table *table, uint32_t cursor,
+                          void (*visit)(void *context, table_word *word, uint64_t hash), void *context);
 
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);

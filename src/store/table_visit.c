@@ -3,8 +3,8 @@
 
 #include "base/random.h"
 
-uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
-                    void *context)
+uint32_t table_scan_words(const struct table *table, uint32_t cursor,
+                          void (*visit)(void *context, table_word *word, uint64_t hash), void *context)
 {
     uint64_t hash = (uint64_t)cursor << 32, prefix;
     unsigned depth, tag, tag_end = TAG_COUNT;
@@ -12,28 +12,49 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
     unsigned buckets = node_bucket_count(leaf);
 
     tag = tag_of(hash, depth);
+    prefix = depth == 0 ? 0 : hash >> (64 - depth) << (64 - depth);
     if (buckets != 0) {
         unsigned home = home_of(tag, buckets);
 
         /* One bucket, unless the leaf's prefix is so long that the cursor has no room for a bucket. */
         if (depth + TAG_BITS <= 32) tag_end = ((home + 1) * TAG_COUNT + buckets - 1) / buckets;
         for (unsigned at = home, seen = 0; seen < buckets; at = next_of(at, buckets), seen++) {
-            const struct bucket *bucket = &node_buckets(leaf)[at];
+            struct bucket *bucket = &node_buckets(leaf)[at];
 
             for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
                 unsigned own = tag_at(bucket, place);
                 if (word_load(&bucket->words[place]) != 0 && own >= tag && own < tag_end)
-                    visit(context, table_entry(&bucket->words[place]));
+                    visit(context, &bucket->words[place], prefix | (uint64_t)own << (64 - TAG_BITS - depth));
             }
             if (passers(bucket) == 0 && tag_end != TAG_COUNT) break;
         }
     }
-    prefix = depth == 0 ? 0 : hash >> (64 - depth);
     if (tag_end < TAG_COUNT)
-        hash = (depth == 0 ? 0 : prefix << (64 - depth)) | (uint64_t)tag_end << (64 - TAG_BITS - depth);
+        hash = prefix | (uint64_t)tag_end << (64 - TAG_BITS - depth);
     else
-        hash = depth == 0 ? 0 : (prefix + 1) << (64 - depth);
+        hash = depth == 0 ? 0 : prefix + ((uint64_t)1 << (64 - depth));
     return (uint32_t)(hash >> 32);
+}
+
+struct entry_visit {
+    void (*visit)(void *context, struct entry *entry);
+    void *context;
+};
+
+static void visit_entry(void *context, table_word *word, uint64_t hash)
+{
+    const struct entry_visit *visit = context;
+
+    (void)hash;
+    visit->visit(visit->context, table_entry(word));
+}
+
+uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
+                    void *context)
+{
+    struct entry_visit each = { visit, context };
+
+    return table_scan_words(table, cursor, visit_entry, &each);
 }
 
 struct entry *table_random(const struct table *table, struct random *random)

@@ -113,7 +113,7 @@ static void put(struct world *world, uint32_t number, int64_t expires_at_ms)
 
     CHECK((word != NULL) == world->model[number].here);
     if (word == NULL) {
-        table_insert(&world->table, hash, entry_of(number, expires_at_ms), world->now_ms);
+        table_insert(&world->table, hash, entry_of(number, expires_at_ms), 0, world->now_ms);
     } else {
         struct entry *former = table_entry(word);
 

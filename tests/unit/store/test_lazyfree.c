@@ -16,7 +16,7 @@ static void fill(struct table *table, int count)
         char name[16];
         struct bytes key = { name, (size_t)snprintf(name, sizeof(name), "key:%d", i) };
 
-        table_insert(table, hash_bytes(key), entry_new(key, BYTES("value"), ENTRY_KEEPS_FOREVER), 0);
+        table_insert(table, hash_bytes(key), entry_new(key, BYTES("value"), ENTRY_KEEPS_FOREVER), 0, 0);
     }
 }
 

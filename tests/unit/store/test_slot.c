@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct deadlines deadlines;
+static struct slot_shared *shared;
 
 static struct slot *locked_slot(void)
 {
     struct slot *slot = alloc(sizeof *slot);
 
-    memset(&deadlines, 0, sizeof deadlines);
-    slot_init(slot, 7, &deadlines);
+    shared = slot_shared_new();
+    slot_init(slot, 7, shared);
     slot_lock(slot);
     return slot;
 }
@@ -29,6 +29,7 @@ static void slot_end(struct slot **slot)
     CHECK(slot_counts(*slot).keys == 0 && slot_counts(*slot).bytes == 0 && slot_counts(*slot).expiring == 0);
     slot_unlock(*slot);
     alloc_free(*slot);
+    slot_shared_free(&shared);
     *slot = NULL;
 }
 
@@ -50,7 +51,7 @@ static size_t expire(struct slot *slot, int64_t now_ms)
         count = slot_take_due(slot, now_ms, taken);
         for (size_t i = 0; i < count; i++) entry_free(&taken[i]);
         all += count;
-        CHECK(deadlines_hint(&deadlines, 7) == slot->table.hint);
+        CHECK(deadlines_hint(&shared->deadlines, 7) == slot->table.hint);
     } while (hint_is_due(slot->table.hint, now_ms));
     return all;
 }
@@ -283,10 +284,10 @@ TEST(what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is)
         snprintf(key, sizeof key, "k:%d", i);
         put(slot, key, "v", i % 3 == 0 ? 1000 : i % 3 == 1 ? 90000 : ENTRY_KEEPS_FOREVER);
     }
-    CHECK(!hint_is_due(deadlines_hint(&deadlines, 7), 1000 - 1));
+    CHECK(!hint_is_due(deadlines_hint(&shared->deadlines, 7), 1000 - 1));
     CHECK(slot_take_due(slot, 1000 - 1, taken) == 0);
-    CHECK(hint_is_due(deadlines_hint(&deadlines, 7), 1000 + HINT_TICK_MS));
-    for (int calls = 0; hint_is_due(deadlines_hint(&deadlines, 7), 1000 + HINT_TICK_MS); calls++) {
+    CHECK(hint_is_due(deadlines_hint(&shared->deadlines, 7), 1000 + HINT_TICK_MS));
+    for (int calls = 0; hint_is_due(deadlines_hint(&shared->deadlines, 7), 1000 + HINT_TICK_MS); calls++) {
         count = slot_take_due(slot, 1000 + HINT_TICK_MS, taken);
         CHECK(calls < 1000);
         all += count;
@@ -298,7 +299,7 @@ TEST(what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is)
     CHECK(all == 1667 && slot_counts(slot).keys == 3333 && slot_counts(slot).expired == 1667);
     CHECK(slot_counts(slot).expiring == 1667);
     CHECK(expire(slot, 90000 + HINT_TICK_MS) == 1667);
-    CHECK(deadlines_hint(&deadlines, 7) == HINT_NONE); /* nothing left that could expire */
+    CHECK(deadlines_hint(&shared->deadlines, 7) == HINT_NONE); /* nothing left that could expire */
     slot_end(&slot);
 }
 
@@ -308,7 +309,7 @@ TEST(how_late_a_key_went_is_counted_when_somebody_asks_for_it)
 
     put(slot, "k", "v", 1000);
     CHECK(slot_find(slot, BYTES("k"), 1064) == NULL);
-    CHECK(histogram_percentile(&deadlines.lag_ms, 50) == 64);
+    CHECK(histogram_percentile(&shared->deadlines.lag_ms, 50) == 64);
     slot_end(&slot);
 }
 
