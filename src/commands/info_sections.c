@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -70,6 +71,15 @@ static void line_difference(struct buf *out, const char *name, uint64_t a, uint6
     buf_printf(out, "%s:%" PRId64 "\r\n", name, (int64_t)a - (int64_t)b);
 }
 
+/* Who was told that the node is ready; where that is found out, systemd is whoever has left a socket. */
+static const char *supervisor(const struct node *node)
+{
+    int64_t supervised = config_int(node->config, supervised);
+
+    if (supervised == SUPERVISED_AUTO) return getenv("NOTIFY_SOCKET") ? "systemd" : "no";
+    return supervised == SUPERVISED_SYSTEMD ? "systemd" : supervised == SUPERVISED_UPSTART ? "upstart" : "no";
+}
+
 void info_server(struct call *call, struct buf *out)
 {
     struct node *node = call->node;
@@ -93,7 +103,7 @@ void info_server(struct call *call, struct buf *out)
     line_text(out, "atomicvar_api", "c11-builtin");
     line_text(out, "gcc_version", __VERSION__);
     line_u64(out, "process_id", (uint64_t)getpid());
-    line_text(out, "process_supervised", "no");
+    line_text(out, "process_supervised", supervisor(node));
     line_text(out, "run_id", node->run_id);
     line_u64(out, "tcp_port", (uint64_t)config_int(node->config, port));
     line_u64(out, "server_time_usec", (uint64_t)clock_wall_us());
