@@ -203,7 +203,14 @@ test "a web browser's request is not run" {
 
 test "a TLS greeting on the plain port is not taken for commands" {
     with_node ada {
-        exchange ada "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03[string repeat "\x00" 64]\r\nset stolen yes\r\n"
+        lassign [exchange ada "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03[string repeat "\x00" 64]\r\nset stolen yes\r\n"] reply closed
+        assert {$closed && $reply eq ""}
+        # In two pieces, the first of which could be the start of an inline command.
+        connect halves ada
+        resp::write halves "\x16"
+        on ada ping
+        resp::write halves "\x03\x01\nset stolen yes\r\n"
+        assert {[resp::is_closed halves] && [resp::unread halves] eq ""}
         assert_equal 0 [on ada exists stolen]
         assert_equal PONG [on ada ping]
     }
