@@ -1,6 +1,7 @@
 /* The sections of INFO about what the node is and holds. Names, order and forms of the fields are those tools parse; a field about what
  * this node does not have is there with the value it has on a node that does not use it. */
 #include "commands/info.h"
+#include "commands/stats.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -139,23 +140,6 @@ static struct client_totals client_totals(const struct node *node)
     return totals;
 }
 
-#define LINKS_MAX 4096
-
-/* Link buffers come with the links. */
-static uint64_t cluster_links(struct bus *bus, uint64_t *bytes)
-{
-    struct bus_link_info *links;
-    size_t count;
-
-    *bytes = 0;
-    if (bus == NULL) return 0;
-    links = alloc(LINKS_MAX * sizeof(*links));
-    count = bus_links(bus, links, LINKS_MAX);
-    for (size_t i = 0; i < count && i < LINKS_MAX; i++) *bytes += links[i].send_allocated;
-    alloc_free(links);
-    return count;
-}
-
 void info_clients(struct call *call, struct buf *out)
 {
     struct node *node = call->node;
@@ -164,7 +148,7 @@ void info_clients(struct call *call, struct buf *out)
 
     buf_append_text(out, "# Clients\r\n");
     line_u64(out, "connected_clients", (uint64_t)LOADED(node->connected_clients));
-    line_u64(out, "cluster_connections", cluster_links(node->bus, &link_bytes));
+    line_u64(out, "cluster_connections", stats_links(node->bus, &link_bytes));
     line_u64(out, "maxclients", (uint64_t)config_int(node->config, maxclients));
     line_u64(out, "client_recent_max_input_buffer", totals.input_max);
     line_u64(out, "client_recent_max_output_buffer", totals.output_max);
@@ -236,7 +220,7 @@ void info_memory(struct call *call, struct buf *out)
     buf_append_text(out, "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r\nmem_total_replication_buffers:"
                          "0\r\nmem_clients_slaves:0\r\n");
     line_u64(out, "mem_clients_normal", (uint64_t)LOADED(node->client_bytes));
-    cluster_links(node->bus, &link_bytes);
+    stats_links(node->bus, &link_bytes);
     line_u64(out, "mem_cluster_links", link_bytes);
     buf_append_text(out, "mem_aof_buffer:0\r\n");
     line_text(out, "mem_allocator", alloc_name());

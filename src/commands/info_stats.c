@@ -49,7 +49,8 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "expired_backlog", totals.expired_backlog);
     line_u64(out, "keys_without_ttl", counts.keys > counts.expiring ? counts.keys - counts.expiring : 0);
     line_u64(out, "evicted_keys", counts.evicted);
-    buf_append_text(out, "evicted_clients:0\r\ntotal_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
+    line_u64(out, "evicted_clients", LOADED(node->evicted_clients));
+    buf_append_text(out, "total_eviction_exceeded_time:0\r\ncurrent_eviction_exceeded_time:0\r\n");
     line_u64(out, "keyspace_hits", totals.hits);
     line_u64(out, "keyspace_misses", totals.misses);
     buf_printf(out, "keyspace_hit_ratio:%.4f\r\n",

@@ -1,6 +1,7 @@
 /* commands/memory.c: MEMORY. */
 #include "base/alloc.h"
 #include "commands/server.h"
+#include "commands/stats.h"
 #include "server/call.h"
 #include "server/node.h"
 
@@ -134,6 +135,7 @@ static void memory_stats(struct call *call)
     struct reply *reply = call->reply;
     struct alloc_stats stats = alloc_stats();
     struct slot_counts counts = keyspace_counts(call->node->keyspace);
+    uint64_t link_bytes;
     size_t peak, startup, used = stats.allocated_bytes, data = (size_t)counts.bytes;
     size_t overhead = used > data ? used - data : 0, beyond_startup;
 
@@ -145,8 +147,10 @@ static void memory_stats(struct call *call)
     stat_integer(reply, "startup.allocated", startup);
     stat_integer(reply, "replication.backlog", 0);
     stat_integer(reply, "clients.slaves", 0);
-    stat_integer(reply, "clients.normal", 0);
-    stat_integer(reply, "cluster.links", 0);
+    stat_integer(reply, "clients.normal",
+                 (uint64_t)atomic_load_explicit(&call->node->client_bytes, memory_order_relaxed));
+    stats_links(call->node->bus, &link_bytes);
+    stat_integer(reply, "cluster.links", link_bytes);
     stat_integer(reply, "aof.buffer", 0);
     stat_integer(reply, "lua.caches", 0);
     stat_integer(reply, "functions.caches", 0);

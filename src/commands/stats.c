@@ -1,5 +1,8 @@
 #include "commands/stats.h"
 
+#include "base/alloc.h"
+#include "bus/bus.h"
+
 #include <string.h>
 
 void command_full_name(const struct command *command, struct buf *out)
@@ -44,4 +47,20 @@ double latency_percentile_us(const struct command_stats *stats, double percent)
         below += count;
     }
     return 0;
+}
+
+#define LINKS_MAX 4096
+
+uint64_t stats_links(struct bus *bus, uint64_t *bytes)
+{
+    struct bus_link_info *links;
+    size_t count;
+
+    *bytes = 0;
+    if (bus == NULL) return 0;
+    links = alloc(LINKS_MAX * sizeof(*links));
+    count = bus_links(bus, links, LINKS_MAX);
+    for (size_t i = 0; i < count && i < LINKS_MAX; i++) *bytes += links[i].send_allocated;
+    alloc_free(links);
+    return count;
 }

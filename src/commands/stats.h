@@ -14,3 +14,7 @@ struct command_stats command_stats_sum(const struct node *node, size_t number);
 
 /* How many microseconds `percent` of the calls took at most: estimated inside the power of two it falls into. */
 double latency_percentile_us(const struct command_stats *stats, double percent);
+
+/* How many links the cluster bus has, and what waits to be sent on them; nothing of NULL. */
+struct bus;
+uint64_t stats_links(struct bus *bus, uint64_t *bytes);

@@ -115,11 +115,14 @@ static const struct option table[] = {
       .help = "A client whose incomplete request grows past this is disconnected." },
     { SIZE("proto-max-bulk-len", proto_max_bulk_len, 512 << 20, 1 << 20, INT64_MAX), .section = CLIENTS, .help = "Longest single argument of a command." },
     { SPECIAL("client-output-buffer-limit", CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT,
-              "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"), .section = CLIENTS, .check = config_check_output_limits,
+              "normal 1073741824 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"), .section = CLIENTS, .check = config_check_output_limits,
       .help = "For each class of clients (normal, replica, pubsub): the size of unsent replies at which a client is disconnected at once, and the "
-              "size and seconds after which it is. 0 is no limit." },
+              "size and seconds after which it is. 0 is no limit. For normal clients 1 GiB unless set, twice the longest value. Where the first limit of "
+              "normal clients is 0 or at least 256mb, commands of a pipeline wait while more than 8 MiB of replies before them are unsent, rather than "
+              "adding to them; one that MONITORs counts as a replica." },
     { SIZE("maxmemory-clients", maxmemory_clients, 0, -100, INT64_MAX), .section = CLIENTS, .flags = OPTION_PERCENT,
-      .lacks = "eviction of clients by memory", .help = "Only its default is taken: clients are not disconnected for the memory all of them take together." },
+      .help = "What all clients together may take of memory, in bytes or in percent of maxmemory; beyond it the largest are disconnected, except those that said "
+              "CLIENT NO-EVICT ON. 0 is no limit." },
 
     /* --- The process --- */
     { BOOL("daemonize", daemonize, 0), .section = PROCESS, .flags = OPTION_FIXED, .help = "Run in the background." },

@@ -6,6 +6,7 @@
 #include "base/huge_pages.h"
 #include "base/log.h"
 #include "cache/eviction.h"
+#include "server/client_evict.h"
 #include "server/worker_internal.h"
 #include "store/account.h"
 
@@ -243,6 +244,7 @@ static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int event
     (void)loop;
     (void)events;
     worker_flush(worker);
+    if (config_int(worker->node->config, maxmemory_clients) != 0) client_evict(worker->node);
     reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
 }
 

@@ -1,0 +1,119 @@
+# What clients may take of the node's memory: each of them, and all together; and that what is told of it is true.
+
+proc client_field {name id field} {
+    foreach line [split [on $name client list] \n] {
+        if {[regexp "^id=$id " $line] && [regexp " $field=(\\S*)" " $line" -> value]} { return $value }
+    }
+    return ""
+}
+
+# A client that holds so many bytes of an unfinished request.
+proc connect_holding {connection name bytes} {
+    connect $connection $name
+    set id [resp::do $connection client id]
+    resp::write $connection "*3\r\n\$3\r\nset\r\n\$3\r\nkey\r\n\$[expr {$bytes + 1}]\r\n[string repeat x $bytes]"
+    eventually { [client_field $name $id qbuf] >= $bytes }
+    return $id
+}
+
+test "the largest clients are disconnected when all take more than maxmemory-clients" {
+    with_node ada {maxmemory-clients 8mb} {
+        set small [connect_holding small ada 1000000]
+        set large [connect_holding large ada 3000000]
+        set medium [connect_holding medium ada 2000000]
+        assert_equal 0 [info_field ada evicted_clients]
+        set more [connect_holding more ada 2500000]
+        eventually { [client_field ada $large id] eq "" }
+        foreach id [list $small $medium $more] { assert_equal $id [client_field ada $id id] }
+        assert_equal 1 [info_field ada evicted_clients]
+        assert {[resp::is_closed large]}
+        # What is left goes on.
+        resp::write medium "x\r\n"
+        assert_equal {simple OK} [resp::read medium]
+        on ada config set maxmemory-clients 2mb
+        eventually { [client_field ada $more id] eq "" }
+        assert_equal $small [client_field ada $small id]
+    }
+}
+
+test "clients that said CLIENT NO-EVICT are spared" {
+    with_node ada {
+        connect spared ada
+        resp::do spared client no-evict on
+        set spared [resp::do spared client id]
+        resp::write spared "*3\r\n\$3\r\nset\r\n\$3\r\nkey\r\n\$4000000\r\n[string repeat x 3000000]"
+        eventually { [client_field ada $spared qbuf] >= 3000000 }
+        set other [connect_holding other ada 500000]
+        on ada config set maxmemory-clients 4500000
+        eventually { [client_field ada $other id] eq "" }
+        assert_equal $spared [client_field ada $spared id]
+        resp::write spared "[string repeat x 1000000]\r\n"
+        assert_equal {simple OK} [resp::read spared]
+    }
+}
+
+test "a share of a maxmemory that is not set is no limit" {
+    with_node ada {maxmemory-clients 10%} {
+        assert_equal {maxmemory-clients 10%} [on ada config get maxmemory-clients]
+        set id [connect_holding c ada 3000000]
+        resp::write c "x\r\n"
+        assert_equal {simple OK} [resp::read c]
+    }
+}
+
+test "a client over the soft limit is disconnected when its seconds have passed, one that reads is not" {
+    with_node ada {client-output-buffer-limit "normal 0 1mb 1"} {
+        assert_match "normal 0 1048576 1 slave *" [lindex [on ada config get client-output-buffer-limit] 1]
+        on ada set key [string repeat x 7000000]
+        connect deaf ada
+        set deaf [resp::do deaf client id]
+        connect reader ada
+        set reader [resp::do reader client id]
+        resp::send deaf get key
+        eventually { [client_field ada $deaf omem] > 2000000 }
+        for {set i 0} {$i < 3} {incr i} { assert_equal 7000000 [string length [resp::do reader get key]] }
+        eventually { [client_field ada $deaf id] eq "" }
+        assert_equal $reader [client_field ada $reader id]
+    }
+}
+
+test "the default bounds what a client leaves unread" {
+    with_node ada {
+        assert_match "normal 1073741824 0 0 *" [lindex [on ada config get client-output-buffer-limit] 1]
+    }
+}
+
+test "CLIENT LIST, INFO and MEMORY STATS tell what clients take" {
+    with_node ada {
+        set half [connect_holding half ada 3000000]
+        assert {[client_field ada $half qbuf] >= 3000000 && [client_field ada $half qbuf] < 3000100}
+        assert {[client_field ada $half tot-mem] >= 3000000}
+        on ada set key [string repeat x 5000000]
+        connect deaf ada
+        set deaf [resp::do deaf client id]
+        resp::send deaf mget key key
+        eventually { [client_field ada $deaf oll] > 0 }
+        assert {[client_field ada $deaf omem] > 5000000}
+        assert {[client_field ada $deaf tot-mem] > [client_field ada $deaf omem]}
+        assert_equal rw [client_field ada $deaf events]
+        connect queue ada
+        set queue [resp::do queue client id]
+        resp::do queue multi
+        resp::do queue set key [string repeat y 1000000]
+        eventually { [client_field ada $queue multi-mem] > 1000000 }
+        # An inline request that is not finished.
+        connect inline ada
+        set inline [resp::do inline client id]
+        resp::write inline [string repeat z 10000]
+        eventually { [client_field ada $inline qbuf] == 10000 }
+
+        set sum 0
+        foreach {- bytes} [regexp -all -inline {tot-mem=(\d+)} [on ada client list]] { incr sum $bytes }
+        assert_equal $sum [info_field ada mem_clients_normal]
+        assert_equal $sum [dict get [on ada memory stats] clients.normal]
+        assert {[info_field ada client_recent_max_input_buffer] >= 3000000}
+        assert {[info_field ada client_recent_max_output_buffer] > 5000000}
+        foreach c {half deaf queue inline} { resp::close $c }
+        eventually { [info_field ada mem_clients_normal] < 5000 }
+    }
+}
