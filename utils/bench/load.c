@@ -360,7 +360,8 @@ static void usage(void)
     fprintf(stderr,
             "usage: load -p PORT [-t get|set|mix|load|delete|idle] [-c connections] [-P depth] [-k keys] [-d value "
             "bytes, or MIN-MAX]\n"
-            "            [-e seconds to live] [-a prefix of four] [-f share of the keys to load or delete] [-m "
+            "            [-e seconds to live, or -E AT:OVER (unix ms of the first deadline, ms to the last)] [-a "
+            "prefix of four] [-f share of the keys to load or delete] [-m "
             "(memcached's protocol)]\n"
             "            [-s seconds] [-n commands at most] [-w warm-up seconds] [-r seed] [-x pid of the server]\n");
     exit(2);
@@ -385,6 +386,16 @@ static void read_sizes(char *text)
     if (shape.value_bytes_max < shape.value_bytes_min) usage();
 }
 
+static void read_deadlines(char *text)
+{
+    char *colon = strchr(text, ':');
+
+    if (!colon) usage();
+    *colon = '\0';
+    shape.expires_at_ms = (uint64_t)number(text, 1, 1e15);
+    shape.expires_over_ms = (uint64_t)number(colon + 1, 0, 1e9);
+}
+
 static enum work work_named(const char *name)
 {
     static const char *const names[] = { "get", "set", "mix", "load", "delete", "idle" };
@@ -399,7 +410,7 @@ static void read_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:a:f:ms:n:w:r:x:")) != -1) {
+    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:E:a:f:ms:n:w:r:x:")) != -1) {
         switch (option) {
         case 'p':
             options.port = (int)number(optarg, 1, 65535);
@@ -421,6 +432,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'e':
             shape.ttl_s = (unsigned)number(optarg, 1, 2000000);
+            break;
+        case 'E':
+            read_deadlines(optarg);
             break;
         case 'a':
             if (strlen(optarg) != PREFIX_BYTES) usage();
@@ -479,6 +493,7 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     shape.filler = filler = filler_new();
+    shape.expiring_keys = options.keys;
     connections = calloc((size_t)options.connections, sizeof(*connections));
     if (!connections) die("memory");
     for (int i = 0; i < options.connections; i++) connection_open(&connections[i], i, epoll);

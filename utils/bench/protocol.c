@@ -53,6 +53,18 @@ static char *put_key(char *at, const struct shape *shape, uint64_t key)
     return at + KEY_BYTES - PREFIX_BYTES;
 }
 
+static char *put_number_bulk(char *at, uint64_t number)
+{
+    char digits[20];
+    size_t count = (size_t)(put_number(digits, number) - digits);
+
+    at = PUT(at, "$");
+    at = put_number(at, count);
+    at = PUT(at, "\r\n");
+    at = put(at, digits, count);
+    return PUT(at, "\r\n");
+}
+
 static char *put_resp(char *at, const struct shape *shape, enum verb verb, uint64_t key)
 {
     size_t bytes;
@@ -65,7 +77,8 @@ static char *put_resp(char *at, const struct shape *shape, enum verb verb, uint6
         at = PUT(at, "*2\r\n$3\r\nDEL\r\n$16\r\n");
         break;
     case VERB_SET:
-        at = shape->ttl_s ? PUT(at, "*5\r\n$3\r\nSET\r\n$16\r\n") : PUT(at, "*3\r\n$3\r\nSET\r\n$16\r\n");
+        at = shape->ttl_s || shape->expires_at_ms ? PUT(at, "*5\r\n$3\r\nSET\r\n$16\r\n")
+                                                  : PUT(at, "*3\r\n$3\r\nSET\r\n$16\r\n");
         break;
     }
     at = put_key(at, shape, key);
@@ -78,14 +91,11 @@ static char *put_resp(char *at, const struct shape *shape, enum verb verb, uint6
     at = put(at, shape->filler, bytes);
     at = PUT(at, "\r\n");
     if (shape->ttl_s) {
-        char digits[20];
-        size_t count = (size_t)(put_number(digits, shape->ttl_s) - digits);
-
-        at = PUT(at, "$2\r\nEX\r\n$");
-        at = put_number(at, count);
-        at = PUT(at, "\r\n");
-        at = put(at, digits, count);
-        at = PUT(at, "\r\n");
+        at = PUT(at, "$2\r\nEX\r\n");
+        at = put_number_bulk(at, shape->ttl_s);
+    } else if (shape->expires_at_ms) {
+        at = PUT(at, "$4\r\nPXAT\r\n");
+        at = put_number_bulk(at, shape->expires_at_ms + key * shape->expires_over_ms / shape->expiring_keys);
     }
     return at;
 }

@@ -20,7 +20,9 @@ struct shape {
     bool is_memcached;
     char prefix[PREFIX_BYTES + 1];
     size_t value_bytes_min, value_bytes_max;
-    unsigned ttl_s;     /* 0: none */
+    unsigned ttl_s; /* 0: none */
+    uint64_t expires_at_ms, expires_over_ms,
+        expiring_keys;  /* unix time of the first key's deadline (0: none), how much later the last one's is */
     const char *filler; /* value_bytes_max bytes that nobody could compress */
 };
 
