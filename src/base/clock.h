@@ -44,3 +44,8 @@ int64_t clock_now_us(void);
 
 /* What the system's clock says, for replies of TIME and for the log. */
 int64_t clock_wall_us(void);
+
+/* For tests: where the times above come from (microseconds; CLOCK_REALTIME or CLOCK_BOOTTIME), from now on as at a start. NULL is the
+ * system again. Not while other threads ask. */
+typedef int64_t clock_source(clockid_t id);
+void clock_use(clock_source *source);

@@ -119,3 +119,80 @@ test "a thousand deadlines are each kept to the moment" {
         assert_equal 0 $broken
     }
 }
+
+test "the memory of keys that nobody asks for comes back, and INFO says how late" {
+    with_node ada {
+        on ada set stays v
+        on ada set later v ex 1000
+        set before [info_field ada used_memory]
+        set value [string repeat x 10000]
+        for {set i 0} {$i < 2000} {incr i} { on ada set k:$i $value px [expr {3000 + $i % 100}] }
+        assert {[info_field ada used_memory] > $before + 15000000}
+        assert_equal 1 [info_field ada keys_without_ttl]
+        eventually { [info_field ada used_memory] < $before + 3000000 } 20000
+        eventually { [on ada dbsize] == 2 }
+        assert_equal 2000 [info_field ada expired_keys]
+        set p50 [info_field ada expire_lag_p50_ms]
+        set p99 [info_field ada expire_lag_p99_ms]
+        assert {[string is integer -strict $p50] && [string is integer -strict $p99] && $p50 <= $p99} "$p50 $p99"
+        on ada config resetstat
+        assert_equal 0 [info_field ada expire_lag_p99_ms]
+    }
+}
+
+test "INFO tells what is overdue, and how late the memory came that a reader gave back" {
+    with_node ada {enable-debug-command yes} {
+        on ada debug set-active-expire 0
+        for {set i 0} {$i < 2000} {incr i} { on ada set k:$i v px 50 }
+        for {set i 0} {$i < 1000} {incr i} { on ada set later:$i v ex 1000 }
+        # An estimate from a sample.
+        eventually { [info_field ada expired_backlog] >= 1000 }
+        assert {[info_field ada expired_backlog] <= 3000}
+        assert_equal 3000 [on ada dbsize]
+        assert_equal "" [on ada get k:7]
+        assert_equal 2999 [on ada dbsize]
+        set lag [info_field ada expire_lag_p50_ms]
+        assert {$lag > 0}
+        on ada debug set-active-expire 1
+        eventually { [on ada dbsize] == 1000 }
+        eventually { [info_field ada expired_backlog] == 0 }
+    }
+}
+
+test "the effort of expiry is set while the node runs" {
+    with_node ada {
+        on ada config set active-expire-effort 10
+        assert_equal {active-expire-effort 10} [on ada config get active-expire-effort]
+        catch { on ada config set active-expire-effort 11 } message
+        assert_match "*active-expire-effort*" $message
+        for {set i 0} {$i < 500} {incr i} { on ada set k:$i v px 100 }
+        eventually { [on ada dbsize] == 0 }
+    }
+}
+
+test "setting the clock by an hour, either way, expires nothing and keeps nothing" {
+    if {[server_is_redis] || ([info exists ::env(SAN)] && $::env(SAN) ne "")} { skip "the clock is set by a preloaded library" }
+    set library [file join [test_dir] wall_clock.so]
+    set hand [file join [test_dir] wall_clock]
+    exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support wall_clock.c] -ldl
+    foreach hours {1 -1} {
+        write_file $hand 0
+        with_node ada [list @prefix [list env LD_PRELOAD=$library WALL_CLOCK_FILE=$hand]] {
+            on ada set long v ex 1000
+            on ada set short v px 1500
+            set set_by [expr {$hours * 3600}]
+            write_file $hand $set_by
+            assert {abs([lindex [on ada time] 0] - [clock seconds] - $set_by) <= 2} "the library does not work"
+            assert {[on ada ttl long] > 980 && [on ada ttl long] <= 1000}
+            # Unix time is what the wall clock says when it is said.
+            on ada set until v exat [expr {[clock seconds] + $set_by + 500}]
+            assert {[on ada ttl until] > 480 && [on ada ttl until] <= 500}
+            eventually { [on ada dbsize] == 2 }
+            assert_equal v [on ada get long]
+            write_file $hand 0
+            wait_ms 200
+            assert_equal v [on ada get until]
+            assert {[on ada ttl long] > 970 && [on ada ttl long] <= 1000}
+        }
+    }
+}

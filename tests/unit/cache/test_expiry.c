@@ -1,4 +1,5 @@
 /* The cycle gives back what expired, on time and nothing else, within its slice, and each worker its own share. */
+#include "base/clock.h"
 #include "base/keyslot.h"
 #include "cache/expiry.h"
 #include "store/keyspace.h"
@@ -111,6 +112,48 @@ TEST(a_million_deadlines_within_a_second_are_met_one_tick_late_at_most)
     keyspace_free(&keyspace);
 }
 
+/* Time passes as the machine says; what the wall clock shows is somebody's opinion. */
+static int64_t passed_us, wall_set_by_us;
+
+static int64_t test_clock(clockid_t id)
+{
+    return id == CLOCK_REALTIME ? START_MS * 1000 + passed_us + wall_set_by_us : 5000000 + passed_us;
+}
+
+TEST(setting_the_wall_clock_by_an_hour_expires_nothing_and_keeps_nothing)
+{
+    static const int64_t hours[] = { 1, -1 };
+
+    for (size_t i = 0; i < sizeof hours / sizeof *hours; i++) {
+        struct keyspace *keyspace = keyspace_at(START_MS);
+        struct expiry expiry;
+        uint64_t removed = 0;
+
+        passed_us = wall_set_by_us = 0;
+        clock_use(test_clock);
+        CHECK(clock_now_ms() == START_MS);
+        for (unsigned number = 0; number < 10000; number++)
+            put_into(keyspace, (uint16_t)(number % 1000), number, START_MS + 100 + number % 2 * 600000);
+        expiry_init(&expiry, keyspace, 0, 1);
+        wall_set_by_us = hours[i] * 3600 * 1000000;
+        CHECK(clock_wall_us() / 1000 == START_MS + hours[i] * 3600000);
+        expiry_run(&expiry, clock_now_ms(), NO_LIMIT, &removed);
+        CHECK(removed == 0);
+        passed_us = 200000;
+        expiry_run(&expiry, clock_now_ms(), NO_LIMIT, &removed);
+        CHECK(removed == 5000);
+        wall_set_by_us = 0;
+        passed_us += 500000;
+        expiry_run(&expiry, clock_now_ms(), NO_LIMIT, &removed);
+        CHECK(removed == 5000);
+        passed_us = 600200000;
+        expiry_run(&expiry, clock_now_ms(), NO_LIMIT, &removed);
+        CHECK(removed == 10000);
+        clock_use(NULL);
+        keyspace_free(&keyspace);
+    }
+}
+
 TEST(a_run_keeps_to_its_slice_and_the_next_goes_on)
 {
     struct keyspace *keyspace = keyspace_at(0);
@@ -123,6 +166,7 @@ TEST(a_run_keeps_to_its_slice_and_the_next_goes_on)
     /* A slice of nothing is one slot, and a slot is left after a while even where it has more. */
     while (expiry_run(&expiry, 2000, 0, &removed) == 0) {
         CHECK(removed <= (runs + 1) * 8ull * SLOT_TAKE_MAX);
+        CHECK(slot_counts(keyspace_slot(keyspace, (uint16_t)runs)).keys == 0); /* in order: none is passed over */
         CHECK(++runs <= 1000);
     }
     CHECK(runs == 1000 - 1);
@@ -203,6 +247,7 @@ TEST(workers_cycle_side_by_side)
 }
 
 TESTS(shares_cover_every_slot_once, what_expired_is_removed_and_what_did_not_stays,
-      a_million_deadlines_within_a_second_are_met_one_tick_late_at_most, a_run_keeps_to_its_slice_and_the_next_goes_on,
-      a_large_slot_does_not_keep_the_cycle_from_the_others, the_backlog_is_what_is_late_and_still_there,
-      workers_cycle_side_by_side)
+      a_million_deadlines_within_a_second_are_met_one_tick_late_at_most,
+      setting_the_wall_clock_by_an_hour_expires_nothing_and_keeps_nothing,
+      a_run_keeps_to_its_slice_and_the_next_goes_on, a_large_slot_does_not_keep_the_cycle_from_the_others,
+      the_backlog_is_what_is_late_and_still_there, workers_cycle_side_by_side)
