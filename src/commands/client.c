@@ -34,6 +34,16 @@ static bool read_switch(struct call *call, bool *on)
     return false;
 }
 
+static const struct command_arg on_off_args[] = {
+    { .name = "on", .type = ARG_PURE_TOKEN, .token = "ON" },
+    { .name = "off", .type = ARG_PURE_TOKEN, .token = "OFF" },
+    { .name = NULL },
+};
+static const struct command_arg enabled_args[] = {
+    { .name = "enabled", .type = ARG_ONEOF, .args = on_off_args },
+    { .name = NULL },
+};
+
 static void switch_flag(struct call *call, uint32_t flag)
 {
     bool on;
@@ -310,15 +320,6 @@ static void client_no_evict(struct call *call)
     switch_flag(call, CLIENT_NO_EVICT);
 }
 
-static const struct command_arg client_no_evict_enabled_args[] = {
-    { .name = "on", .type = ARG_PURE_TOKEN, .token = "ON" },
-    { .name = "off", .type = ARG_PURE_TOKEN, .token = "OFF" },
-    { .name = NULL },
-};
-static const struct command_arg client_no_evict_args[] = {
-    { .name = "enabled", .type = ARG_ONEOF, .args = client_no_evict_enabled_args },
-    { .name = NULL },
-};
 static const struct command command_client_no_evict = {
     .name = "no-evict",
     .parent = "client",
@@ -329,7 +330,7 @@ static const struct command command_client_no_evict = {
     .arity = 3,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,
-    .args = client_no_evict_args,
+    .args = enabled_args,
     .run = client_no_evict,
 };
 
@@ -338,15 +339,6 @@ static void client_no_touch(struct call *call)
     switch_flag(call, CLIENT_NO_TOUCH);
 }
 
-static const struct command_arg client_no_touch_enabled_args[] = {
-    { .name = "on", .type = ARG_PURE_TOKEN, .token = "ON" },
-    { .name = "off", .type = ARG_PURE_TOKEN, .token = "OFF" },
-    { .name = NULL },
-};
-static const struct command_arg client_no_touch_args[] = {
-    { .name = "enabled", .type = ARG_ONEOF, .args = client_no_touch_enabled_args },
-    { .name = NULL },
-};
 static const struct command command_client_no_touch = {
     .name = "no-touch",
     .parent = "client",
@@ -357,7 +349,7 @@ static const struct command command_client_no_touch = {
     .arity = 3,
     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
     .acl = ACL_CONNECTION,
-    .args = client_no_touch_args,
+    .args = enabled_args,
     .run = client_no_touch,
 };
 
@@ -547,13 +539,8 @@ static void client_tracking(struct call *call)
         reply_ok(call->reply);
 }
 
-static const struct command_arg client_tracking_status_args[] = {
-    { .name = "on", .type = ARG_PURE_TOKEN, .token = "ON" },
-    { .name = "off", .type = ARG_PURE_TOKEN, .token = "OFF" },
-    { .name = NULL },
-};
 static const struct command_arg client_tracking_args[] = {
-    { .name = "status", .type = ARG_ONEOF, .args = client_tracking_status_args },
+    { .name = "status", .type = ARG_ONEOF, .args = on_off_args },
     { .name = "client-id", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "REDIRECT" },
     { .name = "prefix",
       .type = ARG_STRING,

@@ -189,125 +189,46 @@ static const struct command_arg pexpireat_args[] = {
 };
 static const char *const ttl_tips[] = { "nondeterministic_output", NULL };
 
-const struct command command_expire = {
-    .name = "expire",
-    .summary = "Let a key expire in a number of seconds.",
-    .since = "1.0.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "7.0.0", "NX, XX, GT and LT." }),
-    .arity = -3,
-    .flags = COMMAND_WRITE | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RW | KEY_UPDATE),
-    .args = expire_args,
-    .run = expire,
-};
+#define SETS_DEADLINE(verb, version, said)                                                                             \
+    const struct command command_##verb = {                                                                            \
+        .name = #verb,                                                                                                 \
+        .summary = said,                                                                                               \
+        .since = version,                                                                                              \
+        .group = "generic",                                                                                            \
+        .complexity = "O(1)",                                                                                          \
+        .history = COMMAND_HISTORY({ "7.0.0", "NX, XX, GT and LT." }),                                                 \
+        .arity = -3,                                                                                                   \
+        .flags = COMMAND_WRITE | COMMAND_FAST,                                                                         \
+        .acl = ACL_KEYSPACE,                                                                                           \
+        .keys = ONE_KEY(KEY_RW | KEY_UPDATE),                                                                          \
+        .args = verb##_args,                                                                                           \
+        .run = verb,                                                                                                   \
+    }
 
-const struct command command_pexpire = {
-    .name = "pexpire",
-    .summary = "Let a key expire in a number of milliseconds.",
-    .since = "2.6.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "7.0.0", "NX, XX, GT and LT." }),
-    .arity = -3,
-    .flags = COMMAND_WRITE | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RW | KEY_UPDATE),
-    .args = pexpire_args,
-    .run = pexpire,
-};
+SETS_DEADLINE(expire, "1.0.0", "Let a key expire in a number of seconds.");
+SETS_DEADLINE(pexpire, "2.6.0", "Let a key expire in a number of milliseconds.");
+SETS_DEADLINE(expireat, "1.2.0", "Let a key expire at a unix time in seconds.");
+SETS_DEADLINE(pexpireat, "2.6.0", "Let a key expire at a unix time in milliseconds.");
 
-const struct command command_expireat = {
-    .name = "expireat",
-    .summary = "Let a key expire at a unix time in seconds.",
-    .since = "1.2.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "7.0.0", "NX, XX, GT and LT." }),
-    .arity = -3,
-    .flags = COMMAND_WRITE | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RW | KEY_UPDATE),
-    .args = expireat_args,
-    .run = expireat,
-};
+#define TELLS_DEADLINE(verb, version, said, ...)                                                                       \
+    const struct command command_##verb = { .name = #verb,                                                             \
+                                            .summary = said,                                                           \
+                                            .since = version,                                                          \
+                                            .group = "generic",                                                        \
+                                            .complexity = "O(1)",                                                      \
+                                            .arity = 2,                                                                \
+                                            .flags = COMMAND_READONLY | COMMAND_FAST,                                  \
+                                            .acl = ACL_KEYSPACE,                                                       \
+                                            .keys = ONE_KEY(KEY_RO | KEY_ACCESS),                                      \
+                                            .args = key_args,                                                          \
+                                            .run = verb,                                                               \
+                                            __VA_ARGS__ }
+#define SINCE_2_8 COMMAND_HISTORY({ "2.8.0", "-2 for a key that is not there." })
 
-const struct command command_pexpireat = {
-    .name = "pexpireat",
-    .summary = "Let a key expire at a unix time in milliseconds.",
-    .since = "2.6.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "7.0.0", "NX, XX, GT and LT." }),
-    .arity = -3,
-    .flags = COMMAND_WRITE | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RW | KEY_UPDATE),
-    .args = pexpireat_args,
-    .run = pexpireat,
-};
-
-const struct command command_ttl = {
-    .name = "ttl",
-    .summary = "Tell how many seconds a key has left.",
-    .since = "1.0.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "2.8.0", "-2 for a key that is not there." }),
-    .arity = 2,
-    .flags = COMMAND_READONLY | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
-    .args = key_args,
-    .tips = ttl_tips,
-    .run = ttl,
-};
-
-const struct command command_pttl = {
-    .name = "pttl",
-    .summary = "Tell how many milliseconds a key has left.",
-    .since = "2.6.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .history = COMMAND_HISTORY({ "2.8.0", "-2 for a key that is not there." }),
-    .arity = 2,
-    .flags = COMMAND_READONLY | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
-    .args = key_args,
-    .tips = ttl_tips,
-    .run = pttl,
-};
-
-const struct command command_expiretime = {
-    .name = "expiretime",
-    .summary = "Tell the unix time in seconds at which a key expires.",
-    .since = "7.0.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 2,
-    .flags = COMMAND_READONLY | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
-    .args = key_args,
-    .run = expiretime,
-};
-
-const struct command command_pexpiretime = {
-    .name = "pexpiretime",
-    .summary = "Tell the unix time in milliseconds at which a key expires.",
-    .since = "7.0.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 2,
-    .flags = COMMAND_READONLY | COMMAND_FAST,
-    .acl = ACL_KEYSPACE,
-    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
-    .args = key_args,
-    .run = pexpiretime,
-};
+TELLS_DEADLINE(ttl, "1.0.0", "Tell how many seconds a key has left.", .tips = ttl_tips, .history = SINCE_2_8);
+TELLS_DEADLINE(pttl, "2.6.0", "Tell how many milliseconds a key has left.", .tips = ttl_tips, .history = SINCE_2_8);
+TELLS_DEADLINE(expiretime, "7.0.0", "Tell the unix time in seconds at which a key expires.");
+TELLS_DEADLINE(pexpiretime, "7.0.0", "Tell the unix time in milliseconds at which a key expires.");
 
 const struct command command_persist = {
     .name = "persist",

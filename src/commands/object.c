@@ -93,76 +93,27 @@ static void object_help(struct call *call)
 static const struct command_arg key_args[] = { { .name = "key", .type = ARG_KEY, .key_spec = 0 }, { .name = NULL } };
 static const char *const object_tips[] = { "nondeterministic_output", NULL };
 
-#define THE_KEY                                                                                                        \
-    {                                                                                                                  \
-        {                                                                                                              \
-            .first = 2, .last = 0, .step = 1, .flags = KEY_RO                                                          \
-        }                                                                                                              \
+#define QUESTION(asked, version, said)                                                                                 \
+    static const struct command object_##asked##_command = {                                                           \
+        .name = #asked,                                                                                                \
+        .summary = said,                                                                                               \
+        .since = version,                                                                                              \
+        .group = "generic",                                                                                            \
+        .complexity = "O(1)",                                                                                          \
+        .arity = 3,                                                                                                    \
+        .flags = COMMAND_READONLY,                                                                                     \
+        .acl = ACL_KEYSPACE,                                                                                           \
+        .keys = { { .first = 2, .last = 0, .step = 1, .flags = KEY_RO } },                                             \
+        .args = key_args,                                                                                              \
+        .tips = object_tips,                                                                                           \
+        .parent = "object",                                                                                            \
+        .run = object_##asked,                                                                                         \
     }
 
-static const struct command object_encoding_command = {
-    .name = "encoding",
-    .summary = "Name the way a value is kept.",
-    .since = "2.2.3",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 3,
-    .flags = COMMAND_READONLY,
-    .acl = ACL_KEYSPACE,
-    .keys = THE_KEY,
-    .args = key_args,
-    .tips = object_tips,
-    .parent = "object",
-    .run = object_encoding,
-};
-
-static const struct command object_freq_command = {
-    .name = "freq",
-    .summary = "Tell how often a key is used.",
-    .since = "4.0.0",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 3,
-    .flags = COMMAND_READONLY,
-    .acl = ACL_KEYSPACE,
-    .keys = THE_KEY,
-    .args = key_args,
-    .tips = object_tips,
-    .parent = "object",
-    .run = object_freq,
-};
-
-static const struct command object_idletime_command = {
-    .name = "idletime",
-    .summary = "Tell how long ago a key was last used.",
-    .since = "2.2.3",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 3,
-    .flags = COMMAND_READONLY,
-    .acl = ACL_KEYSPACE,
-    .keys = THE_KEY,
-    .args = key_args,
-    .tips = object_tips,
-    .parent = "object",
-    .run = object_idletime,
-};
-
-static const struct command object_refcount_command = {
-    .name = "refcount",
-    .summary = "Tell how many share a value.",
-    .since = "2.2.3",
-    .group = "generic",
-    .complexity = "O(1)",
-    .arity = 3,
-    .flags = COMMAND_READONLY,
-    .acl = ACL_KEYSPACE,
-    .keys = THE_KEY,
-    .args = key_args,
-    .tips = object_tips,
-    .parent = "object",
-    .run = object_refcount,
-};
+QUESTION(encoding, "2.2.3", "Name the way a value is kept.");
+QUESTION(freq, "4.0.0", "Tell how often a key is used.");
+QUESTION(idletime, "2.2.3", "Tell how long ago a key was last used.");
+QUESTION(refcount, "2.2.3", "Tell how many share a value.");
 
 static const struct command object_help_command = {
     .name = "help",
