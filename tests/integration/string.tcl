@@ -187,9 +187,12 @@ test "a long LCS holds no lock" {
         connect long ada
         connect writer ada
         # Small values are copied, big ones are held: both must stay what they were.
-        foreach {bytes other} {11000 11000 40000 3000} {
+        # They grow until LCS takes longer than the writer does.
+        foreach {bytes other_max} {11000 11000 40000 3000} {
             set overlapped 0
-            for {set round 0} {$round < 20 && !$overlapped} {incr round} {
+            set other 100
+            for {set round 0} {$round < 30 && !$overlapped} {incr round} {
+                set other [expr {min($other * 2, $other_max)}]
                 resp::do writer set {{t}a} [string repeat ab [expr {$bytes / 2}]]
                 resp::do writer set {{t}b} [string repeat b $other]
                 resp::do writer config resetstat
@@ -199,9 +202,9 @@ test "a long LCS holds no lock" {
                 resp::do writer set {{t}b} x
                 # LCS is counted when it has ended.
                 set overlapped [expr {[string first cmdstat_lcs: [resp::do writer info commandstats]] < 0}]
-                # 1 is what it finds where it came to run after the writer: another round then.
+                # None or 1 is what it finds where it came to run after the writer: another round then.
                 set found [resp::plain [resp::read long]]
-                if {$found == 1} { set overlapped 0; continue }
+                if {$found <= 1} { set overlapped 0; continue }
                 assert_equal [expr {min($bytes / 2, $other)}] $found
             }
             assert {$overlapped}
