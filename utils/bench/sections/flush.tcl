@@ -17,7 +17,7 @@ section "FLUSHALL" {
             ask ours flushall
             sample "$load ms" [expr {([clock microseconds] - $began) / 1000.0}]
             if {[ask ours dbsize] != 0} { error "FLUSHALL left [ask ours dbsize] keys" }
-            wait_for "the memory of $count keys did not come back" 60 { [info_field ours used_memory] < $empty + ($full - $empty) / 100 }
+            wait_for "the memory of $count keys did not come back" 100 { [info_field ours used_memory] < $empty + ($full - $empty) / 100 }
             sample "$load freed_s" [expr {([clock microseconds] - $began) / 1e6}]
             if {$load eq "busy"} { sample "busy max_ms" [expr {[dict get [load_wait $channel] max_us] / 1000.0}] }
             sample "$load left" [expr {([info_field ours used_memory] - $empty) / $mib}]

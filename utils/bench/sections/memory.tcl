@@ -53,7 +53,7 @@ section "Memory" {
         set row
     }]
     say "The sum of it, in bytes for each key:\n"
-    table {"" header deadline "the allocator's rounding" "hash table" "pages not full, and the rest" sum} [lmap {kind sizes options} $kinds {
+    table {"" header deadline "the allocator's rounding" "table, and hints of deadlines" "pages not full, and the rest" sum} [lmap {kind sizes options} $kinds {
         lassign [split $sizes -] from to
         if {$to eq ""} { set to $from }
         set deadline [expr {$options eq {} ? 0 : 6}]
@@ -63,8 +63,8 @@ section "Memory" {
         set all [middle "ours $kind"]
         concat [list $kind 3 $deadline] [lmap n [list $rounding $table [expr {$all - $allocated}] $all] { format %.1f $n }]
     }]
-    say "Header, deadline and rounding follow from the entry's layout and jemalloc's size classes; the hash table is what else was allocated (`used_memory`), the rest\
-        what is resident beyond that. The 16384 slots are there before the first key and count as the empty node's.\n"
+    say "Header, deadline and rounding follow from the entry's layout and jemalloc's size classes; table and hints are what else was allocated (`used_memory`), the rest\
+        what is resident beyond that: pages that are partly used, and the allocator's own notes. The 16384 slots are there before the first key and count as the empty node's.\n"
     target "Bytes for each key beyond key and value, values of 1-200 bytes" [middle "ours values of 1-200 bytes"] <= 30 %.1f
     target "Bytes for each key beyond key and value, values of 1-200 bytes, with TTL" [middle "ours values of 1-200 bytes, with TTL"] <= 34 %.1f
 
