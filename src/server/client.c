@@ -49,7 +49,7 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
-    client_forget_replies(client);
+    client_forget_turn(client);
     intake_end(client);
     hold_end(client);
     transaction_free(client, NULL);

@@ -1,9 +1,11 @@
 /* server/client_io.c
  *
- * Bytes in, replies out. A turn of the worker's loop reads each ready client once and answers it into one buffer that all share; the
- * replies leave together at the end of the turn:
+ * Bytes in, replies out. A turn of the worker's loop reads each ready client once. Small requests wait until several clients have
+ * sent theirs, so that what they will touch can be fetched for all of them at once. They are answered into one buffer that all share, and
+ * the replies leave together at the end of the turn:
  *
- *     out     | replies to client 7 | replies to client 9        | ... |
+ *     scratch | 7's requests | 9's requests | ...
+ * *     out     | replies to client 7 | replies to client 9        | ... |
  *     pieces                          ^ a big value belongs here: written from its entry, never copied
  *
  * Nobody makes us keep much for a client that does not read. A client with more than AHEAD_BYTES_MAX of unread replies is *behind*: what it
@@ -15,7 +17,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "server/dispatch.h"
 #include "server/worker_internal.h"
 
 /* An unauthenticated client may cost this much and no more. */
@@ -24,6 +25,8 @@
 /* And all of them together this much, however many they are. */
 #define UNAUTHENTICATED_TOTAL_MAX (64 << 20)
 
+/* Clients that have sent so much, a pipeline or two, do not wait for others. */
+#define READY_BYTES_MAX 2048u
 #define AHEAD_BYTES_MAX (8u << 20)
 #define LOW_LIMIT_MAX ((uint64_t)256 << 20)
 
@@ -204,6 +207,7 @@ static void send_replies(struct worker *worker, const struct turn_reply *reply)
 }
 
 static void go_on(struct client *client);
+static void answer_ready(struct worker *worker);
 
 /* Those that were behind and need not wait, mostly because their replies have left already, are answered on: nothing else would wake them. They stay in the first places
  * of the turn's replies, so that client_close() finds them there. */
@@ -222,7 +226,7 @@ static size_t collect_caught_up(struct worker *worker)
     return count;
 }
 
-void worker_flush(struct worker *worker)
+static void write_replies(struct worker *worker)
 {
     while (worker->reply_count > 0) {
         size_t caught_up;
@@ -238,10 +242,18 @@ void worker_flush(struct worker *worker)
     }
 }
 
-void client_forget_replies(struct client *client)
+void worker_flush(struct worker *worker)
+{
+    answer_ready(worker);
+    write_replies(worker);
+}
+
+void client_forget_turn(struct client *client)
 {
     struct worker *worker = client->worker;
 
+    for (int i = 0; i < worker->ready_count; i++)
+        if (worker->ready[i].client == client) worker->ready[i].client = NULL;
     for (size_t i = 0; i < worker->reply_count; i++)
         if (worker->replies[i].client == client) worker->replies[i].client = NULL;
 }
@@ -291,18 +303,18 @@ static void hold_posted(struct client *client)
     posted->len = posted->piece_count = 0;
 }
 
-/* Runs what is in data. The replies are written at the end of the turn, all clients' together: a client that is woken while others are
- * still being answered takes the CPU from them. */
-static size_t answer(struct client *client, struct bytes data)
+/* Runs what was read of a client. The replies are written at the end of the turn, all clients' together: a client that is woken while
+ * others are still being answered takes the CPU from them. Returns how many bytes were used. */
+static size_t answer(struct worker *worker, struct batch_part *part)
 {
-    struct worker *worker = client->worker;
+    struct client *client = part->client;
     size_t start = worker->out.len, first_piece = worker->pieces.count, used;
     size_t pending = conn_pending(&client->conn);
 
     worker->answering = client;
     worker->behind_at =
         start + worker->pieces.bytes + (pending < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - pending : AHEAD_BYTES_MAX);
-    used = dispatch_bytes(worker, client, data);
+    used = batch_run(worker, part);
     worker->answering = NULL;
     if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
     post_replies(client, start, first_piece);
@@ -353,12 +365,46 @@ static void keep_rest(struct client *client, struct bytes data, size_t used)
     check_query(client);
 }
 
+void worker_answer(struct worker *worker, struct batch_part *parts, int count)
+{
+    for (int done = 0; done < count;) {
+        int end = done + batch_read(worker, parts + done, count - done);
+
+        for (; done < end; done++) {
+            struct client *client = parts[done].client;
+
+            if (client == NULL)
+                batch_drop(worker, &parts[done]);
+            else
+                keep_rest(client, parts[done].data, answer(worker, &parts[done]));
+        }
+    }
+}
+
+static void answer_ready(struct worker *worker)
+{
+    if (worker->ready_count == 0) return;
+    worker_answer(worker, worker->ready, worker->ready_count);
+    worker->ready_count = 0;
+    worker->scratch_used = 0;
+}
+
 /* Answers what was kept of a client that had to wait. */
 static void go_on(struct client *client)
 {
-    struct bytes data = buf_bytes(&client->query);
+    struct batch_part part = { .client = client, .data = buf_bytes(&client->query) };
 
-    keep_rest(client, data, answer(client, data));
+    worker_answer(client->worker, &part, 1);
+}
+
+/* Lets what a client has sent, which is in the scratch, wait for what others have. */
+static void add_ready(struct client *client, struct bytes data)
+{
+    struct worker *worker = client->worker;
+
+    worker->ready[worker->ready_count++] = (struct batch_part){ .client = client, .data = data };
+    worker->scratch_used += data.len;
+    if (worker->ready_count == LOOK_AHEAD_MAX || worker->scratch_used >= READY_BYTES_MAX) answer_ready(worker);
 }
 
 /* A peer that has said all it wants to may still read: it gets its replies first. One that has yet to say its password does not. */
@@ -377,14 +423,15 @@ static void on_ended(struct client *client)
 /* Reads the rest of a big value to its place, and what comes behind it into the query buffer. True when there is something to answer. */
 static bool read_value(struct client *client, ssize_t *got)
 {
-    struct iovec into[] = { intake_room(client), { client->worker->scratch, SCRATCH_BYTES } };
+    char *behind = client->worker->scratch + client->worker->scratch_used;
+    struct iovec into[] = { intake_room(client), { behind, READ_BYTES } };
     size_t of_value;
 
     *got = conn_readv(&client->conn, into, 2);
     if (*got <= 0) return false;
     of_value = (size_t)*got < into[0].iov_len ? (size_t)*got : into[0].iov_len;
     intake_added(client, of_value);
-    buf_append(&client->query, client->worker->scratch, (size_t)*got - of_value);
+    buf_append(&client->query, behind, (size_t)*got - of_value);
     atomic_store_explicit(&client->last_active_ms, clock_now_ms(), memory_order_relaxed);
     return (size_t)*got > of_value;
 }
@@ -392,8 +439,8 @@ static bool read_value(struct client *client, ssize_t *got)
 /* Reads what has come, to where data then is. */
 static ssize_t read_bytes(struct client *client, struct bytes *data)
 {
-    size_t room = SCRATCH_BYTES;
-    char *into = client->worker->scratch;
+    size_t room = READ_BYTES;
+    char *into = client->worker->scratch + client->worker->scratch_used;
     ssize_t got;
 
     if (client->query.len > 0) {
@@ -441,7 +488,10 @@ static void on_readable(struct conn *conn)
         check_query(client);
         return;
     }
-    keep_rest(client, data, answer(client, data));
+    if (client->query.len > 0)
+        go_on(client);
+    else
+        add_ready(client, data);
     if (worker->out.len + worker->pieces.bytes > OUT_KEPT_BYTES) worker_flush(worker);
 }
 

@@ -1,7 +1,7 @@
 /* server/dispatch.c
  *
- * From bytes to replies: a batch of requests is read, what they will touch is prefetched, then each is checked, redirected or run under its
- * slots' locks. The order of the checks is the wire contract's: unknown, arity, authentication, transaction, redirect, pause, queue or run. */
+ * One request is checked, redirected or run under its slots' locks. The order of the checks is the wire contract's: unknown, arity,
+ * authentication, transaction, redirect, pause, queue or run. */
 #include "server/dispatch.h"
 
 #include "base/alloc.h"
@@ -21,11 +21,6 @@
 #include <assert.h>
 #include <ctype.h>
 #include <string.h>
-
-#define UNAUTHENTICATED_ARGS_MAX 10
-#define UNAUTHENTICATED_BULK_MAX 16384
-#define ARGS_MAX (1024 * 1024)
-#define INLINE_MAX (64u << 10)
 
 /* --- Redirects --- */
 
@@ -227,14 +222,6 @@ static bool lock_and_admit(struct call *call, struct plan *plan)
 }
 
 /* --- Running --- */
-
-/* What is known of a request before its turn comes. */
-struct prepared {
-    const struct command *command; /* NULL: unknown */
-    size_t number;
-    struct slot *slot; /* of its only key; NULL where it has none or several */
-    uint64_t hash;     /* of that key */
-};
 
 /* With the locks held. */
 static inline void run_command(struct call *call)
@@ -570,33 +557,31 @@ static void refuse_without_room(struct call *call, size_t number)
     refuse(call, number, NULL);
 }
 
-enum outcome { DONE, PAUSED };
-
-static enum outcome run_request(struct call *call, const struct prepared *prepared, uint64_t *clock)
+enum outcome dispatch_request(struct call *call, const struct prepared *prepared, uint64_t *clock)
 {
     struct client *client = call->client;
     size_t number;
 
-    if (!resolve(call, prepared, &number)) return DONE;
+    if (!resolve(call, prepared, &number)) return OUTCOME_DONE;
     if (!(client_flags(client) & CLIENT_AUTHENTICATED) && !(call->command->flags & COMMAND_NO_AUTH) &&
         config_int(call->node->config, requires_password)) {
         refuse(call, number, "NOAUTH Authentication required.");
-        return DONE;
+        return OUTCOME_DONE;
     }
     if ((client_flags(client) & CLIENT_MULTI) && (call->command->flags & COMMAND_NO_MULTI)) {
         refuse(call, number, "ERR Command not allowed inside a transaction");
-        return DONE;
+        return OUTCOME_DONE;
     }
     bool queues = (client_flags(client) & CLIENT_MULTI) && !(call->command->flags & COMMAND_IN_MULTI);
     if (queues && !may_queue(call)) {
         refuse(call, number, NULL);
-        return DONE;
+        return OUTCOME_DONE;
     }
     if (eviction_is_due(call->node->eviction) && !room_for(call, queues)) {
         refuse_without_room(call, number);
-        return DONE;
+        return OUTCOME_DONE;
     }
-    if (is_paused(call)) return PAUSED;
+    if (is_paused(call)) return OUTCOME_PAUSED;
     if (has_big_value(call)) intake_prepare(call);
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
@@ -609,218 +594,5 @@ static enum outcome run_request(struct call *call, const struct prepared *prepar
     } else {
         run_on_slots(call, number, clock);
     }
-    return DONE;
-}
-
-/* --- Batches --- */
-
-static struct request_limits limits_for(const struct client *client)
-{
-    const struct config *config = client->worker->node->config;
-
-    if (!(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(config, requires_password))
-        return (struct request_limits){ .args_max = UNAUTHENTICATED_ARGS_MAX,
-                                        .bulk_max = UNAUTHENTICATED_BULK_MAX,
-                                        .inline_max = INLINE_MAX,
-                                        .unauthenticated = true };
-    return (struct request_limits){ .args_max = ARGS_MAX,
-                                    .bulk_max = config_int(config, proto_max_bulk_len),
-                                    .inline_max = INLINE_MAX };
-}
-
-/* Other protocols that were sent here by mistake or malice: nothing of what they say may run, and a browser that was lured into
- * posting to us must not get through with the lines of its body. */
-static inline bool is_other_protocol(const struct request *request, const struct command *command, bool is_inline)
-{
-    const struct bytes *argv = request->argv;
-
-    if (command == NULL && (bytes_is_word(argv[0], "post") || bytes_is_word(argv[0], "host:"))) return true;
-    return is_inline && request->argc == 3 && argv[2].len >= 5 && memcmp(argv[2].data, "HTTP/", 5) == 0;
-}
-
-static bool is_tls_hello(struct bytes data)
-{
-    return data.len >= 2 && data.data[0] == 0x16 && data.data[1] == 0x03;
-}
-
-static void close_other_protocol(struct client *client)
-{
-    log_warning("client %llu: %s speaks another protocol (HTTP or TLS?); closed", (unsigned long long)client->id,
-                client->peer);
-    atomic_store_explicit(&client->kill, true, memory_order_relaxed);
-}
-
-static void swap_requests(struct request *a, struct request *b)
-{
-    struct request kept = *a;
-
-    *a = *b;
-    *b = kept;
-}
-
-static bool has_one_key(const struct command *command, int argc)
-{
-    return command->keys[0].first != 0 && command->find_keys == NULL && command->keys[0].last == 0 &&
-           command->keys[1].first == 0 && argc > command->keys[0].first;
-}
-
-/* Finds the command and its key's slot, and starts to load that. Subcommands, and commands of several keys, are looked at when they run. */
-static void prepare(const struct worker *worker, const struct request *request, struct prepared *prepared)
-{
-    *prepared = (struct prepared){ .command = NULL };
-    if (request->argc == 0) return;
-    prepared->command = command_find_numbered(worker->node->commands, request->argv[0], &prepared->number);
-    if (prepared->command != NULL && has_one_key(prepared->command, request->argc)) {
-        struct bytes key = request->argv[prepared->command->keys[0].first];
-
-        prepared->slot = keyspace_slot(worker->node->keyspace, key_slot(key));
-        slot_prefetch_head(prepared->slot);
-        prepared->hash = slot_hash(key);
-    }
-}
-
-/* What a batch will touch is loaded step by step, each for all its commands, so that their misses overlap. */
-static void look_ahead(struct worker *worker, const struct prepared *batch, int count)
-{
-    reclaim_enter(&worker->reader);
-    for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
-        for (int i = 0; i < count; i++)
-            if (batch[i].slot != NULL) slot_prefetch(batch[i].slot, batch[i].hash, step);
-    reclaim_leave(&worker->reader);
-}
-
-/* Where a reply begins. */
-struct mark {
-    size_t bytes, pieces;
-};
-
-static void end_reply(struct client *client, struct call *call, struct mark mark, uint64_t errors)
-{
-    struct worker *worker = client->worker;
-    uint32_t flags;
-
-    if (__builtin_expect(call->reply->errors != errors, 0)) {
-        count_up(&worker->counters.errors, call->reply->errors - errors);
-        worker_count_error(worker, call->reply->error_code);
-    }
-    flags = client_flags(client);
-    if (!(flags & (CLIENT_ASKING | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) return;
-    /* ASKING holds for one command, or for the transaction it stands before. */
-    if (!(flags & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
-        client_clear(client, CLIENT_ASKING);
-    if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) {
-        worker->out.len = mark.bytes;
-        reply_pieces_drop(&worker->pieces, mark.pieces);
-    }
-    if (flags & (CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT)) {
-        client_clear(client, CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT);
-        if (flags & CLIENT_REPLY_SKIP_NEXT) client_set(client, CLIENT_REPLY_SKIP);
-    }
-}
-
-static bool is_over(const struct client *client)
-{
-    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND)) != 0 ||
-           atomic_load_explicit(&client->kill, memory_order_relaxed);
-}
-
-/* Reads up to as many requests as are looked ahead over; returns how many, and in *last what ended the reading. */
-static int read_batch(struct worker *worker, struct client *client, struct bytes data, struct prepared *batch,
-                      enum request_status *last)
-{
-    struct request_limits limits = limits_for(client);
-    int distance = (int)config_int(worker->node->config, look_ahead);
-    int most = limits.unauthenticated || distance < 1 ? 1 : distance, count = 0;
-
-    *last = REQUEST_READY;
-    if (client->mid_request) {
-        swap_requests(&worker->batch[0], &client->request);
-        client->mid_request = false;
-    }
-    while (count < most && data.len > 0) {
-        struct request *request = &worker->batch[count];
-
-        *last = request_read(request, data, &limits);
-        if (*last != REQUEST_READY) break;
-        data.data += request->consumed;
-        data.len -= request->consumed;
-        prepare(worker, request, &batch[count++]);
-    }
-    if (count > 1) look_ahead(worker, batch, count);
-    return count;
-}
-
-/* The request will be read again, but its value is not in the data: it goes on being cut behind it. */
-static void pause_intake(struct client *client, struct request *request)
-{
-    if (client->intake.entry == NULL) return;
-    request_undo(request);
-    swap_requests(request, &client->request);
-    client->mid_request = true;
-}
-
-size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes data)
-{
-    size_t used = 0;
-    uint64_t clock = clock_ticks();
-    enum request_status last = REQUEST_READY;
-    struct prepared batch[LOOK_AHEAD_MAX];
-
-    /* Data begins where a request does, also where the request came in pieces. */
-    if (is_tls_hello(data)) {
-        close_other_protocol(client);
-        return data.len;
-    }
-    while (used < data.len && last == REQUEST_READY && !is_over(client)) {
-        int count = read_batch(worker, client, (struct bytes){ data.data + used, data.len - used }, batch, &last);
-
-        worker->now_ms = clock_now_ms();
-        atomic_store_explicit(&client->last_active_ms, worker->now_ms, memory_order_relaxed);
-        for (int i = 0; i < count && !is_over(client); i++) {
-            struct request *request = &worker->batch[i];
-            struct call call = { .node = worker->node,
-                                 .worker = worker,
-                                 .client = client,
-                                 .reply = &client->reply,
-                                 .incoming = &client->intake.entry,
-                                 .argc = request->argc,
-                                 .argv = request->argv,
-                                 .now_ms = worker->now_ms,
-                                 .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
-            struct mark mark = { worker->out.len, worker->pieces.count };
-            uint64_t errors = client->reply.errors;
-
-            if (request->argc > 0) {
-                if (is_other_protocol(request, batch[i].command, data.data[used] != '*')) {
-                    close_other_protocol(client);
-                    return data.len;
-                }
-                if (run_request(&call, &batch[i], &clock) == PAUSED) {
-                    client_set(client, CLIENT_PAUSED);
-                    pause_intake(client, request);
-                    break;
-                }
-                if (client->intake.entry != NULL) intake_end(client);
-                end_reply(client, &call, mark, errors);
-                if (worker->out.len + worker->pieces.bytes > worker->behind_at) client_set(client, CLIENT_BEHIND);
-            }
-            used += request->consumed;
-        }
-        if (is_over(client) || last == REQUEST_READY) {
-            if (last == REQUEST_PARTIAL) request_reset(&worker->batch[count]);
-            continue;
-        }
-        if (last == REQUEST_PARTIAL) {
-            swap_requests(&worker->batch[count], &client->request);
-            client->mid_request = true;
-            return used;
-        }
-        uint64_t errors = client->reply.errors;
-        reply_error(&client->reply, worker->batch[count].error);
-        if (client->reply.errors != errors) worker_count_error(worker, client->reply.error_code);
-        request_reset(&worker->batch[count]);
-        client_set(client, CLIENT_CLOSE_AFTER_REPLY);
-        return data.len;
-    }
-    return used;
+    return OUTCOME_DONE;
 }

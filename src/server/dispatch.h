@@ -1,14 +1,22 @@
 /* server/dispatch.h
  *
- * From the bytes a client sent to the replies it gets. */
+ * What happens to one request, whoever sent it and however it was read (that is server/batch.h's part). */
 #pragma once
 
-#include "base/bytes.h"
+#include "server/call.h"
 
-struct client;
-struct worker;
+/* What is known of a request before its turn comes. */
+struct prepared {
+    const struct command *command; /* NULL: unknown */
+    size_t number;
+    struct slot *slot; /* of its only key; NULL where it has none or several */
+    uint64_t hash;     /* of that key */
+};
 
-/* Runs what one client has sent, replies into the worker's buffer. Returns how many bytes of data it used; the rest is an incomplete request, or waits
- * because the client is paused or about to be closed. On the client's worker only.
- * Never inlined: tests/instructions counts what is run in here. */
-size_t dispatch_bytes(struct worker *worker, struct client *client, struct bytes data) __attribute__((noinline));
+enum outcome {
+    OUTCOME_DONE,   /* it ran, was queued or was refused: the reply is written */
+    OUTCOME_PAUSED, /* CLIENT PAUSE: nothing has happened, it has to come again */
+};
+
+/* On the client's worker, with no lock held. *clock is when the request's time begins, in clock_ticks(), and then when it ended. */
+enum outcome dispatch_request(struct call *call, const struct prepared *prepared, uint64_t *clock);

@@ -4,12 +4,15 @@
 #include "base/reclaim.h"
 #include "cache/expiry.h"
 #include "net/mailbox.h"
+#include "server/batch.h"
+#include "server/dispatch.h"
 #include "server/worker.h"
 
 #include <pthread.h>
 
-/* What one read asks the socket for, and how much of a pipeline is read before it is answered. */
-#define SCRATCH_BYTES (64u << 10)
+/* What one read asks the socket for at most, and the room for all that was read and not answered yet. */
+#define READ_BYTES (64u << 10)
+#define SCRATCH_BYTES (2 * READ_BYTES)
 /* A reply buffer beyond this is given back after the turn that needed it. */
 #define OUT_KEPT_BYTES (1u << 20)
 #define ERROR_CODES_MAX 128
@@ -59,7 +62,10 @@ struct worker {
     struct expiry expiry;
     struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */
     struct ev_idle expiry_at_once; /* while more is due than one run could take */
-    char *scratch;              /* SCRATCH_BYTES */
+    char *scratch;                 /* SCRATCH_BYTES, of which as many are taken: */
+    size_t scratch_used; /* by what the ready clients have sent; READ_BYTES are always free when one is read */
+    struct batch_part ready[LOOK_AHEAD_MAX]; /* clients that were read in this turn and wait to be answered together */
+    int ready_count;
     struct buf out;             /* replies of the client being answered */
     struct reply_pieces pieces; /* big values among them */
     size_t behind_at;           /* of out and pieces: more makes the client that is being answered wait */
@@ -69,8 +75,11 @@ struct worker {
     size_t reply_count, reply_cap;
     struct ev_prepare flush;      /* before the loop waits again */
     struct reclaim_reader reader; /* joined while the thread runs */
+    /* The batch that runs: its requests, and what is known of each. */
     struct request batch[LOOK_AHEAD_MAX];
-    int64_t now_ms;           /* of this turn */
+    struct prepared prepared[LOOK_AHEAD_MAX];
+    int64_t now_ms; /* what commands are told; of now_ticks */
+    uint64_t now_ticks;
     struct client *answering; /* whose requests run now, or NULL */
     int monitors;             /* of its clients */
 };
@@ -95,7 +104,9 @@ void client_close(struct client *client);
 extern const struct conn_events client_events;
 /* Sends bytes that answer no request; may close a client that does not read them. */
 void client_send(struct client *client, struct bytes bytes);
-/* Writes the replies of this turn. May close clients. */
+/* Reads and runs what several clients have sent; may close some of them. Never inlined: tests/instructions counts what is run in here. */
+void worker_answer(struct worker *worker, struct batch_part *parts, int count) __attribute__((noinline));
+/* Answers who is ready and writes the replies of this turn. May close clients. */
 void worker_flush(struct worker *worker);
 /* Goes on with what a paused client had sent. */
 void client_resume(struct client *client);
@@ -105,8 +116,8 @@ void client_go_on(struct client *client, struct bytes replies);
 /* Publishes what a client takes of memory, and adds it to the node's sum. */
 void client_account(struct client *client);
 void client_account_gone(struct client *client);
-/* What was replied to it in this turn is not written. */
-void client_forget_replies(struct client *client);
+/* What it sent in this turn is not run, and what was replied to it is not written. */
+void client_forget_turn(struct client *client);
 /* Looks at client-output-buffer-limit; also once a second, as its soft limits come with time. */
 bool client_output_is_over_limit(struct client *client);
 void client_close_slow(struct client *client);

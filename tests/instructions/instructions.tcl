@@ -8,7 +8,7 @@
 # recorded.txt holds what it was, and for which compiler and libraries; with others the counts are shown, but judged by nobody. A family
 # that takes 5 % more than recorded fails. Where that is worth it, `make instructions-record` writes the file anew.
 
-set ::counted_function dispatch_bytes
+set ::counted_function worker_answer
 set ::commands_a_family 2048
 set ::commands_a_batch 16
 set ::tolerance 0.05
