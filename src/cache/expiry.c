@@ -2,19 +2,21 @@
 #include "cache/expiry.h"
 
 #include "base/clock.h"
+#include "base/reclaim.h"
 #include "store/keyspace.h"
 
 #include <assert.h>
 
-#define CHUNK_SLOTS 64u  /* so many due slots are found before the first of them is visited */
+#define CHUNK_SLOTS 256u /* so many due slots are found before the first of them is visited */
 #define TAKES_MAX 8u     /* a slot that still has more is come back to after the others */
-#define AHEAD_OF_HEAD 6u /* how far ahead a slot is loaded, and what it leads to */
-#define AHEAD_OF_HINTS 3u
+#define STEPS 5u         /* of looking ahead: the slot itself, and four on the way to its due entries */
+#define AHEAD 2u         /* slots between two steps: time for a load to arrive */
 
 void expiry_init(struct expiry *expiry, struct keyspace *keyspace, unsigned index, unsigned workers)
 {
     assert(workers >= 1 && workers <= SLOT_COUNT && index < workers);
     expiry->keyspace = keyspace;
+    expiry->reader = NULL;
     expiry->first = (uint16_t)((uint64_t)SLOT_COUNT * index / workers);
     expiry->count = (uint16_t)((uint64_t)SLOT_COUNT * (index + 1) / workers - expiry->first);
     expiry->next = 0;
@@ -24,6 +26,7 @@ void expiry_init(struct expiry *expiry, struct keyspace *keyspace, unsigned inde
 struct run {
     struct keyspace *keyspace;
     struct deadlines *deadlines;
+    struct reclaim_reader *reader;
     int64_t now_ms, end_us;
     uint64_t removed;
     uint32_t soonest;               /* of the slots that are not due */
@@ -51,13 +54,31 @@ static void visit(struct run *run, uint16_t id)
     run->soonest = hint_earlier(run->soonest, deadlines_hint(run->deadlines, id));
 }
 
-/* Visits slots until the time is over, at least one; returns how many. What the next ones need is loaded meanwhile. */
+/* The slot that is to be visited far ahead is only begun with; the nearer a visit, the further is the way to what is due. Each
+ * step finds loaded what it has to read, so that the misses of several slots overlap and none is waited for. */
+static void look_ahead(const struct run *run, const uint16_t *ids, unsigned at, unsigned count)
+{
+    static const enum due_step steps[STEPS] = { [0] = DUE_ENTRIES, DUE_BUCKETS, DUE_HINTS, DUE_CELLS };
+
+    for (unsigned step = 0; step < STEPS; step++) {
+        unsigned ahead = at + AHEAD * (step + 1);
+        const struct slot *slot;
+
+        if (ahead >= count) return;
+        slot = keyspace_slot(run->keyspace, ids[ahead]);
+        if (step == STEPS - 1)
+            slot_prefetch_head(slot);
+        else
+            slot_prefetch_due(slot, run->now_ms, steps[step]);
+    }
+}
+
+/* Visits slots until the time is over, at least one; returns how many. */
 static unsigned visit_all(struct run *run, const uint16_t *ids, unsigned count)
 {
-    for (unsigned i = 0; i < count && i < AHEAD_OF_HEAD; i++) slot_prefetch_head(keyspace_slot(run->keyspace, ids[i]));
+    for (unsigned i = 0; i < count && i < AHEAD * STEPS; i++) slot_prefetch_head(keyspace_slot(run->keyspace, ids[i]));
     for (unsigned i = 0; i < count;) {
-        if (i + AHEAD_OF_HEAD < count) slot_prefetch_head(keyspace_slot(run->keyspace, ids[i + AHEAD_OF_HEAD]));
-        if (i + AHEAD_OF_HINTS < count) slot_prefetch_due(keyspace_slot(run->keyspace, ids[i + AHEAD_OF_HINTS]));
+        if (run->reader != NULL) look_ahead(run, ids, i, count);
         visit(run, ids[i++]);
         if (clock_monotonic_us() >= run->end_us) return i;
     }
@@ -100,7 +121,7 @@ static int64_t wait_ms(const struct run *run)
 
 int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint64_t *removed)
 {
-    struct run run = { .keyspace = expiry->keyspace, .now_ms = now_ms };
+    struct run run = { .keyspace = expiry->keyspace, .reader = expiry->reader, .now_ms = now_ms };
     unsigned seen = 0, found;
     uint16_t ids[CHUNK_SLOTS];
     bool is_over = false;
@@ -109,8 +130,11 @@ int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint
     run.deadlines = keyspace_deadlines(expiry->keyspace);
     atomic_store_explicit(&run.deadlines->now_ms, now_ms, memory_order_relaxed);
     while (!is_over && (found = find_due(expiry, &run, &seen, ids)) > 0) {
-        unsigned visited = visit_all(&run, ids, found);
+        unsigned visited;
 
+        if (run.reader != NULL) reclaim_enter(run.reader);
+        visited = visit_all(&run, ids, found);
+        if (run.reader != NULL) reclaim_leave(run.reader);
         if (visited == found) continue;
         expiry->next = (uint16_t)(ids[visited] - expiry->first);
         is_over = true;

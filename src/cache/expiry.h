@@ -13,10 +13,12 @@
 #include <stdint.h>
 
 struct keyspace;
+struct reclaim_reader;
 
 struct expiry {
     struct keyspace *keyspace;
-    uint16_t first; /* the share: slots first .. first + count - 1 */
+    struct reclaim_reader *reader; /* the thread's, which then looks ahead without locks; NULL: it does not */
+    uint16_t first;                /* the share: slots first .. first + count - 1 */
     uint16_t count;
     uint16_t next; /* where the next run begins, counted from first */
 };

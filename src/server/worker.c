@@ -260,6 +260,7 @@ struct worker *worker_new(struct node *node, int index)
     list_init(&worker->clients);
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
     expiry_init(&worker->expiry, node->keyspace, (unsigned)index, (unsigned)node->worker_count);
+    worker->expiry.reader = &worker->reader;
     worker->scratch = alloc(SCRATCH_BYTES);
     mailbox_open(&worker->mailbox, worker->loop, worker);
     ev_timer_init(&worker->tick, on_tick, TICK_S, TICK_S);

@@ -19,9 +19,24 @@
 
 #include "store/entry.h"
 
+#include <stdatomic.h>
+
 #define HINT_NONE 0u /* no deadline at all: what zeroed memory says */
 #define HINT_TICK_MS 16
 #define HINT_FAR_MS ((int64_t)HINT_TICK_MS << 29)
+
+/* Where a hint is kept: written under the slot's lock, looked at without it by whoever looks ahead. */
+typedef _Atomic uint32_t hint_place;
+
+static inline uint32_t hint_load(const hint_place *place)
+{
+    return atomic_load_explicit(place, memory_order_relaxed);
+}
+
+static inline void hint_store(hint_place *place, uint32_t hint)
+{
+    atomic_store_explicit(place, hint, memory_order_relaxed);
+}
 
 /* now_ms need not be exact: it only tells what is far. */
 static inline uint32_t hint_of(int64_t expires_at_ms, int64_t now_ms)
@@ -58,9 +73,12 @@ static inline int64_t hint_due_in_ms(uint32_t hint, int64_t now_ms)
 }
 
 /* Lowers a hint; false where it was as early already, and then so are those of all groups around it. */
-static inline bool hint_lower(uint32_t *hint, uint32_t to)
+static inline bool hint_lower(hint_place *place, uint32_t to)
 {
-    if (!hint_is_earlier(to, *hint)) return false;
-    *hint = to;
+    if (!hint_is_earlier(to, hint_load(place))) return false;
+    hint_store(place, to);
     return true;
 }
+
+/* What leads to due entries, in the order it is loaded by who looks ahead. */
+enum due_step { DUE_CELLS, DUE_HINTS, DUE_BUCKETS, DUE_ENTRIES };

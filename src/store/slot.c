@@ -244,14 +244,15 @@ static int64_t about_now_ms(const struct slot *slot)
 /* To be called after the table's hint may have changed; `former` is what it was. */
 static void show_hint(struct slot *slot, uint32_t former)
 {
-    if (slot->table.hint == former) return;
-    atomic_store_explicit(&slot->shared->deadlines.hints[slot->id], slot->table.hint, memory_order_relaxed);
+    uint32_t hint = hint_load(&slot->table.hint);
+
+    if (hint != former) hint_store(&slot->shared->deadlines.hints[slot->id], hint);
 }
 
 /* Lets a word lead to another entry of its key. */
 static void replace_word(struct slot *slot, uint64_t hash, table_word *word, struct entry *entry)
 {
-    uint32_t former = slot->table.hint;
+    uint32_t former = hint_load(&slot->table.hint);
 
     remember_size(slot, word, entry);
     table_replace(&slot->table, hash, word, entry, about_now_ms(slot));
@@ -260,7 +261,7 @@ static void replace_word(struct slot *slot, uint64_t hash, table_word *word, str
 
 static void insert(struct slot *slot, uint64_t hash, struct entry *entry)
 {
-    uint32_t former = slot->table.hint;
+    uint32_t former = hint_load(&slot->table.hint);
 
     table_insert(&slot->table, hash, entry, fresh_usage(slot, hash, entry), about_now_ms(slot));
     show_hint(slot, former);
@@ -446,7 +447,7 @@ uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)
 
     slot_assert_locked(slot);
     if (keys == 0) return 0;
-    hint = slot->table.hint;
+    hint = hint_load(&slot->table.hint);
     account_charge(&slot->shared->account, -(int64_t)taken_by(slot), -(int64_t)keys);
     account_settle(); /* whoever drops a slot may not come back for long */
     atomic_fetch_and_explicit(&slot->shared->occupied[slot->id / 64], ~((uint64_t)1 << slot->id % 64),
@@ -509,14 +510,14 @@ struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_
 
 /* --- What is due --- */
 
-void slot_prefetch_due(const struct slot *slot)
+void slot_prefetch_due(const struct slot *slot, int64_t now_ms, enum due_step step)
 {
-    table_prefetch_hints(&slot->table);
+    table_prefetch_due(&slot->table, now_ms, step);
 }
 
 size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT_TAKE_MAX])
 {
-    uint32_t former = slot->table.hint;
+    uint32_t former = hint_load(&slot->table.hint);
     unsigned found = table_find_due(&slot->table, now_ms, taken);
 
     slot_assert_locked(slot);

@@ -16,6 +16,7 @@
 #include "base/keyslot.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "store/deadline_hints.h"
 #include "store/entry.h"
 
 struct graveyard;
@@ -68,8 +69,8 @@ enum slot_prefetch_step {
 void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_step step);
 uint64_t slot_hash(struct bytes key);
 
-/* Starts the first load of slot_take_due(); without the lock, after slot_prefetch_head(). Follows no pointer. */
-void slot_prefetch_due(const struct slot *slot);
+/* The same for slot_take_due(), which finds its way by hints; after slot_prefetch_head(). */
+void slot_prefetch_due(const struct slot *slot, int64_t now_ms, enum due_step step);
 
 /* --- With the slot locked --- */
 

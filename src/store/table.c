@@ -102,7 +102,8 @@ static void leaf_move(uint64_t from, uint64_t to, unsigned half, unsigned shift)
         unsigned came_to = leaf_place(node_buckets(to), node_bucket_count(to),
                                       half << (TAG_BITS - 1) | tag_at(&buckets[at], place) >> shift,
                                       word_load(&buckets[at].words[place]));
-        if (node_is_hinted(from) && node_is_hinted(to)) hint_lower(&node_hints(to)[came_to], node_hints(from)[at]);
+        if (node_is_hinted(from) && node_is_hinted(to))
+            hint_lower(&node_hints(to)[came_to], hint_load(&node_hints(from)[at]));
     }
 }
 
@@ -125,7 +126,7 @@ struct path {
     unsigned index;                   /* of cell in the directory */
     unsigned bits;                    /* of the directory */
     unsigned cells;                   /* how many lead to the leaf */
-    uint32_t *hint;                   /* the leaf's, beside cell */
+    hint_place *hint;                 /* the leaf's, beside cell */
     unsigned depth;                   /* length of the leaf's prefix */
     uint64_t leaf;
 };
@@ -298,7 +299,7 @@ static void directory_double(struct table *table, _Atomic uint64_t *cell)
 
     for (size_t i = 0; i < (size_t)1 << node_bits(doubled); i++) {
         node_store(node_cells(doubled) + i, node_load(node_cells(directory) + i / 2));
-        node_cell_hints(doubled)[i] = node_cell_hints(directory)[i / 2];
+        hint_store(&node_cell_hints(doubled)[i], hint_load(&node_cell_hints(directory)[i / 2]));
     }
     node_store(cell, doubled);
     directory_free(table, directory);
@@ -360,20 +361,20 @@ static void split(struct table *table, uint64_t hash, int64_t now_ms)
 
         for (int half = 0; half < 2; half++) {
             node_store(node_cells(directory) + half, leaf_with_depth(halves[half], 1));
-            node_cell_hints(directory)[half] = leaf_hint(halves[half]);
+            hint_store(&node_cell_hints(directory)[half], leaf_hint(halves[half]));
         }
         node_store(path.cell, directory);
         return;
     }
     for (unsigned i = 0; i < path.cells; i++) node_store(path.cell + i, halves[i >= path.cells / 2]);
-    for (unsigned half = 0; half < 2; half++) path.hint[half * path.cells / 2] = leaf_hint(halves[half]);
+    for (unsigned half = 0; half < 2; half++) hint_store(&path.hint[half * path.cells / 2], leaf_hint(halves[half]));
 }
 
 /* Lowers a bucket's hint, and those of all that leads to it. */
-static void lower_hints(struct table *table, uint64_t hash, uint32_t *bucket_hint, uint32_t hint)
+static void lower_hints(struct table *table, uint64_t hash, hint_place *bucket_hint, uint32_t hint)
 {
     uint64_t node = node_load(&table->root);
-    uint32_t *above = &table->hint;
+    hint_place *above = &table->hint;
     unsigned used = 0;
 
     if (!hint_lower(bucket_hint, hint)) return;
@@ -463,7 +464,7 @@ static void directory_trim(struct table *table, _Atomic uint64_t *cell, unsigned
 
         for (size_t i = 0; i < (size_t)1 << needed; i++) {
             node_store(node_cells(trimmed) + i, node_load(node_cells(directory) + (i << (bits - needed))));
-            node_cell_hints(trimmed)[i] = node_cell_hints(directory)[i << (bits - needed)];
+            hint_store(&node_cell_hints(trimmed)[i], hint_load(&node_cell_hints(directory)[i << (bits - needed)]));
         }
         node_store(cell, trimmed);
     }
@@ -509,7 +510,7 @@ static bool merge(struct table *table, uint64_t hash)
     }
     path.cells *= 2;
     path_store(&path, leaf_merged(table, halves));
-    *path.hint = leaf_hint(path.leaf);
+    hint_store(path.hint, leaf_hint(path.leaf));
     /* A directory below another one hangs on a cell of its own, of that one's full depth. */
     if (was_deepest)
         directory_trim(table, path.directory_cell, path.directory_cell == &table->root ? 0 : DIRECTORY_BITS_MAX);
@@ -585,7 +586,7 @@ static bool free_below(struct table *table, _Atomic uint64_t *cell, size_t *budg
 
 bool table_clear_some(struct table *table, size_t *budget)
 {
-    table->hint = HINT_NONE;
+    hint_store(&table->hint, HINT_NONE);
     return free_below(table, &table->root, budget);
 }
 
@@ -600,9 +601,9 @@ void table_move(struct table *to, struct table *from)
 {
     atomic_init(&to->root, node_load(&from->root));
     atomic_init(&to->bytes, atomic_load_explicit(&from->bytes, memory_order_relaxed));
-    to->hint = from->hint;
+    atomic_init(&to->hint, hint_load(&from->hint));
     to->moved = 0;
     node_store(&from->root, 0);
-    from->hint = HINT_NONE;
+    hint_store(&from->hint, HINT_NONE);
     atomic_store_explicit(&from->bytes, 0, memory_order_relaxed);
 }

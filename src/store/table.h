@@ -39,7 +39,7 @@ struct random;
 struct table {
     _Atomic uint64_t root;  /* read without the lock for prefetching; see table_prefetch() */
     _Atomic uint64_t bytes; /* of leaves and directories; read without the lock */
-    uint32_t hint;          /* the earliest deadline in it, at the latest; see deadline_hints.h */
+    hint_place hint;        /* the earliest deadline in it, at the latest; see deadline_hints.h */
     uint32_t moved;         /* entries moved by growth and shrinking, ever: the measure of what an operation costs */
 };
 
@@ -112,8 +112,9 @@ struct entry *table_random(const struct table *table, struct random *random);
 #define TABLE_DUE_MAX 32u
 unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX]);
 
-/* Starts to load the hints that table_find_due() reads first; needs no lock, as it follows no pointer. */
-void table_prefetch_hints(const struct table *table);
+/* Looking ahead for table_find_due(), as below for a key: each step loads what the one before led to. In a table of very many
+ * leaves it does nothing. */
+void table_prefetch_due(const struct table *table, int64_t now_ms, enum due_step step);
 
 /* --- Looking ahead, without the lock, between reclaim_enter() and reclaim_leave() (base/reclaim.h) ---
  *

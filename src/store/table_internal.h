@@ -82,15 +82,15 @@ static inline _Atomic uint64_t *node_cells(uint64_t directory)
 }
 
 /* The hints of a leaf's buckets. */
-static inline uint32_t *node_hints(uint64_t leaf)
+static inline hint_place *node_hints(uint64_t leaf)
 {
-    return (uint32_t *)(node_buckets(leaf) + node_bucket_count(leaf));
+    return (hint_place *)(node_buckets(leaf) + node_bucket_count(leaf));
 }
 
 /* The hints of a directory's cells. Where several cells lead to one leaf, the first one's counts. */
-static inline uint32_t *node_cell_hints(uint64_t directory)
+static inline hint_place *node_cell_hints(uint64_t directory)
 {
-    return (uint32_t *)(uintptr_t)(node_cells(directory) + ((size_t)1 << node_bits(directory)));
+    return (hint_place *)(uintptr_t)(node_cells(directory) + ((size_t)1 << node_bits(directory)));
 }
 
 static inline uint64_t leaf_node(const struct bucket *buckets, unsigned class, bool hinted, unsigned entries,
@@ -179,7 +179,8 @@ static inline uint32_t leaf_hint(uint64_t leaf)
     uint32_t earliest = HINT_NONE;
 
     if (!node_is_hinted(leaf)) return HINT_NONE;
-    for (unsigned at = 0; at < node_bucket_count(leaf); at++) earliest = hint_earlier(earliest, node_hints(leaf)[at]);
+    for (unsigned at = 0; at < node_bucket_count(leaf); at++)
+        earliest = hint_earlier(earliest, hint_load(&node_hints(leaf)[at]));
     return earliest;
 }
 

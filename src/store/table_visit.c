@@ -85,13 +85,14 @@ struct search_due {
 
 static bool bucket_is_due(uint64_t leaf, unsigned at, int64_t now_ms)
 {
-    return hint_is_due(node_hints(leaf)[at], now_ms);
+    return hint_is_due(hint_load(&node_hints(leaf)[at]), now_ms);
 }
 
 /* Looks at a due bucket, and sets its hint right. */
-static void look_at_bucket(struct search_due *search, const struct bucket *bucket, uint32_t *hint)
+static void look_at_bucket(struct search_due *search, const struct bucket *bucket, hint_place *hint)
 {
-    *hint = HINT_NONE;
+    uint32_t earliest = HINT_NONE;
+
     for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
         struct entry *entry = table_entry(&bucket->words[place]);
 
@@ -99,8 +100,9 @@ static void look_at_bucket(struct search_due *search, const struct bucket *bucke
         if (entry_is_expired(entry, search->now_ms))
             search->due[search->found++] = entry;
         else
-            *hint = hint_earlier(*hint, hint_of(entry_expires_at_ms(entry), search->now_ms));
+            earliest = hint_earlier(earliest, hint_of(entry_expires_at_ms(entry), search->now_ms));
     }
+    hint_store(hint, earliest);
 }
 
 /* What is not looked at for want of room keeps its hint, and is looked at next time. */
@@ -122,7 +124,8 @@ static uint32_t look_at_leaf(struct search_due *search, uint64_t leaf)
 /* Goes down to the first leaf that is due and, on the way back, sets right what leads to it. Returns the node's hint. */
 static uint32_t look_below(struct search_due *search, uint64_t node)
 {
-    uint32_t earliest = HINT_NONE, *hints;
+    uint32_t earliest = HINT_NONE;
+    hint_place *hints;
     bool looked = false;
 
     if (!node_is_directory(node)) return look_at_leaf(search, node);
@@ -131,11 +134,11 @@ static uint32_t look_below(struct search_due *search, uint64_t node)
         uint64_t below = node_load(node_cells(node) + i);
 
         step = node_is_directory(below) ? 1 : (size_t)1 << (node_bits(node) - node_depth(below));
-        if (!looked && hint_is_due(hints[i], search->now_ms)) {
-            hints[i] = look_below(search, below);
+        if (!looked && hint_is_due(hint_load(&hints[i]), search->now_ms)) {
+            hint_store(&hints[i], look_below(search, below));
             looked = true;
         }
-        earliest = hint_earlier(earliest, hints[i]);
+        earliest = hint_earlier(earliest, hint_load(&hints[i]));
     }
     return earliest;
 }
@@ -144,16 +147,54 @@ unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[T
 {
     struct search_due search = { .now_ms = now_ms, .due = due };
 
-    if (hint_is_due(table->hint, now_ms)) table->hint = look_below(&search, node_load(&table->root));
+    if (hint_is_due(hint_load(&table->hint), now_ms))
+        hint_store(&table->hint, look_below(&search, node_load(&table->root)));
     return search.found;
 }
 
-void table_prefetch_hints(const struct table *table)
+/* --- Looking ahead --- */
+
+#define AHEAD_BITS_MAX 4u /* a larger directory has more due leaves than one visit gets to */
+
+static void prefetch_leaf(uint64_t leaf, int64_t now_ms, enum due_step step)
+{
+    const struct bucket *buckets = node_buckets(leaf);
+
+    if (!node_is_hinted(leaf)) return;
+    if (step <= DUE_HINTS) {
+        __builtin_prefetch((const void *)node_hints(leaf));
+        return;
+    }
+    for (unsigned at = 0; at < node_bucket_count(leaf); at++) {
+        if (!bucket_is_due(leaf, at, now_ms)) continue;
+        if (step == DUE_BUCKETS) {
+            __builtin_prefetch(&buckets[at]);
+            continue;
+        }
+        for (unsigned place = 0; place < BUCKET_ENTRIES; place++)
+            __builtin_prefetch(table_entry(&buckets[at].words[place]));
+    }
+}
+
+void table_prefetch_due(const struct table *table, int64_t now_ms, enum due_step step)
 {
     uint64_t node = node_load(&table->root);
 
-    if (node_is_directory(node))
-        __builtin_prefetch(node_cell_hints(node));
-    else
-        __builtin_prefetch(node_hints(node));
+    if (!node_is_directory(node)) {
+        prefetch_leaf(node, now_ms, step);
+        return;
+    }
+    if (node_bits(node) > AHEAD_BITS_MAX) return;
+    if (step == DUE_CELLS) {
+        __builtin_prefetch((const void *)node_cells(node));
+        __builtin_prefetch((const void *)node_cell_hints(node));
+        return;
+    }
+    for (size_t i = 0, width; i < (size_t)1 << node_bits(node); i += width) {
+        uint64_t below = node_load(node_cells(node) + i);
+
+        width = node_is_directory(below) ? 1 : (size_t)1 << (node_bits(node) - node_depth(below));
+        if (!node_is_directory(below) && hint_is_due(hint_load(&node_cell_hints(node)[i]), now_ms))
+            prefetch_leaf(below, now_ms, step);
+    }
 }

@@ -1,6 +1,7 @@
 /* The cycle gives back what expired, on time and nothing else, within its slice, and each worker its own share. */
 #include "base/clock.h"
 #include "base/keyslot.h"
+#include "base/reclaim.h"
 #include "cache/expiry.h"
 #include "store/keyspace.h"
 #include "unit/unit.h"
@@ -218,11 +219,16 @@ struct cycler {
 static void *cycle(void *argument)
 {
     struct cycler *cycler = argument;
+    struct reclaim_reader reader = { .kept = NULL };
 
+    reclaim_join(&reader);
+    cycler->expiry.reader = &reader;
     for (int i = 0; i < 300; i++) {
         expiry_run(&cycler->expiry, 100 + i, 500, &cycler->removed);
         if (i % 10 == 0) expiry_backlog(&cycler->expiry, 100 + i);
     }
+    reclaim_quit(&reader);
+    cycler->expiry.reader = NULL;
     return NULL;
 }
 

@@ -56,7 +56,7 @@ static void check_leaf(uint64_t leaf, uint32_t above, int64_t now_ms)
         uint32_t deadline = hint_of(entry_expires_at_ms(table_entry(&node_buckets(leaf)[at].words[place])), now_ms);
 
         if (deadline != HINT_NONE) CHECK(node_is_hinted(leaf));
-        if (node_is_hinted(leaf)) CHECK(covers(node_hints(leaf)[at], deadline));
+        if (node_is_hinted(leaf)) CHECK(covers(hint_load(&node_hints(leaf)[at]), deadline));
     }
     CHECK(covers(above, leaf_hint(leaf)));
 }
@@ -71,14 +71,14 @@ static void check_below(uint64_t node, uint32_t above, int64_t now_ms)
         uint64_t below = node_load(node_cells(node) + i);
 
         step = node_is_directory(below) ? 1 : (size_t)1 << (node_bits(node) - node_depth(below));
-        CHECK(covers(above, node_cell_hints(node)[i]));
-        check_below(below, node_cell_hints(node)[i], now_ms);
+        CHECK(covers(above, hint_load(&node_cell_hints(node)[i])));
+        check_below(below, hint_load(&node_cell_hints(node)[i]), now_ms);
     }
 }
 
 static void check_hints(const struct table *table, int64_t now_ms)
 {
-    check_below(node_load(&table->root), table->hint, now_ms);
+    check_below(node_load(&table->root), hint_load(&table->hint), now_ms);
 }
 
 /* --- A table and its model --- */
@@ -140,7 +140,7 @@ static void expire(struct world *world)
 {
     struct entry *due[TABLE_DUE_MAX];
 
-    for (uint32_t visits = 0; hint_is_due(world->table.hint, world->now_ms); visits++) {
+    for (uint32_t visits = 0; hint_is_due(hint_load(&world->table.hint), world->now_ms); visits++) {
         unsigned found = table_find_due(&world->table, world->now_ms, due);
 
         CHECK(visits < 4 * world->keys + 1000);
@@ -186,7 +186,7 @@ static void live(uint32_t keys, int64_t began_ms, uint32_t steps)
     }
     for (uint32_t number = 0; number < keys; number++)
         CHECK(!world.model[number].here || world.model[number].expires_at_ms == ENTRY_KEEPS_FOREVER);
-    CHECK(world.table.hint == HINT_NONE);
+    CHECK(hint_load(&world.table.hint) == HINT_NONE);
     table_clear(&world.table);
     alloc_free(world.model);
 }
@@ -226,7 +226,7 @@ TEST(a_leaf_without_deadlines_pays_nothing_for_hints)
     /* What had deadlines gives the line back when it changes its size. */
     world.now_ms = 6000;
     expire(&world);
-    CHECK(table->hint == HINT_NONE);
+    CHECK(hint_load(&table->hint) == HINT_NONE);
     for (uint32_t number = 10; number < 48; number++) take_out(&world, number);
     CHECK(!node_is_hinted(node_load(&table->root)));
     table_clear(table);
