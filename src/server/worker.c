@@ -20,8 +20,6 @@
 #define TICKS_A_SECOND 10
 /* An unauthenticated client must be done with its handshake by then. */
 #define HANDSHAKE_MS_MAX 10000
-/* What expiry may take of a turn: about as long as serving a few dozen clients takes, so that a wave of deadlines slows them down by no
- * more than half. More effort is more of each turn. */
 #define EXPIRY_SLICE_US(effort) (50 + 50 * (effort))
 
 /* --- Messages to a worker --- */
@@ -185,18 +183,29 @@ static void publish_cpu(struct worker *worker)
                           memory_order_relaxed);
 }
 
+/* What expiry may take of this turn. While a wave of deadlines is taken down that is nearly as long as serving the clients took
+ * in this turn, so that they wait no more than twice as long as else; more effort is more than that. */
+static int64_t expiry_slice_us(const struct worker *worker)
+{
+    int64_t effort = config_int(worker->node->config, active_expire_effort), least = EXPIRY_SLICE_US(effort), share;
+
+    if (!ev_is_active(&worker->expiry_at_once)) return least;
+    share = (clock_monotonic_us() - worker->expiry_ended_us) * (3 + effort) / 5;
+    return share < least ? least : share < 10 * least ? share : 10 * least;
+}
+
 /* One run, and then either another one in the next turn, or a timer, or nothing until the next tick. */
 static void run_expiry(struct worker *worker)
 {
-    int64_t slice_us = EXPIRY_SLICE_US(config_int(worker->node->config, active_expire_effort)),
-            wait_ms = EXPIRY_NOTHING;
+    int64_t wait_ms = EXPIRY_NOTHING;
     uint64_t removed = 0, began_ns = clock_monotonic_ns();
 
     if (!atomic_load_explicit(&worker->node->active_expire_off, memory_order_relaxed))
-        wait_ms = expiry_run(&worker->expiry, clock_now_ms(), slice_us, &removed);
+        wait_ms = expiry_run(&worker->expiry, clock_now_ms(), expiry_slice_us(worker), &removed);
     latency_note(worker->node, LATENCY_EXPIRE_CYCLE, clock_monotonic_ns() - began_ns);
     count_up(&worker->counters.expired, removed);
     ev_timer_stop(worker->loop, &worker->expiry_timer);
+    worker->expiry_ended_us = clock_monotonic_us();
     if (wait_ms == 0) {
         ev_idle_start(worker->loop, &worker->expiry_at_once);
         return;

@@ -62,6 +62,7 @@ struct worker {
     struct expiry expiry;
     struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */
     struct ev_idle expiry_at_once; /* while more is due than one run could take */
+    int64_t expiry_ended_us;       /* when the last run did */
     char *scratch;                 /* SCRATCH_BYTES, of which as many are taken: */
     size_t scratch_used; /* by what the ready clients have sent; READ_BYTES are always free when one is read */
     struct batch_part ready[LOOK_AHEAD_MAX]; /* clients that were read in this turn and wait to be answered together */
