@@ -94,7 +94,7 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 UNIT_TESTS := $(foreach layer,$(LAYERS),$(UNIT_$(layer)))
 
 # --- tests ---
-.PHONY: test unit-tests integration cluster-tests client-tests instructions instructions-record fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
+.PHONY: soak soak-build test unit-tests integration cluster-tests client-tests instructions instructions-record fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
 test: test-deps
 	@tests/run all
 unit-tests: $(UNIT_TESTS)
@@ -116,6 +116,12 @@ fuzz: test-deps
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run fuzz $(NAME)
 sim: test-deps
 	@tests/run sim
+soak: test-deps
+	@SOAK_SECONDS=$(or $(SOAK_SECONDS),14400) tests/run soak
+soak-build: build/soak/load
+build/soak/load: tests/soak/load.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $<
 .PHONY: test-deps
 test-deps:
 	@deps/install.sh build test
@@ -165,7 +171,7 @@ demo-stop:
 
 # --- the look of it ---
 .PHONY: format lint docs
-C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] utils/bench/*.[ch])
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch])
 format:
 	@deps/install.sh lint
 	clang-format -i $(C_FILES)
@@ -206,6 +212,7 @@ help:
 	@echo "make test            every test: unit, integration, cluster, clients, sim, fuzz"
 	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
 	@echo "make instructions    instructions a command takes, against those recorded; make instructions-record records them"
+	@echo "make soak            clients that behave badly, for SOAK_SECONDS (4 hours)"
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"

@@ -1,6 +1,7 @@
 #include "net/listener.h"
 
 #include "base/list.h"
+#include "base/log.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -101,11 +102,14 @@ static void on_connection(struct ev_loop *loop, struct ev_io *watcher, int event
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
+            listener->is_short = false;
             listener->accepted(listener, fd, listener->context);
             continue;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return;
         if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+        if (!listener->is_short) log_warning("clients: cannot accept a connection: %s; trying again", strerror(errno));
+        listener->is_short = true;
         /* Out of descriptors or memory: the pending connection keeps the socket readable, so watching on would spin. */
         ev_io_stop(loop, &listener->readable);
         ev_timer_set(&listener->rest, REST_AFTER_ERROR_S, 0.);
@@ -128,6 +132,7 @@ void listener_start(struct listener *listener, struct ev_loop *loop, int fd, boo
     listener->fd = fd;
     listener->loop = loop;
     listener->is_unix = is_unix;
+    listener->is_short = false;
     listener->accepted = accepted;
     listener->context = context;
     ev_io_init(&listener->readable, on_connection, fd, EV_READ);

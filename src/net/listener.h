@@ -13,6 +13,7 @@ struct listener {
     struct ev_timer rest;
     struct ev_loop *loop;
     bool is_unix;
+    bool is_short; /* of descriptors or memory since the last connection */
     void (*accepted)(struct listener *listener, int fd,
                      void *context); /* owns fd; it is non-blocking and close-on-exec */
     void *context;

@@ -1,6 +1,7 @@
 /* server/batch.c: see batch.h for what belongs together here. */
 #include "server/batch.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/dispatch.h"
@@ -52,12 +53,20 @@ static void close_other_protocol(struct client *client)
     atomic_store_explicit(&client->kill, true, memory_order_relaxed);
 }
 
-static void swap_requests(struct request *a, struct request *b)
+/* A request that is cut moves from its place to its client, and back when more of it has come. */
+static void put_aside(struct client *client, struct request *request)
 {
-    struct request kept = *a;
+    client->request = alloc(sizeof(*request));
+    *client->request = *request;
+    *request = (struct request){ 0 };
+}
 
-    *a = *b;
-    *b = kept;
+static void take_up(struct client *client, struct request *request)
+{
+    request_free(request);
+    *request = *client->request;
+    alloc_free(client->request);
+    client->request = NULL;
 }
 
 static bool has_one_key(const struct command *command, int argc)
@@ -110,10 +119,7 @@ static void read_part(struct worker *worker, struct batch_part *part, int end)
     part->count = 0;
     part->last = REQUEST_READY;
     if (limits.unauthenticated) end = part->first + 1;
-    if (client->mid_request) {
-        swap_requests(&worker->batch[part->first], &client->request);
-        client->mid_request = false;
-    }
+    if (client->request != NULL) take_up(client, &worker->batch[part->first]);
     while (part->first + part->count < end && data.len > 0) {
         int at = part->first + part->count;
         struct request *request = &worker->batch[at];
@@ -193,8 +199,7 @@ static void pause_intake(struct client *client, struct request *request)
 {
     if (client->intake.entry == NULL) return;
     request_undo(request);
-    swap_requests(request, &client->request);
-    client->mid_request = true;
+    put_aside(client, request);
 }
 
 /* Runs what was read of a part. */
@@ -273,8 +278,7 @@ size_t batch_run(struct worker *worker, struct batch_part *part)
     if (is_over(client)) {
         if (part->last != REQUEST_READY) request_reset(next);
     } else if (part->last == REQUEST_PARTIAL) {
-        swap_requests(next, &client->request);
-        client->mid_request = true;
+        put_aside(client, next);
     } else if (part->last == REQUEST_BROKEN) {
         refuse_part(worker, part);
     }

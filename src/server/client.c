@@ -55,7 +55,8 @@ void client_close(struct client *client)
     transaction_free(client, NULL);
     conn_close(&client->conn);
     client_account_gone(client);
-    request_free(&client->request);
+    if (client->request != NULL) request_free(client->request);
+    alloc_free(client->request);
     buf_free(&client->query);
     alloc_free(client->name);
     alloc_free(client->lib_name);

@@ -61,10 +61,9 @@ struct client {
     _Atomic bool kill; /* set by anyone; the owner closes it at its next turn */
 
     /* the owner's alone */
-    struct request request; /* of an incomplete request */
-    bool mid_request;       /* request holds one */
-    struct buf query;       /* holds bytes only while a request is incomplete */
-    struct intake intake;   /* a big value of that request */
+    struct request *request; /* NULL unless one is incomplete */
+    struct buf query;        /* holds bytes only while a request is incomplete */
+    struct intake intake;    /* a big value of that request */
     struct reply reply;
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     struct conn conn;

@@ -68,11 +68,13 @@ static size_t query_len(const struct client *client)
 void client_account(struct client *client)
 {
     const struct conn *conn = &client->conn;
-    const struct request *request = &client->request;
+    const struct request *request = client->request;
     uint64_t multi = atomic_load_explicit(&client->multi_bytes, memory_order_relaxed);
-    uint64_t arguments =
-        (uint64_t)request->argv_cap * sizeof(*request->argv) + (uint64_t)request->spans_cap * sizeof(*request->spans);
+    uint64_t arguments = 0;
 
+    if (request != NULL)
+        arguments = sizeof(*request) + (uint64_t)request->argv_cap * sizeof(*request->argv) +
+                    (uint64_t)request->spans_cap * sizeof(*request->spans);
     atomic_store_explicit(&client->query_bytes, query_len(client), memory_order_relaxed);
     atomic_store_explicit(&client->query_free, client->query.cap - client->query.len, memory_order_relaxed);
     atomic_store_explicit(&client->argument_bytes, arguments, memory_order_relaxed);
@@ -439,15 +441,14 @@ static bool read_value(struct client *client, ssize_t *got)
 /* Reads what has come, to where data then is. */
 static ssize_t read_bytes(struct client *client, struct bytes *data)
 {
-    size_t room = READ_BYTES;
+    size_t room = READ_BYTES, needed = client->request != NULL ? client->request->needed : 0;
     char *into = client->worker->scratch + client->worker->scratch_used;
     ssize_t got;
 
     if (client->query.len > 0) {
         /* Room grows with what has come, never with what was announced. */
         if (room < client->query.len) room = client->query.len;
-        if (client->request.needed > client->query.len && client->request.needed - client->query.len < room)
-            room = client->request.needed - client->query.len;
+        if (needed > client->query.len && needed - client->query.len < room) room = needed - client->query.len;
         into = buf_reserve(&client->query, room);
     }
     got = conn_read(&client->conn, into, room);

@@ -29,10 +29,10 @@ static void release(struct node *node, size_t bytes)
 static struct bytes key_of(const struct client *client, struct bytes rest, const struct request_cut *cut)
 {
     const struct node *node = client->worker->node;
-    const struct command *command = command_find(node->commands, request_arg(&client->request, rest, 0));
+    const struct command *command = command_find(node->commands, request_arg(client->request, rest, 0));
 
     if (command == NULL || command->value_arg != cut->arg) return BYTES_NONE;
-    return request_arg(&client->request, rest, command->keys[0].first);
+    return request_arg(client->request, rest, command->keys[0].first);
 }
 
 bool intake_begin(struct client *client, struct bytes rest, size_t *head)
@@ -42,8 +42,8 @@ bool intake_begin(struct client *client, struct bytes rest, size_t *head)
     struct request_cut cut;
     struct bytes key;
 
-    if (!client->mid_request || intake->entry != NULL) return false;
-    if (!request_cut(&client->request, &cut) || cut.arg == 0 || cut.len < ENTRY_BIG_BYTES) return false;
+    if (client->request == NULL || intake->entry != NULL) return false;
+    if (!request_cut(client->request, &cut) || cut.arg == 0 || cut.len < ENTRY_BIG_BYTES) return false;
     if (!(client_flags(client) & CLIENT_AUTHENTICATED) && config_int(node->config, requires_password)) return false;
     if (rest.len - cut.offset >= cut.len) return false; /* it has come; only its end is missing */
     key = key_of(client, rest, &cut);
@@ -53,7 +53,7 @@ bool intake_begin(struct client *client, struct bytes rest, size_t *head)
     intake->filled = 0;
     memcpy(intake_room(client).iov_base, rest.data + cut.offset, rest.len - cut.offset);
     intake_added(client, rest.len - cut.offset);
-    request_move_out(&client->request, entry_value(intake->entry));
+    request_move_out(client->request, entry_value(intake->entry));
     *head = cut.offset;
     return true;
 }
