@@ -25,8 +25,8 @@
 /* And all of them together this much, however many they are. */
 #define UNAUTHENTICATED_TOTAL_MAX (64 << 20)
 
-/* Clients that have sent so much, a pipeline or two, do not wait for others. */
-#define READY_BYTES_MAX 2048u
+/* A client that has sent so much has a pipeline, or a value, and need not wait for others. */
+#define ALONE_BYTES 512u
 #define AHEAD_BYTES_MAX (8u << 20)
 #define LOW_LIMIT_MAX ((uint64_t)256 << 20)
 
@@ -406,7 +406,7 @@ static void add_ready(struct client *client, struct bytes data)
 
     worker->ready[worker->ready_count++] = (struct batch_part){ .client = client, .data = data };
     worker->scratch_used += data.len;
-    if (worker->ready_count == LOOK_AHEAD_MAX || worker->scratch_used >= READY_BYTES_MAX) answer_ready(worker);
+    if (worker->ready_count == LOOK_AHEAD_MAX || data.len >= ALONE_BYTES) answer_ready(worker);
 }
 
 /* A peer that has said all it wants to may still read: it gets its replies first. One that has yet to say its password does not. */
