@@ -153,6 +153,25 @@ static void write_pid(struct node *node, char path[PATH_MAX])
     path[0] = '\0';
 }
 
+/* As redis-server's, which tools that look for a node in ps know: the first address it listens on, and whether it is of a cluster. */
+static void set_title(const struct node *node, char **argv)
+{
+    const char *mode = config_int(node->config, cluster_enabled) ? " [cluster]" : "";
+    char addresses[1024], title[1200];
+
+    if (!config_int(node->config, set_proc_title)) return;
+    if (config_int(node->config, port) == 0) {
+        config_text_copy(node->config, CONFIG_UNIXSOCKET, addresses, sizeof(addresses));
+        snprintf(title, sizeof(title), "redis-shard unixsocket:%s%s", addresses, mode);
+    } else {
+        config_text_copy(node->config, CONFIG_BIND, addresses, sizeof(addresses));
+        addresses[strcspn(addresses, " ")] = '\0';
+        snprintf(title, sizeof(title), "redis-shard %s:%lld%s", addresses + (addresses[0] == '-'),
+                 (long long)config_int(node->config, port), mode);
+    }
+    process_set_title(argv, title);
+}
+
 static void fit_clients(struct config *config)
 {
     int64_t wanted = config_int(config, maxclients), fit = process_allow_clients(wanted, apply_reserved_files(config));
@@ -337,6 +356,7 @@ int main(int argc, char **argv)
     open_log(&node);
     if (config_int(node.config, crash_log_enabled)) process_report_crashes();
     if (config_int(node.config, disable_thp)) process_disable_huge_pages();
+    set_title(&node, argv);
     say_hello(&node);
     fit_clients(node.config);
     write_pid(&node, pid_path);

@@ -53,9 +53,10 @@ static bool take_over(int opened)
     return done;
 }
 
+/* Nobody else may read a log that we begin: it names clients, users and keys. One that is there keeps the mode it was given. */
 static bool open_file(const char *path)
 {
-    int opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int opened = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     return opened >= 0 && take_over(opened);
 }
 

@@ -129,7 +129,8 @@ static const struct option table[] = {
     { ENUM("supervised", supervised, SUPERVISED_NO, supervised_names), .section = PROCESS, .flags = OPTION_FIXED,
       .help = "Tell the supervisor when the node is ready: systemd over $NOTIFY_SOCKET; upstart by stopping; auto looks which of them is there." },
     { TEXT("pidfile", CONFIG_PIDFILE, ""), .section = PROCESS, .flags = OPTION_FIXED,
-      .help = "Where to write the process id. /var/run/redis-shard.pid with daemonize when empty." },
+      .help = "Where to write the process id. /var/run/redis-shard.pid with daemonize when empty. A new file has mode 600: whoever else must "
+              "read it makes it beforehand." },
     { TEXT("dir", CONFIG_DIR, "./"), .section = PROCESS, .flags = OPTION_PROTECTED, .check = config_check_directory,
       .help = "Working directory, where the cluster's state file is." },
     { INTEGER("databases", databases, 16, 1, INT_MAX), .section = PROCESS, .flags = OPTION_FIXED | OPTION_INERT,
@@ -142,8 +143,9 @@ static const struct option table[] = {
       .allowed = default_mode, .help = "How to end on SIGINT: default, nosave, now or force, which are all one here; not save." },
     { LIST("shutdown-on-sigterm", CONFIG_SHUTDOWN_ON_SIGTERM, "default"), .section = PROCESS, .check = config_check_shutdown, .lacks = "snapshot to save at the end",
       .allowed = default_mode, .help = "How to end on SIGTERM: default, nosave, now or force, which are all one here; not save." },
-    { BOOL("set-proc-title", set_proc_title, 1), .section = PROCESS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect: the process title stays the command line." },
-    { TEXT("proc-title-template", CONFIG_PROC_TITLE_TEMPLATE, "{title} {listen-addr} {server-mode}"), .section = PROCESS, .flags = OPTION_INERT, .help = "Taken and shown, without effect." },
+    { BOOL("set-proc-title", set_proc_title, 1), .section = PROCESS, .flags = OPTION_FIXED,
+      .help = "Show the first address, the port and the mode in ps, as \"redis-shard 127.0.0.1:6379 [cluster]\", instead of the command line." },
+    { TEXT("proc-title-template", CONFIG_PROC_TITLE_TEMPLATE, "{title} {listen-addr} {server-mode}"), .section = PROCESS, .flags = OPTION_INERT, .help = "Taken and shown, without effect: the title has one form." },
     { BOOL("disable-thp", disable_thp, 0), .section = PROCESS, .flags = OPTION_FIXED,
       .help = "Keep transparent huge pages away from this process. Off by default: this node never forks, so they cost it nothing, and a large "
               "table that is read at random needs them." },
@@ -158,7 +160,8 @@ static const struct option table[] = {
 
     /* --- Log --- */
     { ENUM("loglevel", loglevel, 2, loglevels), .section = LOGS, .help = "The least that is logged: debug (each command), verbose (each connection), notice (changes of state), warning." },
-    { TEXT("logfile", CONFIG_LOGFILE, ""), .section = LOGS, .flags = OPTION_FIXED, .help = "Log file; empty for standard output. SIGHUP opens it again, after somebody has moved it away." },
+    { TEXT("logfile", CONFIG_LOGFILE, ""), .section = LOGS, .flags = OPTION_FIXED, .help = "Log file; empty for standard output. SIGHUP opens it again, after somebody has moved it away. A file that is not there is made "
+              "with mode 600; one that is keeps its mode." },
     { BOOL("syslog-enabled", syslog_enabled, 0), .section = LOGS, .flags = OPTION_FIXED, .lacks = "log to syslog", .help = "Only its default is taken: log to standard output and let the supervisor collect it." },
     { TEXT("syslog-ident", CONFIG_SYSLOG_IDENT, "redis"), .section = LOGS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect." },
     { TEXT("syslog-facility", CONFIG_SYSLOG_FACILITY, "local0"), .section = LOGS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect." },

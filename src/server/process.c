@@ -44,11 +44,42 @@ void process_daemonize(void)
 
 bool process_write_pid(const char *path)
 {
-    FILE *file = fopen(path, "we");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), saved;
+    bool written;
 
-    if (!file) return false;
-    fprintf(file, "%d\n", (int)getpid());
-    return fclose(file) == 0;
+    if (fd < 0) return false;
+    written = dprintf(fd, "%d\n", (int)getpid()) > 0;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return written;
+}
+
+/* The end of the strings that lie behind each other in memory, beginning at `end`. */
+static char *end_of_strings(char **strings, char *end)
+{
+    for (; *strings; strings++)
+        if (*strings == end) end += strlen(end) + 1;
+    return end;
+}
+
+void process_set_title(char **argv, const char *title)
+{
+    char *at = argv[0], *end;
+
+    if (!at) return;
+    end = end_of_strings(environ, end_of_strings(argv, at));
+    /* Copies stay for ever: getenv() hands out pointers into them. */
+    for (char **variable = environ; *variable; variable++) {
+        char *copy = *variable >= at && *variable < end ? strdup(*variable) : *variable;
+
+        if (!copy) return;
+        *variable = copy;
+    }
+    program_invocation_name = program_invocation_short_name =
+        (char *)(uintptr_t) "redis-shard"; /* they led into argv[0] */
+    memset(at, 0, (size_t)(end - at));
+    snprintf(at, (size_t)(end - at), "%s", title);
 }
 
 bool process_notify_systemd(const char *state)

@@ -10,8 +10,12 @@
 /* Goes into the background. Before any loop or thread: neither would come along. The parent exits. */
 void process_daemonize(void);
 
-/* Writes the pid; false with errno. */
+/* Writes the pid, into a file that only its owner may read where it is a new one; false with errno. */
 bool process_write_pid(const char *path);
+
+/* What ps shows instead of the command line. Once, before other threads: it takes the room of the arguments and the environment, whose
+ * strings move. What does not fit there is cut. */
+void process_set_title(char **argv, const char *title);
 
 /* Tells systemd, where it asked to be told: "READY=1", "STOPPING=1". */
 bool process_notify_systemd(const char *state);

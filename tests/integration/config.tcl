@@ -163,6 +163,53 @@ test "the command line says the same as the file, and later words win" {
     assert_match "*nosuchoption*" $output
 }
 
+test "a configuration may come from standard input, behind the words of the command line" {
+    set port [free_port]
+    set chan [open "|[list setpriv --pdeathsig KILL [server_binary] --port $port --timeout 7 - >/dev/null 2>@1]" w]
+    puts $chan "bind 127.0.0.1\ntimeout 8\nslowlog-max-len 44\nsave \"\"\ncluster-enabled no\ndir [test_dir]"
+    flush $chan
+    # It begins when its input has ended, and not before; closing would wait for its own end.
+    wait_ms 50
+    assert {[catch {resp::open c 127.0.0.1 $port}]}
+    set pid [pid $chan]
+    fconfigure $chan -blocking 0
+    close $chan
+    set code [catch {
+        eventually { ![catch {resp::open c 127.0.0.1 $port}] }
+        assert_equal 44 [lindex [resp::do c config get slowlog-max-len] 1]
+        if {![server_is_redis]} { assert_equal 7 [lindex [resp::do c config get timeout] 1] }
+        assert_match {ERR The server is running without a config file} [lindex [resp::ask c config rewrite] 1]
+    } message options]
+    exec kill $pid
+    if {$code} { return -options $options $message }
+    if {[server_is_redis]} return
+    catch { exec timeout 10 [server_binary] --test-config - << "timeout 1\nport x\n" 2>@1 } output
+    assert_match "*'standard input', at line 2*>>> 'port x'*" $output
+}
+
+test "include takes patterns, reads what they match in the order of names, and nothing where nothing does" {
+    set dir [file join [test_dir] included-$::test_count]
+    file mkdir $dir
+    write_file $dir/20-second.conf "timeout 20\nslowlog-max-len 21\n"
+    write_file $dir/10-first.conf "timeout 10\nslowlog-max-len 11\nmaxclients 77\n"
+    write_file $dir/30-other.txt "timeout 30\n"
+    with_node ada [list timeout 5 include "$dir/*.conf $dir/none-*.conf"] {
+        assert_equal {timeout 20} [on ada config get timeout]
+        assert_equal {slowlog-max-len 21} [on ada config get slowlog-max-len]
+        assert_equal {maxclients 77} [on ada config get maxclients]
+    }
+    # What is wrong is named by the file it stands in; a file that includes itself comes to an end.
+    write_file $dir/40-wrong.conf "\ntimeout soon\n"
+    lassign [run_server [temporary "include $dir/4*.conf\n"]] status output
+    assert_equal 1 $status
+    assert_match "*40-wrong.conf', at line 2*>>> 'timeout soon'*" $output
+    if {[server_is_redis]} return
+    write_file $dir/50-self.conf "include $dir/50-self.conf\n"
+    lassign [run_server [temporary "include $dir/50-self.conf\n"]] status output
+    assert_equal 1 $status
+    assert_match "*50-self.conf', at line 1*nested too deeply*" $output
+}
+
 test "--version, --help and --test-config answer and end" {
     lassign [run_server --version] status output
     assert_equal 0 $status

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/test_log_XXXXXX";
@@ -87,6 +88,19 @@ TEST(a_log_that_was_moved_away_is_begun_anew)
     unlink(moved);
 }
 
+TEST(nobody_else_may_read_a_log_that_is_begun)
+{
+    mode_t mask = umask(0);
+    struct stat file;
+
+    CHECK(unlink(path) == 0 && log_reopen());
+    CHECK(stat(path, &file) == 0 && (file.st_mode & 07777) == 0600);
+    /* Who widened it had his reasons. */
+    CHECK(chmod(path, 0640) == 0 && log_reopen());
+    CHECK(stat(path, &file) == 0 && (file.st_mode & 07777) == 0640);
+    umask(mask);
+}
+
 TEST(a_path_that_cannot_be_opened_leaves_the_log_where_it_was)
 {
     CHECK(!log_open("/nonexistent/folder/log"));
@@ -113,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_long_message_is_cut_and_still_ends_its_line),
         cmocka_unit_test(levels_below_the_chosen_one_are_silent),
         cmocka_unit_test(a_log_that_was_moved_away_is_begun_anew),
+        cmocka_unit_test(nobody_else_may_read_a_log_that_is_begun),
         cmocka_unit_test(a_path_that_cannot_be_opened_leaves_the_log_where_it_was),
     };
     return cmocka_run_group_tests(tests, make_file, NULL);
