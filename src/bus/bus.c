@@ -285,11 +285,11 @@ static bool hear_of_saves(struct bus *bus)
 
     if (done.durable == bus->seen.durable && done.tried == bus->seen.tried) return false;
     if (done.durable_sequence > bus->seen.durable_sequence) {
-        cluster_persisted(bus->cluster, done.durable_sequence, true, begin(bus));
+        cluster_persisted(bus->cluster, done.durable_sequence, true, clock_now_ms(), begin(bus));
         end(bus);
     }
     if (done.tried_sequence > done.durable_sequence && done.tried_sequence > bus->seen.tried_sequence) {
-        cluster_persisted(bus->cluster, done.tried_sequence, false, begin(bus));
+        cluster_persisted(bus->cluster, done.tried_sequence, false, clock_now_ms(), begin(bus));
         end(bus);
     }
     bus->seen = done;

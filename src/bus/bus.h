@@ -67,6 +67,7 @@ struct bus_link_info {
 };
 /* Fills at most max of them, returns how many there are. */
 size_t bus_links(struct bus *bus, struct bus_link_info *out, size_t max);
+/* Attempts to write the state file that failed, ever. */
 uint64_t bus_save_failures(struct bus *bus);
 /* Links closed because too much waited to be sent on them. */
 uint64_t bus_links_over_limit(const struct bus *bus);

@@ -121,6 +121,7 @@ void cluster_persist_now(struct cluster *c, bool sync, struct effects *e)
 
     cluster_save(c, &content);
     emit_persist(e, &content, ++c->save_sequence, sync);
+    announce_saving(c);
     c->save = SAVE_NO;
 }
 
@@ -132,14 +133,23 @@ void cluster_settle(struct cluster *c, bool flush, int64_t now_ms, struct effect
     c->view_dirty = false;
 }
 
-void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, struct effects *e)
+void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, int64_t now_ms, struct effects *e)
 {
+    if (ok) announce_saved(c, sequence);
+    if (c->tell_all && announce_is_current(c)) {
+        c->tell_all = false;
+        gossip_broadcast_pong(c, now_ms, e);
+    }
     if (ok == !c->save_failed) return;
     c->save_failed = !ok;
     if (ok)
-        emit_log(e, LOG_NOTICE, "cluster: state %llu is on disk, after failures", (unsigned long long)sequence);
+        emit_log(e, LOG_NOTICE, "cluster: state %llu is on disk, after failures: others are told of it",
+                 (unsigned long long)sequence);
     else
-        emit_log(e, LOG_WARNING, "cluster: state %llu could not be written; trying again each second",
+        emit_log(e, LOG_WARNING,
+                 "cluster: state %llu could not be written: this node goes on serving and tries again each second, but "
+                 "claims no "
+                 "slot and no epoch that is not on disk",
                  (unsigned long long)sequence);
 }
 

@@ -100,7 +100,8 @@ void cluster_link_closed(struct cluster *cluster, cluster_link link, int64_t now
 /* One whole message, framed by the caller: signature and totlen are checked already (cluster_frame). */
 void cluster_packet(struct cluster *cluster, cluster_link link, struct bytes packet, int64_t now_ms,
                     struct effects *effects);
-void cluster_persisted(struct cluster *cluster, uint64_t sequence, bool ok, struct effects *effects);
+/* Epochs and slots of ours are told to others from here on, not before. Where it failed the node goes on with its last durable ones. */
+void cluster_persisted(struct cluster *cluster, uint64_t sequence, bool ok, int64_t now_ms, struct effects *effects);
 
 /* How long the message that starts here is: 0 more bytes are needed, -1 not a message (close the link). */
 int64_t cluster_frame(struct bytes data);

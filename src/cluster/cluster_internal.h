@@ -9,6 +9,7 @@
  *     packet.c      one message that came, step by step
  *     failure.c     suspicion, failure by quorum, and back
  *     epoch.c       the cluster's logical clock
+ *     announce.c    what of it is on disk, and may be told
  *     commands.c    what an operator asks for
  *     text.c        CLUSTER NODES, CLUSTER INFO and the questions
  *     state_file.c  the same view on disk
@@ -121,6 +122,13 @@ struct forgotten {
 
 enum save { SAVE_NO, SAVE_SOON, SAVE_SYNC };
 
+/* What we may tell of ourselves, as one save put it on disk. */
+struct announcement {
+    uint64_t sequence; /* of the save; 0: none */
+    uint64_t current_epoch, config_epoch;
+    uint8_t slots[SLOT_BITMAP_BYTES];
+};
+
 struct cluster {
     struct cluster_options options;
     struct random random;
@@ -164,6 +172,9 @@ struct cluster {
     bool save_failed;
     bool state_dirty, view_dirty;
     uint64_t save_sequence;
+    struct announcement durable;                     /* what headers say */
+    struct announcement being_saved, newest_unsaved; /* asked for since, in this order */
+    bool tell_all;                                   /* as soon as what we are is what we may say */
 };
 
 /* --- effects.c --- */
@@ -281,6 +292,18 @@ void failure_cleared(struct cluster *c, struct node *node, int64_t now_ms, struc
 void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, struct effects *e);
 bool epoch_bump(struct cluster *c, struct effects *e);
 void epoch_collision(struct cluster *c, const struct node *sender, uint64_t epoch, struct effects *e);
+
+/* --- announce.c --- */
+/* What memory holds was read from the disk just now. */
+void announce_loaded(struct cluster *c);
+/* This node is somebody else from now on, of whom nothing is on disk. */
+void announce_forget(struct cluster *c);
+/* A save of what memory holds has been asked for; those up to a sequence are on disk. */
+void announce_saving(struct cluster *c);
+void announce_saved(struct cluster *c, uint64_t sequence);
+/* True where others are told all there is. */
+bool announce_is_current(const struct cluster *c);
+struct announcement announce_now(const struct cluster *c);
 
 /* --- text.c --- */
 void node_line(const struct cluster *c, const struct node *node, bool for_file, struct buf *out);

@@ -274,12 +274,15 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
     if (keys == 0) slot_set_migrating(c, slot, INDEX_NONE, e);
     slot_bind(c, slot, node, e); /* and what was imported has arrived, if it is ours now */
     if (node == c->myself && imported) {
-        /* Ours by the operator's word: the new epoch makes it win everywhere, and all hear of it at once. */
+        /* Ours by the operator's word: the new epoch makes it win everywhere, and all hear of it as soon as it is on disk. */
         if (epoch_bump(c, e))
             emit_log(e, LOG_NOTICE, "slot %u: imported, my epoch is %llu now", slot,
                      (unsigned long long)c->myself->config_epoch);
         cluster_settle(c, true, now_ms, e);
-        gossip_broadcast_pong(c, now_ms, e);
+        if (announce_is_current(c))
+            gossip_broadcast_pong(c, now_ms, e);
+        else
+            c->tell_all = true;
         return;
     }
     cluster_settle(c, true, now_ms, e);
@@ -334,6 +337,7 @@ void cluster_reset(struct cluster *c, bool hard, bool keys, int64_t now_ms, stru
         node_rename(c, me, id);
         id_random(c, me->shard_id);
         c->current_epoch = c->last_vote_epoch = me->config_epoch = 0;
+        announce_forget(c);
     }
     c->state_dirty = c->view_dirty = true;
     cluster_save_later(c, SAVE_SYNC);

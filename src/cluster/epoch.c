@@ -31,8 +31,7 @@ static void take_next(struct cluster *c, struct effects *e)
     c->current_epoch++;
     c->myself->config_epoch = c->current_epoch;
     c->view_dirty = true;
-    /* What this event sends waits until the file is on disk, so that no slot is announced with an epoch a restart would forget. Heartbeats
-     * of later events do not wait for the disk (bus/bus.h) and may tell the epoch before. */
+    /* At once, for nobody hears of the new epoch before it is on disk (announce.c): until then heartbeats tell the one before. */
     cluster_persist_now(c, true, e);
 }
 

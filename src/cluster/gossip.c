@@ -11,7 +11,8 @@
 
 void header_begin(const struct cluster *c, unsigned type, struct buf *out)
 {
-    const struct node *me = c->myself, *speaks_for = me->primary != NULL ? me->primary : me;
+    const struct node *me = c->myself, *primary = me->primary;
+    struct announcement mine = announce_now(c);
 
     message_header_write(out, &(struct message_header){
                                   .type = (uint16_t)type,
@@ -21,13 +22,13 @@ void header_begin(const struct cluster *c, unsigned type, struct buf *out)
                                   .flags = (uint16_t)(me->flags & (FLAG_PRIMARY | FLAG_REPLICA | FLAG_MYSELF |
                                                                    FLAG_MIGRATE_TO | FLAG_NOFAILOVER)),
                                   .state = c->ok ? 0 : 1,
-                                  .current_epoch = c->current_epoch,
-                                  .config_epoch = speaks_for->config_epoch,
+                                  .current_epoch = mine.current_epoch,
+                                  .config_epoch = primary != NULL ? primary->config_epoch : mine.config_epoch,
                                   .offset = me->offset,
                                   .sender = me->id,
-                                  .primary = me->primary != NULL ? me->primary->id : "",
+                                  .primary = primary != NULL ? primary->id : "",
                                   .ip = c->options.announce_ip,
-                                  .slots = speaks_for->slots,
+                                  .slots = primary != NULL ? primary->slots : mine.slots,
                               });
 }
 

@@ -408,6 +408,7 @@ struct cluster *cluster_load(struct bytes state, const struct cluster_options *o
     c->delayed_start = !c->solo;
     view_update_state(c, now_ms, &reader.effects);
     c->save = SAVE_NO;
+    announce_loaded(c);
     effects_free(&reader.effects);
     return c;
 }

@@ -136,6 +136,7 @@ void cluster_info_text(const struct cluster *c, struct buf *out)
                c->ok ? "ok" : "fail", assigned, assigned - suspected - failed, suspected, failed, c->node_count,
                c->solo ? (size_t)1 : view_size(c), (unsigned long long)c->current_epoch,
                (unsigned long long)shown_epoch(c->myself));
+    buf_printf(out, "cluster_state_save_status:%s\r\n", c->save_failed ? "err" : "ok");
     put_counts("sent", c->sent, out);
     put_counts("received", c->received, out);
 }

@@ -140,11 +140,14 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
 
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
 {
+    struct announcement mine = announce_now(c);
+
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)i;
         uint8_t slots[SLOT_BITMAP_BYTES];
         struct buf out = { 0 };
         struct node *owner;
+        uint64_t owner_epoch;
 
         if ((i % 8) == 0 && bitmap[i / 8] == 0) {
             i += 7;
@@ -152,14 +155,17 @@ void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const 
         }
         if (!bitmap_has(bitmap, slot) || bitmap_has(c->not_claiming, slot)) continue;
         owner = owner_node(c, slot);
-        if (owner == NULL || owner == sender || owner->config_epoch <= epoch) continue;
+        if (owner == NULL || owner == sender) continue;
+        /* Of ourselves nothing is told that is not on disk, here as in any header. */
+        owner_epoch = owner == c->myself ? mine.config_epoch : owner->config_epoch;
+        if (owner_epoch <= epoch || (owner == c->myself && !bitmap_has(mine.slots, slot))) continue;
         if (sender->outbound == 0) return;
 
-        memcpy(slots, node_slots(owner), sizeof(slots));
+        memcpy(slots, owner == c->myself ? mine.slots : node_slots(owner), sizeof(slots));
         for (unsigned byte = 0; byte < SLOT_BITMAP_BYTES; byte++)
             slots[byte] = (uint8_t)(slots[byte] & ~c->not_claiming[byte]);
         header_begin(c, MESSAGE_UPDATE, &out);
-        message_update_write(&out, owner->config_epoch, owner->id, slots);
+        message_update_write(&out, owner_epoch, owner->id, slots);
         message_send(c, sender->outbound, &out, e);
         return; /* one for each packet: the rest follows when the next one is wrong too */
     }

@@ -163,7 +163,8 @@ static uint64_t physical_memory(void)
 
 static void used_memory(struct node *node, struct buf *out, const struct alloc_stats *stats, size_t resident)
 {
-    uint64_t used = stats->allocated_bytes, data = keyspace_counts(node->keyspace).bytes + eviction_own_bytes(node->eviction);
+    uint64_t used = stats->allocated_bytes,
+             data = keyspace_counts(node->keyspace).bytes + eviction_own_bytes(node->eviction);
     size_t peak, startup;
 
     stats_memory(node, stats->allocated_bytes, &peak, &startup);
@@ -294,6 +295,7 @@ void info_cluster(struct call *call, struct buf *out)
 {
     buf_append_text(out, "# Cluster\r\n");
     line_u64(out, "cluster_enabled", call->node->bus != NULL);
+    if (call->node->bus != NULL) line_u64(out, "cluster_state_save_failures", bus_save_failures(call->node->bus));
 }
 
 /* No line for a database without keys: some tools divide by their number. */

@@ -71,12 +71,17 @@ static void add_link(struct world *w, cluster_link link)
 static void carry_out(struct world *w)
 {
     struct cluster_node_info me;
+    uint64_t saved = 0;
 
     for (size_t i = 0; i < w->e.count; i++) {
         const struct effect *effect = &w->e.items[i];
         if (effect->kind == EFFECT_SEND && cluster_frame(effect->data) != (int64_t)effect->data.len) abort();
         if (effect->kind == EFFECT_CONNECT) w->connecting[w->connecting_count++ % LINKS_MAX] = effect->node;
+        if (effect->kind == EFFECT_PERSIST) saved = effect->sequence;
     }
+    effects_clear(&w->e);
+    /* Every third save fails. */
+    if (saved != 0) cluster_persisted(w->c, saved, saved % 3 != 0, w->now_ms, &w->e);
     effects_clear(&w->e);
     cluster_node_at(w->c, 0, &me);
     if (strcmp(me.id, w->id) != 0 || me.config_epoch < w->epoch) abort();

@@ -25,7 +25,8 @@ static struct sim *form(uint64_t seed, struct random *random)
 {
     struct sim *sim = sim_new(&(struct sim_options){ .seed = seed,
                                                      .node_timeout_ms = 500 + (int64_t)random_below(random, 3000),
-                                                     .delay_ms_max = 1 + (int64_t)random_below(random, 40) });
+                                                     .delay_ms_max = 1 + (int64_t)random_below(random, 40),
+                                                     .disk_ms_max = (int64_t)random_below(random, 4) * 40 });
     size_t n = 3 + random_below(random, 5);
 
     for (size_t i = 0; i < n; i++) sim_add_node(sim);

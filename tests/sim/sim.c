@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "cluster/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #define SIM_TICK_MS 100
 #define SIM_PORT 7000
 
-enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_PACKET, SIM_CLOSED };
+enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_PACKET, SIM_CLOSED, SIM_SAVED };
 
 struct sim_event {
     int64_t at_ms;
@@ -27,6 +28,13 @@ struct sim_event {
     size_t target;
     cluster_link link;
     struct bytes data;
+    uint64_t sequence; /* SAVED */
+};
+
+/* What a node would come back with, for those questions that a packet answers. */
+struct sim_durable {
+    uint64_t current_epoch, config_epoch;
+    uint8_t slots[SLOT_COUNT / 8];
 };
 
 struct sim_link {         /* both ends */
@@ -41,7 +49,10 @@ struct sim_node {
     struct cluster *core;
     struct effects effects;
     struct cluster_options options;
-    struct buf file;
+    struct buf file, unwritten; /* on disk; what is to be written after what is being written */
+    uint64_t unwritten_sequence;
+    bool writing;
+    struct sim_durable durable;
     uint64_t owners[SLOT_COUNT];
     uint64_t config_epoch;
     char id[NODE_ID_BYTES + 1];
@@ -131,6 +142,22 @@ static void close_end(struct sim *sim, struct sim_link *link, int end, bool tell
                                       .link = link->ends[end] });
 }
 
+/* A word about ourselves that a crash would take back was given too early. */
+static void check_told(const struct sim *sim, size_t n, struct bytes packet)
+{
+    const struct sim_node *node = sim->nodes[n];
+    struct message message;
+
+    if (message_decode(packet, &message) != MESSAGE_OK) sim_broken(sim, n, "sends what it would not read");
+    if (message.current_epoch > node->durable.current_epoch || message.config_epoch > node->durable.config_epoch)
+        sim_broken(sim, n, "tells an epoch that is not on disk");
+    for (size_t i = 0; i < sizeof(node->durable.slots); i++)
+        if (message.slots[i] & ~node->durable.slots[i]) sim_broken(sim, n, "claims a slot that is not its own on disk");
+    if (message.type == MESSAGE_UPDATE && memcmp(message.subject, node->id, NODE_ID_BYTES) == 0 &&
+        message.subject_epoch > node->durable.config_epoch)
+        sim_broken(sim, n, "tells an epoch that is not on disk in an UPDATE");
+}
+
 static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
 {
     int end;
@@ -138,6 +165,7 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
     int other = 1 - end;
     int64_t at_ms;
 
+    if (link != NULL && sim->options.disk_ms_max > 0) check_told(sim, link->nodes[end], effect->data);
     if (link == NULL || !link->open[end] || !link->open[other]) return;
     if (random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
         close_end(sim, link, 0, true);
@@ -195,6 +223,70 @@ static void connected(struct sim *sim, const struct sim_event *event)
     };
     cluster_link_accepted(sim->nodes[event->target]->core, id + 1, "127.0.0.1", "127.0.0.1", sim->now_ms);
     cluster_link_opened(node->core, event->index, id, sim->now_ms, &node->effects);
+}
+
+/* --- Disks --- */
+
+static void write_begin(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    node->writing = true;
+    schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + 1 +
+                                               (int64_t)random_below(&sim->random, (uint64_t)sim->options.disk_ms_max),
+                                      .kind = SIM_SAVED,
+                                      .node = n,
+                                      .data = buf_bytes(&node->unwritten),
+                                      .sequence = node->unwritten_sequence });
+    node->unwritten = (struct buf){ 0 };
+}
+
+/* Asked of the core itself: what it loads from the file is what it would come back with. */
+static void note_durable(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    char error[256];
+    struct cluster *again = cluster_load(buf_bytes(&node->file), &node->options, 1, sim->now_ms, error);
+    struct buf info = { 0 };
+    struct cluster_node_info me;
+
+    if (again == NULL) sim_broken(sim, n, error);
+    cluster_node_at(again, 0, &me);
+    cluster_info_text(again, &info);
+    buf_append_byte(&info, '\0');
+    node->durable = (struct sim_durable){ .config_epoch = me.config_epoch };
+    node->durable.current_epoch = strtoull(strstr(info.data, "current_epoch:") + strlen("current_epoch:"), NULL, 10);
+    for (unsigned slot = 0; slot < SLOT_COUNT && !cluster_is_solo(again); slot++)
+        if (cluster_slot_owner(again, (uint16_t)slot) == me.index)
+            node->durable.slots[slot / 8] = (uint8_t)(node->durable.slots[slot / 8] | 1u << (slot % 8));
+    buf_free(&info);
+    cluster_free(&again);
+}
+
+static void saved(struct sim *sim, size_t n, struct bytes content, uint64_t sequence)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    buf_clear(&node->file);
+    buf_append_bytes(&node->file, content);
+    if (sim->options.disk_ms_max > 0) note_durable(sim, n);
+    node->writing = false;
+    cluster_persisted(node->core, sequence, true, sim->now_ms, &node->effects);
+    if (node->unwritten.len > 0) write_begin(sim, n);
+}
+
+static void persist(struct sim *sim, size_t n, const struct effect *effect)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    if (sim->options.disk_ms_max == 0) {
+        saved(sim, n, effect->data, effect->sequence);
+        return;
+    }
+    buf_clear(&node->unwritten);
+    buf_append_bytes(&node->unwritten, effect->data);
+    node->unwritten_sequence = effect->sequence;
+    if (!node->writing) write_begin(sim, n);
 }
 
 /* --- Effects, and what must always hold --- */
@@ -258,9 +350,7 @@ void sim_carry_out(struct sim *sim, size_t n)
                 last_owner = effect->slot;
                 break;
             case EFFECT_PERSIST:
-                buf_clear(&node->file);
-                buf_append_bytes(&node->file, effect->data);
-                cluster_persisted(node->core, effect->sequence, true, &node->effects);
+                persist(sim, n, effect);
                 break;
             case EFFECT_LOG:
                 if (getenv("SIM_LOG"))
@@ -299,6 +389,7 @@ void sim_free(struct sim **sim)
         if (s->nodes[i]->core != NULL) cluster_free(&s->nodes[i]->core);
         effects_free(&s->nodes[i]->effects);
         buf_free(&s->nodes[i]->file);
+        buf_free(&s->nodes[i]->unwritten);
         alloc_free(s->nodes[i]);
     }
     alloc_free(s->nodes);
@@ -333,6 +424,8 @@ size_t sim_add_node(struct sim *sim)
     sim->nodes = alloc_resize(sim->nodes, (n + 1) * sizeof(struct sim_node *));
     sim->nodes[n] = node;
     sim->node_count++;
+    cluster_save(node->core, &node->file); /* a node without a file does not start */
+    note_durable(sim, n);
     begin(sim, n);
     return n;
 }
@@ -385,6 +478,9 @@ void sim_stop(struct sim *sim, size_t n)
         close_end(sim, link, 1, true);
     }
     node->incarnation++;
+    buf_clear(&node->unwritten);
+    node->writing = false;
+    if (sim->options.disk_ms_max > 0) node->config_epoch = node->durable.config_epoch;
     cluster_free(&node->core);
     effects_clear(&node->effects);
 }
@@ -434,6 +530,9 @@ static void happen(struct sim *sim, struct sim_event *event)
         break;
     case SIM_CLOSED:
         cluster_link_closed(node->core, event->link, sim->now_ms, &node->effects);
+        break;
+    case SIM_SAVED:
+        saved(sim, event->node, event->data, event->sequence);
         break;
     }
     sim_carry_out(sim, event->node);

@@ -5,8 +5,8 @@
  * a link breaks and what was on its way is lost, or hangs and says nothing; a connection cannot be made; a node is stopped and
  * comes back with its state file.
  *
- * After every event what must always hold is checked: epochs never go back, and the owner words a node was told are those its
- * view says. */
+ * After every event what must always hold is checked: epochs never go back, the owner words a node was told are those its view says,
+ * and what a node tells others of its epochs and slots is what it would come back with if it were stopped at this moment. */
 #pragma once
 
 #include "cluster/cluster.h"
@@ -19,6 +19,8 @@ struct sim_options {
     int64_t delay_ms_max;     /* each link draws its own from 1 to this; each message up to twice that */
     unsigned breaks_per_1000; /* chance of a message breaking its link instead of arriving */
     unsigned hangs_per_1000;  /* chance of its link swallowing it and all that follow, both ways, without a word */
+    int64_t
+        disk_ms_max; /* a state file takes up to this to be written, and later ones replace each other meanwhile; 0: none */
 };
 
 struct sim *sim_new(const struct sim_options *options);
@@ -35,7 +37,7 @@ int64_t sim_now(const struct sim *sim);
 void sim_meet(struct sim *sim, size_t node, size_t other);
 void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last);
 
-/* Stops a node as kill -9 does: its links break. Its last state file stays. */
+/* Stops a node as kill -9 does: its links break. Its last state file stays; one that was being written is lost. */
 void sim_stop(struct sim *sim, size_t node);
 /* Starts it again from that file. */
 void sim_start(struct sim *sim, size_t node);

@@ -142,6 +142,31 @@ TEST(a_slot_imported_is_its_new_owners_in_every_view)
     }
 }
 
+/* The simulator checks each packet against the sender's disk; here are the crashes in between, and that it costs no agreement. */
+TEST(what_a_slow_disk_has_not_written_yet_is_told_to_nobody)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim = sim_of(4, &(struct sim_options){ .seed = seed,
+                                                           .node_timeout_ms = 2000,
+                                                           .delay_ms_max = 30,
+                                                           .disk_ms_max = 50 + (int64_t)seed * 10 });
+
+        if (!forms(sim, 5)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        for (unsigned i = 0; i < 10; i++) {
+            size_t n = (seed + i) % sim_count(sim);
+            uint64_t epoch;
+
+            cluster_bump_epoch(sim_core(sim, n), &epoch, sim_now(sim), sim_effects(sim, n));
+            sim_carry_out(sim, n);
+            sim_run(sim, (int64_t)(seed * 7 + i * 31) % 120);
+            sim_stop(sim, n);
+            sim_start(sim, n);
+        }
+        if (!sim_run_until(sim, 30000, is_formed)) fail_msg("seed %d: no agreement afterwards", (int)seed);
+        sim_free(&sim);
+    }
+}
+
 static bool is_known_to_all(struct sim *sim)
 {
     for (size_t i = 0; i < sim_count(sim); i++)
@@ -178,4 +203,4 @@ TEST(two_hundred_nodes_become_one_cluster_while_links_break)
 TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot,
       a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
       a_node_cut_off_alone_suspects_but_does_not_fail_others, a_slot_imported_is_its_new_owners_in_every_view,
-      two_hundred_nodes_become_one_cluster_while_links_break)
+      what_a_slow_disk_has_not_written_yet_is_told_to_nobody, two_hundred_nodes_become_one_cluster_while_links_break)

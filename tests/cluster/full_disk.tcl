@@ -1,0 +1,42 @@
+# A node whose state file cannot be written: it serves, it says so, and it claims nothing that a restart would forget.
+
+# A folder where the new generation is to be written stops every save, for root too.
+proc disk_fills {name} { file mkdir [file join [node_dir $name] nodes.conf.tmp] }
+proc disk_is_free_again {name} { file delete [file join [node_dir $name] nodes.conf.tmp] }
+
+test "on a full disk a node serves what it was given, but claims it only when it is saved" {
+    foreach name {ada bob} { node_start $name [dict merge $::cluster_options {cluster-require-full-coverage no}] }
+    on ada cluster addslotsrange 0 865
+    on bob cluster addslotsrange 867 16383
+    on ada cluster meet 127.0.0.1 [node_port bob]
+    eventually { [owner_of_slot 0 bob] eq "ada" && [owner_of_slot 867 ada] eq "bob" }
+    eventually { [field_of [on ada cluster info] cluster_my_epoch] ne [field_of [on bob cluster info] cluster_my_epoch] }
+    on bob cluster bumpepoch
+    eventually { [field_of [on bob cluster info] cluster_my_epoch] eq [dict get [seen_by ada bob] epoch] }
+    eventually { [field_of [on ada cluster info] cluster_my_epoch] eq [dict get [seen_by bob ada] epoch] }
+    assert_equal 0 [info_field ada cluster_state_save_failures]
+
+    set epoch [field_of [on ada cluster info] cluster_my_epoch]
+    disk_fills ada
+    assert_equal OK [on ada cluster addslots 866]
+    assert_equal OK [on ada set hello world]
+    assert_match "BUMPED *" [on ada cluster bumpepoch]
+    eventually { [field_of [on ada cluster info] cluster_state_save_status] eq "err" }
+    assert {[info_field ada cluster_state_save_failures] > 0}
+    assert_match "*claims no slot and no epoch that is not on disk*" [node_log ada]
+    assert_error "ERR error saving the cluster node config*" { on ada cluster saveconfig }
+
+    # Heartbeats go on, and say nothing of it.
+    set before [field_of [on bob cluster info] cluster_stats_messages_received]
+    eventually { [field_of [on bob cluster info] cluster_stats_messages_received] > $before + 10 }
+    assert_equal nobody [owner_of_slot 866 bob]
+    assert_equal connected [dict get [seen_by bob ada] link]
+    assert_equal $epoch [dict get [seen_by bob ada] epoch]
+    assert_equal world [on ada get hello]
+
+    disk_is_free_again ada
+    eventually { [field_of [on ada cluster info] cluster_state_save_status] eq "ok" }
+    eventually { [owner_of_slot 866 bob] eq "ada" }
+    assert_equal [field_of [on ada cluster info] cluster_my_epoch] [dict get [seen_by bob ada] epoch]
+    assert_match "*is on disk, after failures: others are told of it*" [node_log ada]
+}

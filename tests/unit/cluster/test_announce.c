@@ -1,0 +1,239 @@
+/* What others hear of our epochs and slots, and when: not before it is on disk, and no less after that. */
+#include "cluster/cluster_internal.h"
+#include "cluster/message.h"
+#include "unit/unit.h"
+
+#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
+#define NOW 1700000000000
+#define PING_LINK 7
+
+static const struct cluster_options options = {
+    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
+};
+
+struct fixture {
+    struct cluster *c;
+    struct effects e;
+    struct node *b;
+};
+
+static struct fixture with_neighbour(void)
+{
+    struct fixture f = { .c = cluster_new(&options, 42, NOW) };
+
+    f.c->solo = false;
+    f.b = node_add(f.c, ID_B, FLAG_PRIMARY, NOW);
+    node_set_address(f.c, f.b, "127.0.0.2", 8000, 18000, 0, &f.e);
+    f.b->connecting = true;
+    cluster_link_opened(f.c, f.b->index, PING_LINK, NOW, &f.e);
+    effects_clear(&f.e);
+    return f;
+}
+
+static void done(struct fixture *f)
+{
+    effects_free(&f->e);
+    cluster_free(&f->c);
+}
+
+/* What a header would say at this moment. */
+struct told {
+    uint64_t current_epoch, config_epoch;
+    bool has_slot_5;
+};
+
+static struct told told(struct fixture *f)
+{
+    struct buf out = { 0 };
+    struct message message;
+    struct told result;
+
+    header_begin(f->c, MESSAGE_PING, &out);
+    message_finish(&out, 0, 0);
+    CHECK(message_decode(buf_bytes(&out), &message) == MESSAGE_OK);
+    result = (struct told){ message.current_epoch, message.config_epoch, bitmap_has(message.slots, 5) };
+    buf_free(&out);
+    return result;
+}
+
+static size_t pongs(const struct fixture *f)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == EFFECT_SEND && message_type_of(f->e.items[i].data) == MESSAGE_PONG) count++;
+    return count;
+}
+
+/* The sequence of the newest save that was asked for. */
+static uint64_t asked(const struct fixture *f)
+{
+    uint64_t sequence = 0;
+
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == EFFECT_PERSIST) sequence = f->e.items[i].sequence;
+    CHECK(sequence != 0);
+    return sequence;
+}
+
+static void save(struct fixture *f, uint64_t sequence, bool ok)
+{
+    cluster_persisted(f->c, sequence, ok, NOW, &f->e);
+}
+
+static uint64_t bump(struct fixture *f)
+{
+    uint64_t epoch;
+
+    f->b->config_epoch = f->c->current_epoch; /* so that ours is not the highest, and there is something to bump */
+    if (f->b->config_epoch < f->c->myself->config_epoch + 1) f->b->config_epoch = f->c->myself->config_epoch + 1;
+    CHECK(cluster_bump_epoch(f->c, &epoch, NOW, &f->e));
+    return epoch;
+}
+
+static void add_slot_5(struct fixture *f)
+{
+    cluster_error error;
+
+    cluster_add_slots(f->c, &(uint16_t){ 5 }, 1, NOW, &f->e, error);
+    CHECK(error[0] == '\0');
+}
+
+TEST(an_epoch_and_a_slot_are_told_when_they_are_on_disk)
+{
+    struct fixture f = with_neighbour();
+    uint64_t epoch;
+
+    add_slot_5(&f);
+    epoch = bump(&f);
+    CHECK(told(&f).current_epoch == 0 && told(&f).config_epoch == 0 && !told(&f).has_slot_5);
+    CHECK(cluster_slot_owner(f.c, 5) == f.c->myself->index); /* clients are served at once */
+    save(&f, asked(&f), true);
+    CHECK(told(&f).current_epoch == epoch && told(&f).config_epoch == epoch && told(&f).has_slot_5);
+    done(&f);
+}
+
+TEST(a_save_that_failed_leaves_the_former_word)
+{
+    struct fixture f = with_neighbour();
+    uint64_t former, next;
+    struct buf text = { 0 };
+
+    former = bump(&f);
+    save(&f, asked(&f), true);
+    next = bump(&f);
+    add_slot_5(&f);
+    effects_clear(&f.e);
+    save(&f, f.c->save_sequence, false);
+    CHECK(told(&f).config_epoch == former && !told(&f).has_slot_5);
+    CHECK(f.e.count == 1 && f.e.items[0].kind == EFFECT_LOG);
+    CHECK(memmem(f.e.items[0].data.data, f.e.items[0].data.len, "claims no slot", 14) != NULL);
+    cluster_info_text(f.c, &text);
+    CHECK(memmem(text.data, text.len, "cluster_state_save_status:err\r\n", 31) != NULL);
+
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).config_epoch == next && told(&f).has_slot_5);
+    buf_clear(&text);
+    cluster_info_text(f.c, &text);
+    CHECK(memmem(text.data, text.len, "cluster_state_save_status:ok\r\n", 30) != NULL);
+    buf_free(&text);
+    done(&f);
+}
+
+/* More saves than the disk keeps up with: it wrote the first, was asked for two more, and the second was replaced by the third. */
+TEST(of_saves_that_replaced_each_other_only_what_is_written_is_told)
+{
+    struct fixture f = with_neighbour();
+    uint64_t first, last, first_sequence;
+
+    first = bump(&f);
+    first_sequence = asked(&f);
+    bump(&f);
+    last = bump(&f);
+    save(&f, first_sequence, true);
+    CHECK(told(&f).config_epoch == first && told(&f).current_epoch == first);
+    save(&f, f.c->save_sequence - 1, true); /* nobody remembers that one any more: the word before stands */
+    CHECK(told(&f).config_epoch == first);
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).config_epoch == last && told(&f).current_epoch == last);
+    done(&f);
+}
+
+TEST(a_slot_that_is_lost_is_not_claimed_any_more_whatever_the_disk_says)
+{
+    struct fixture f = with_neighbour();
+    cluster_error error;
+
+    add_slot_5(&f);
+    save(&f, asked(&f), true);
+    CHECK(told(&f).has_slot_5);
+    cluster_del_slots(f.c, &(uint16_t){ 5 }, 1, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && !told(&f).has_slot_5);
+    done(&f);
+}
+
+TEST(the_end_of_an_import_is_told_to_all_as_soon_as_it_is_on_disk)
+{
+    struct fixture f = with_neighbour();
+    cluster_error error;
+
+    f.b->config_epoch = 3;
+    cluster_setslot_importing(f.c, 5, BYTES(ID_B), NOW, &f.e, error);
+    cluster_setslot_node(f.c, 5, bytes_of(cluster_my_id(f.c)), 0, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && pongs(&f) == 0);
+    save(&f, f.c->save_sequence, false);
+    CHECK(pongs(&f) == 0);
+    save(&f, f.c->save_sequence, true);
+    CHECK(pongs(&f) == 1 && told(&f).config_epoch == 4 && told(&f).has_slot_5);
+    save(&f, f.c->save_sequence, true);
+    CHECK(pongs(&f) == 1);
+    done(&f);
+}
+
+/* An UPDATE that corrects somebody about our own slots is a claim too. */
+TEST(nobody_is_corrected_with_what_is_not_on_disk)
+{
+    struct fixture f = with_neighbour();
+    uint8_t claim[SLOT_BITMAP_BYTES] = { 0 };
+
+    add_slot_5(&f);
+    save(&f, asked(&f), true);
+    bump(&f);
+    effects_clear(&f.e);
+    bitmap_set(claim, 5);
+    view_correct(f.c, f.b, 0, claim, &f.e);
+    CHECK(f.e.count == 0);
+    save(&f, f.c->save_sequence, true);
+    view_correct(f.c, f.b, 0, claim, &f.e);
+    CHECK(f.e.count == 1 && message_type_of(f.e.items[0].data) == MESSAGE_UPDATE);
+    done(&f);
+}
+
+TEST(a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing)
+{
+    struct fixture f = with_neighbour(), again = { 0 };
+    struct buf file = { 0 };
+    char error[256];
+    cluster_error refusal;
+    uint64_t epoch;
+
+    add_slot_5(&f);
+    epoch = bump(&f);
+    cluster_save(f.c, &file);
+    again.c = cluster_load(buf_bytes(&file), &options, 1, NOW, error);
+    CHECK(again.c != NULL && told(&again).config_epoch == epoch && told(&again).has_slot_5);
+
+    cluster_reset(again.c, true, false, NOW, &again.e, refusal);
+    CHECK(refusal[0] == '\0' && told(&again).current_epoch == 0 && told(&again).config_epoch == 0);
+    cluster_set_config_epoch(again.c, 2, NOW, &again.e, refusal);
+    CHECK(refusal[0] == '\0' && told(&again).config_epoch == 0);
+    buf_free(&file);
+    done(&again);
+    done(&f);
+}
+
+TESTS(an_epoch_and_a_slot_are_told_when_they_are_on_disk, a_save_that_failed_leaves_the_former_word,
+      of_saves_that_replaced_each_other_only_what_is_written_is_told,
+      a_slot_that_is_lost_is_not_claimed_any_more_whatever_the_disk_says,
+      the_end_of_an_import_is_told_to_all_as_soon_as_it_is_on_disk, nobody_is_corrected_with_what_is_not_on_disk,
+      a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing)
