@@ -68,6 +68,11 @@ proc run_script {path} {
     set ::env(BENCH_SECONDS) $::seconds
     set output [exec timeout -k 5 400 setpriv --pdeathsig TERM $path </dev/null 2>@stderr]
     say [string trim $output]
+    # Its targets belong to the list, too.
+    foreach {- what value wanted verdict} [regexp -all -inline -line {^- (.*): (\S+), target (.*): (met|\*\*missed\*\*)$} $output] {
+        lappend ::targets [list $what $value $wanted $verdict]
+        incr ::targets_[expr {$verdict eq "met" ? "met" : "missed"}]
+    }
 }
 
 # --- The whole ---
