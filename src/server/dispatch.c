@@ -278,6 +278,39 @@ static inline void tell_monitors(struct call *call)
     monitor_send(call);
 }
 
+/* Of a command with several keys so many are looked ahead over; what lies behind them would not stay in the cache. */
+#define KEYS_AHEAD_MAX 64
+
+struct keys_ahead {
+    struct call *call;
+    const struct slot *slots[KEYS_AHEAD_MAX];
+    uint64_t hashes[KEYS_AHEAD_MAX];
+    int count;
+};
+
+static void note_key(void *context, int arg, const struct key_spec *spec)
+{
+    struct keys_ahead *ahead = context;
+
+    (void)spec;
+    if (ahead->count == KEYS_AHEAD_MAX) return;
+    ahead->slots[ahead->count] = call_slot(ahead->call, arg);
+    ahead->hashes[ahead->count++] = slot_hash(ahead->call->argv[arg]);
+}
+
+/* With the slots locked: starts to fetch what the keys of a command lead to, as is done over the commands of a batch. */
+static void look_at_keys(struct call *call)
+{
+    struct keys_ahead ahead;
+
+    if (config_int(call->node->config, look_ahead) == 0) return;
+    ahead.call = call;
+    ahead.count = 0;
+    command_keys(call->command, call->argc, call->argv, note_key, &ahead);
+    for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
+        for (int i = 0; i < ahead.count; i++) slot_prefetch(ahead.slots[i], ahead.hashes[i], step);
+}
+
 /* Checks the keys and runs, everything under the slots' locks; what may wait comes after them. */
 static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 {
@@ -291,6 +324,7 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 
         call->held = &plan.slots;
         if (plan.slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan.slots.ids[0]);
+        if (plan.several_keys) look_at_keys(call);
         run_command(call);
         slot_set_unlock(&plan.slots, call->node->keyspace);
         call->held = NULL;

@@ -65,7 +65,7 @@ enum slot_prefetch_step {
     SLOT_PREFETCH_BUCKET,
     SLOT_PREFETCH_ENTRY,
 };
-/* Between reclaim_enter() and reclaim_leave() (base/reclaim.h). The hash is slot_hash()'s. */
+/* Between reclaim_enter() and reclaim_leave() (base/reclaim.h), or with the slot locked. The hash is slot_hash()'s. */
 void slot_prefetch(const struct slot *slot, uint64_t hash, enum slot_prefetch_step step);
 uint64_t slot_hash(struct bytes key);
 
