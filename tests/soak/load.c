@@ -404,7 +404,7 @@ static void transmit(struct client *client)
     if (client->out_at < client->out_len) return;
     if (client->kind == QUITTER) {
         done[QUITTER]++;
-        close_client(client, 1 + random_below(50));
+        close_client(client, 50 + random_below(100)); /* a slow node would have to take ever more of them */
         return;
     }
     if (client->kind == HALF && !client->has_ended) {
