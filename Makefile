@@ -162,6 +162,14 @@ bench-docs:
 build/bench/%: utils/bench/%.c utils/bench/protocol.c $(wildcard utils/bench/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $< $(if $(filter load,$*),utils/bench/protocol.c) $(if $(filter idle,$*),-lev -ljemalloc) -lm
+# What is missed at equal memory, by replaying a folder of traces against this node and redis-server: TRACES=folder.
+.PHONY: hitratio
+hitratio: redis-shard build/hitratio/replay
+	@deps/install.sh bench
+	@utils/hitratio/run $(if $(TRACES),$(TRACES),$(error say where the traces are: make hitratio TRACES=folder))
+build/hitratio/replay: utils/hitratio/replay.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $<
 demo:
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory redis-shard
@@ -216,6 +224,7 @@ help:
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
+	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"

@@ -61,7 +61,7 @@ uint32_t ghost_bits_for(uint64_t entries)
 {
     uint32_t bits = 1;
 
-    while (bits < GHOST_BITS_MAX && entries > (uint64_t)PLACES << (bits - 1)) bits++;
+    while (bits < GHOST_BITS_MAX && entries / 4 * 3 > (uint64_t)PLACES << (bits - 1)) bits++;
     return bits;
 }
 

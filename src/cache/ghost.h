@@ -6,7 +6,7 @@
  *     bucket:  | 32 x 16 bits |  one cache line      place:  | fingerprint 12, never 0 | generation 4 |
  *
  * A key's hash names the bucket and the fingerprint; a generation is a quarter of a turnover. A full bucket forgets the
- * oldest. It takes two to four bytes for each entry of the cache, and errs for less than one new key in a hundred.
+ * oldest. It takes two to three bytes for each entry of the cache, and errs for less than one new key in a hundred.
  *
  * Any thread may ask and write at any time: places are relaxed atomics, and a mark that is lost in a race is only
  * forgotten. Growing and shrinking is for one thread at a time. */
@@ -34,7 +34,9 @@ void ghost_free(struct ghost *ghost);
 /* What it takes. */
 size_t ghost_bytes(const struct ghost *ghost);
 
-/* The bits for so many entries. */
+/* The bits for so many entries: three quarters as many marks to half as many again. With twice as many, what goes round in a loop much
+ * larger than the cache would come back into main each time and push out what is in use; with half as many, a new set of keys in use
+ * would take long to push out a former one. */
 uint32_t ghost_bits_for(uint64_t entries);
 
 /* Grows to as many bits: the marks are kept, each in both of the buckets that may now be its own. */

@@ -39,7 +39,10 @@ void account_charge(struct account *account, int64_t bytes, int64_t keys)
     }
     kept.bytes += bytes;
     kept.keys += keys;
-    if (kept.bytes >= fold_bytes || kept.bytes <= -fold_bytes) account_settle();
+    /* The keys by themselves too: where a large entry goes for many small ones the bytes stay and the keys do not. */
+    if (kept.bytes >= fold_bytes || kept.bytes <= -fold_bytes || kept.keys >= ACCOUNT_FOLD_KEYS ||
+        kept.keys <= -ACCOUNT_FOLD_KEYS)
+        account_settle();
 }
 
 int64_t account_bytes(const struct account *account)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define ACCOUNT_FOLD_BYTES (64 << 10)
+#define ACCOUNT_FOLD_KEYS 64
 
 struct account {
     _Alignas(64) _Atomic int64_t bytes, keys; /* what was brought here */

@@ -1,0 +1,443 @@
+/* What eviction promises: the limit is kept, what is in use stays, each order is the one it is named for. The cache is used as an
+ * application does: read, and where it is not there, written. */
+#include "base/clock.h"
+#include "base/keyslot.h"
+#include "base/random.h"
+#include "cache/eviction.h"
+#include "store/account.h"
+#include "store/usage.h"
+#include "unit/unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VALUE_BYTES 200u
+#define ENTRY_TAKES 260 /* with its share of table and ghost, about: a limit of n of them holds some n */
+
+struct cache {
+    struct keyspace *keyspace;
+    struct eviction *eviction;
+    int64_t now_ms;
+    const char *tag; /* before each key */
+};
+
+static void limit(struct cache *cache, enum eviction_order order, bool volatile_only, int64_t bytes)
+{
+    struct eviction_options options = {
+        .limit_bytes = bytes,
+        .order = order,
+        .volatile_only = volatile_only,
+        .samples = 8,
+        .size_quarters = 2,
+        .slice_us = -1,
+        .threads = 1,
+        .lfu_log_factor = 10,
+        .lfu_decay_minutes = 1,
+    };
+
+    eviction_configure(cache->eviction, &options);
+}
+
+static struct cache cache_of(enum eviction_order order, bool volatile_only, unsigned entries)
+{
+    struct cache cache = { .keyspace = keyspace_new(), .now_ms = 1000, .tag = "key" };
+
+    cache.eviction = eviction_new(cache.keyspace);
+    limit(&cache, order, volatile_only, (int64_t)entries * ENTRY_TAKES);
+    return cache;
+}
+
+static void cache_end(struct cache *cache)
+{
+    uint64_t taken = keyspace_counts(cache->keyspace).bytes + eviction_own_bytes(cache->eviction);
+
+    /* The account is exact once all have settled. */
+    account_settle();
+    CHECK(account_bytes(keyspace_account(cache->keyspace)) == (int64_t)taken);
+    CHECK(account_keys(keyspace_account(cache->keyspace)) == (int64_t)keyspace_counts(cache->keyspace).keys);
+    eviction_free(&cache->eviction);
+    keyspace_free(&cache->keyspace);
+}
+
+static struct bytes key_of(const struct cache *cache, uint32_t number, char text[40])
+{
+    return (struct bytes){ text, (size_t)snprintf(text, 40, "%s:%u", cache->tag, number) };
+}
+
+static bool get(struct cache *cache, uint32_t number)
+{
+    char text[40];
+    struct bytes key = key_of(cache, number, text);
+    struct slot *slot = keyspace_slot(cache->keyspace, key_slot(key));
+    bool found;
+
+    slot_lock(slot);
+    found = slot_use(slot, slot_hash(key), key, cache->now_ms, SLOT_TOUCH) != NULL;
+    slot_unlock(slot);
+    return found;
+}
+
+static bool is_there(struct cache *cache, uint32_t number)
+{
+    char text[40];
+    struct bytes key = key_of(cache, number, text);
+    struct slot *slot = keyspace_slot(cache->keyspace, key_slot(key));
+    bool found;
+
+    slot_lock(slot);
+    found = slot_peek(slot, key, cache->now_ms) != NULL;
+    slot_unlock(slot);
+    return found;
+}
+
+static bool set_sized(struct cache *cache, uint32_t number, size_t bytes, int64_t expires_at_ms)
+{
+    static const char value[4096];
+    char text[40];
+    struct bytes key = key_of(cache, number, text);
+    struct slot *slot = keyspace_slot(cache->keyspace, key_slot(key));
+    struct entry *entry;
+
+    if (!eviction_make_room(cache->eviction, bytes, cache->now_ms)) return false;
+    entry = entry_new(key, (struct bytes){ value, bytes }, expires_at_ms);
+    slot_lock(slot);
+    slot_put(slot, &entry);
+    slot_unlock(slot);
+    return true;
+}
+
+static bool set(struct cache *cache, uint32_t number)
+{
+    return set_sized(cache, number, VALUE_BYTES, ENTRY_KEEPS_FOREVER);
+}
+
+/* Reads, and writes what is missing. True for a hit. */
+static bool read_through(struct cache *cache, uint32_t number)
+{
+    if (get(cache, number)) return true;
+    CHECK(set(cache, number));
+    return false;
+}
+
+static unsigned count_there(struct cache *cache, uint32_t from, uint32_t to)
+{
+    unsigned found = 0;
+
+    for (uint32_t number = from; number < to; number++) found += is_there(cache, number);
+    return found;
+}
+
+static uint64_t entries(const struct cache *cache)
+{
+    return keyspace_counts(cache->keyspace).keys;
+}
+
+/* --- S3S --- */
+
+#define SIZE 4000u
+
+TEST(a_scan_leaves_what_is_in_use)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, SIZE);
+    uint32_t hot;
+
+    for (uint32_t number = 0; number < SIZE * 2; number++) read_through(&cache, 1000000 + number);
+    hot = (uint32_t)entries(&cache) / 2;
+    for (int round = 0; round < 10; round++)
+        for (uint32_t number = 0; number < hot; number++) read_through(&cache, number);
+    for (uint32_t number = 0; number < SIZE * 10; number++) read_through(&cache, 2000000 + number);
+    CHECK(count_there(&cache, 0, hot) >= hot * 95 / 100);
+    cache_end(&cache);
+}
+
+TEST(the_lru_order_lets_a_scan_push_everything_out)
+{
+    struct cache cache = cache_of(EVICTION_LRU, false, SIZE);
+
+    for (int round = 0; round < 10; round++)
+        for (uint32_t number = 0; number < SIZE / 2; number++) read_through(&cache, number);
+    for (uint32_t number = 0; number < SIZE * 3; number++) read_through(&cache, 2000000 + number);
+    CHECK(count_there(&cache, 0, SIZE / 2) < SIZE / 100);
+    cache_end(&cache);
+}
+
+TEST(a_loop_larger_than_the_cache_still_hits)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, SIZE);
+    uint32_t loop, hits = 0;
+
+    for (uint32_t number = 0; number < SIZE * 2; number++) read_through(&cache, 1000000 + number);
+    loop = (uint32_t)entries(&cache) * 3 / 2;
+    for (int round = 0; round < 30; round++)
+        for (uint32_t number = 0; number < loop; number++) {
+            bool hit = read_through(&cache, number);
+
+            if (round >= 10) hits += hit;
+        }
+    CHECK(hits > 20 * loop * 35 / 100);
+    cache_end(&cache);
+}
+
+TEST(what_was_just_set_is_there)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 1000);
+
+    for (uint32_t number = 0; number < 20000; number++) {
+        CHECK(set(&cache, number));
+        CHECK(get(&cache, number));
+    }
+    cache_end(&cache);
+}
+
+TEST(a_fat_slot_bears_the_evictions)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 40000);
+    uint64_t fat, thin;
+
+    for (uint32_t number = 0; keyspace_counts(cache.keyspace).evicted < 40000; number++) {
+        cache.tag = number % 10 == 0 ? "thin" : "{fat}";
+        CHECK(set(&cache, number));
+    }
+    fat = slot_counts(keyspace_slot(cache.keyspace, key_slot(BYTES("fat")))).evicted;
+    thin = keyspace_counts(cache.keyspace).evicted - fat;
+    CHECK(fat > 8 * thin && thin > 0);
+    cache_end(&cache);
+}
+
+TEST(what_was_famous_once_makes_way_though_its_tick_wraps)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 1000);
+    uint32_t fresh = 1000000, once;
+
+    for (int round = 0; round < 20; round++)
+        for (uint32_t number = 0; number < 600; number++) read_through(&cache, number);
+    /* Ten turnovers, 320 ticks, with the old set in use: it stays. */
+    for (uint32_t i = 0; i < 10000; i++) {
+        read_through(&cache, i % 600);
+        read_through(&cache, fresh++);
+    }
+    once = count_there(&cache, 0, 600);
+    CHECK(once >= 580);
+    /* Ten more without it, while another set is in use. */
+    for (uint32_t i = 0; i < 10000; i++) {
+        read_through(&cache, 500000 + i % 600);
+        read_through(&cache, fresh++);
+    }
+    CHECK(count_there(&cache, 0, 600) < 150);
+    CHECK(count_there(&cache, 500000, 500600) >= 560);
+    cache_end(&cache);
+}
+
+TEST(large_entries_go_before_small_ones)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, SIZE);
+    unsigned small, large;
+
+    for (uint32_t number = 0; number < 20000; number++)
+        CHECK(set_sized(&cache, number, number % 2 == 0 ? 20 : 2000, ENTRY_KEEPS_FOREVER));
+    for (uint32_t number = small = large = 0; number < 20000; number++)
+        *(number % 2 == 0 ? &small : &large) += is_there(&cache, number);
+    CHECK(small > large * 3 / 2);
+    cache_end(&cache);
+}
+
+/* --- The limit --- */
+
+TEST(the_limit_is_kept_whatever_the_sizes)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, SIZE);
+    int64_t bytes = SIZE * ENTRY_TAKES;
+    struct random random;
+
+    random_seed(&random, 5);
+    for (uint32_t number = 0; number < 60000; number++) {
+        CHECK(set_sized(&cache, (uint32_t)random_below(&random, 30000), (size_t)random_below(&random, 4096),
+                        ENTRY_KEEPS_FOREVER));
+        if (number % 1000 == 0)
+            CHECK((int64_t)(keyspace_counts(cache.keyspace).bytes + eviction_own_bytes(cache.eviction)) <
+                  bytes + bytes / 50 + 4096);
+    }
+    /* Lowered, it is worked off by the next who writes, and the ghost shrinks with it. */
+    limit(&cache, EVICTION_S3S, false, bytes / 50);
+    for (uint32_t number = 0; number < 3000; number++) CHECK(set(&cache, number));
+    CHECK((int64_t)(keyspace_counts(cache.keyspace).bytes + eviction_own_bytes(cache.eviction)) < bytes / 50 + 8192);
+    /* Taken away, nothing goes. */
+    limit(&cache, EVICTION_S3S, false, 0);
+    CHECK(!eviction_is_due(cache.eviction));
+    cache_end(&cache);
+}
+
+TEST(without_eviction_there_is_no_room)
+{
+    struct cache cache = cache_of(EVICTION_NEVER, false, 100);
+    uint32_t number = 0;
+
+    while (set(&cache, number)) CHECK(++number < 200);
+    CHECK(eviction_is_due(cache.eviction) && entries(&cache) == number);
+    CHECK(keyspace_counts(cache.keyspace).evicted == 0);
+    cache_end(&cache);
+}
+
+TEST(a_limit_set_later_finds_the_entries_that_were_there)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 0);
+
+    for (uint32_t number = 0; number < 5000; number++) CHECK(set(&cache, number));
+    CHECK(!eviction_is_due(cache.eviction));
+    limit(&cache, EVICTION_S3S, false, 1000 * ENTRY_TAKES);
+    CHECK(eviction_is_due(cache.eviction) || eviction_make_room(cache.eviction, 0, 1000));
+    account_settle();
+    CHECK(eviction_make_room(cache.eviction, 0, 1000));
+    CHECK(entries(&cache) < 1300 && entries(&cache) > 700);
+    cache_end(&cache);
+}
+
+/* --- The other orders --- */
+
+TEST(only_what_has_a_deadline_goes_with_a_volatile_policy)
+{
+    struct cache cache = cache_of(EVICTION_S3S, true, 1000);
+    uint32_t number = 0;
+
+    for (number = 0; number < 500; number++) CHECK(set(&cache, number));
+    for (number = 10000; number < 15000; number++) CHECK(set_sized(&cache, number, VALUE_BYTES, 1000000));
+    CHECK(count_there(&cache, 0, 500) == 500);
+    /* Once only lasting ones are left there is no room, and a little later there is for one with a deadline that came. */
+    for (number = 20000; set(&cache, number); number++) CHECK(number < 22000);
+    CHECK(keyspace_counts(cache.keyspace).expiring == 0);
+    cache_end(&cache);
+}
+
+TEST(the_nearest_deadline_goes_first)
+{
+    struct cache cache = cache_of(EVICTION_TTL, true, 1000);
+
+    for (uint32_t number = 0; number < 3000; number++)
+        CHECK(set_sized(&cache, number, VALUE_BYTES, number % 2 == 0 ? 1000000 : 2000000));
+    CHECK(count_there(&cache, 0, 3000) > 700);
+    for (uint32_t number = 0; number < 3000; number += 2) CHECK(!is_there(&cache, number) || number > 2500);
+    cache_end(&cache);
+}
+
+TEST(what_is_used_often_stays_with_lfu)
+{
+    struct cache cache = cache_of(EVICTION_LFU, false, 1000);
+
+    for (uint32_t number = 0; number < 400; number++) CHECK(set(&cache, number));
+    for (int round = 0; round < 30; round++)
+        for (uint32_t number = 0; number < 400; number++) CHECK(get(&cache, number));
+    for (uint32_t number = 10000; number < 20000; number++) CHECK(set(&cache, number));
+    CHECK(count_there(&cache, 0, 400) == 400);
+    /* The count falls by one for each period without use: after so many all are equal. */
+    eviction_tick(cache.eviction, clock_now_ms() + (int64_t)200 * 60000);
+    for (uint32_t number = 20000; number < 30000; number++) CHECK(set(&cache, number));
+    CHECK(count_there(&cache, 0, 400) < 40);
+    cache_end(&cache);
+}
+
+TEST(any_entry_may_go_by_lot)
+{
+    struct cache cache = cache_of(EVICTION_RANDOM, false, 1000);
+    unsigned early, late;
+
+    for (uint32_t number = 0; number < 1000; number++) CHECK(set(&cache, number));
+    for (uint32_t number = 0; number < 1000; number++) CHECK(set(&cache, 1000 + number));
+    early = count_there(&cache, 0, 1000);
+    late = count_there(&cache, 1000, 2000);
+    CHECK(early > 150 && late > early);
+    cache_end(&cache);
+}
+
+TEST(what_has_expired_counts_as_expired)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 1000);
+    uint64_t evicted;
+
+    for (uint32_t number = 0; entries(&cache) == number && number < 2000; number++)
+        CHECK(set_sized(&cache, number, VALUE_BYTES, 5000));
+    evicted = keyspace_counts(cache.keyspace).evicted;
+    cache.now_ms = 6000;
+    for (uint32_t number = 5000; number < 5300; number++) CHECK(set(&cache, number));
+    CHECK(keyspace_counts(cache.keyspace).evicted - evicted < 20);
+    CHECK(keyspace_counts(cache.keyspace).expired > 200);
+    cache_end(&cache);
+}
+
+TEST(idle_time_and_frequency_can_be_told)
+{
+    struct cache cache = cache_of(EVICTION_LRU, false, 1000);
+    uint16_t usage = 0;
+    char text[40];
+    struct slot *slot;
+    struct bytes key;
+
+    for (uint32_t number = 0; number < 3000; number++) CHECK(set(&cache, number));
+    key = key_of(&cache, 2900, text);
+    slot = keyspace_slot(cache.keyspace, key_slot(key));
+    slot_lock(slot);
+    CHECK(slot_usage(slot, key, cache.now_ms, &usage));
+    slot_unlock(slot);
+    CHECK(eviction_idle_s(cache.eviction, usage, clock_now_ms()) <= 5);
+    CHECK(eviction_idle_s(cache.eviction, usage, clock_now_ms() + 100000) >= 100);
+    CHECK(eviction_frequency(cache.eviction, usage) == 0);
+    limit(&cache, EVICTION_LFU, false, 1000 * ENTRY_TAKES);
+    CHECK(set(&cache, 7777));
+    key = key_of(&cache, 7777, text);
+    slot = keyspace_slot(cache.keyspace, key_slot(key));
+    slot_lock(slot);
+    CHECK(slot_usage(slot, key, cache.now_ms, &usage));
+    slot_unlock(slot);
+    CHECK(eviction_frequency(cache.eviction, usage) == LFU_COUNT_FRESH);
+    cache_end(&cache);
+}
+
+/* --- Threads --- */
+
+struct user {
+    struct cache *cache;
+    uint64_t seed, hits;
+};
+
+static void *use(void *argument)
+{
+    struct user *user = argument;
+    struct random random;
+
+    random_seed(&random, user->seed);
+    for (int step = 0; step < 40000; step++) {
+        uint32_t number = (uint32_t)random_below(&random, 1u << random_below(&random, 21));
+
+        user->hits += read_through(user->cache, number);
+    }
+    account_settle();
+    return NULL;
+}
+
+TEST(threads_share_the_partitions_and_the_limit)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 30000); /* two partitions or more */
+    struct user users[4];
+    pthread_t threads[4];
+
+    for (uint64_t i = 0; i < 4; i++) {
+        users[i] = (struct user){ .cache = &cache, .seed = i + 1 };
+        CHECK(pthread_create(&threads[i], NULL, use, &users[i]) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(users[i].hits > 15000);
+    }
+    CHECK(keyspace_counts(cache.keyspace).evicted > 0);
+    CHECK(keyspace_counts(cache.keyspace).bytes < 30000 * ENTRY_TAKES * 102ull / 100);
+    cache_end(&cache);
+}
+
+TESTS(a_scan_leaves_what_is_in_use, the_lru_order_lets_a_scan_push_everything_out,
+      a_loop_larger_than_the_cache_still_hits, what_was_just_set_is_there, a_fat_slot_bears_the_evictions,
+      what_was_famous_once_makes_way_though_its_tick_wraps, large_entries_go_before_small_ones,
+      the_limit_is_kept_whatever_the_sizes, without_eviction_there_is_no_room,
+      a_limit_set_later_finds_the_entries_that_were_there, only_what_has_a_deadline_goes_with_a_volatile_policy,
+      the_nearest_deadline_goes_first, what_is_used_often_stays_with_lfu, any_entry_may_go_by_lot,
+      what_has_expired_counts_as_expired, idle_time_and_frequency_can_be_told,
+      threads_share_the_partitions_and_the_limit)
