@@ -419,8 +419,7 @@ void transaction_exec(struct call *call)
         if (visits_other_slots(queued->command)) all_slots = true;
     }
     plan.call = NULL;
-    for (size_t i = 0; i < transaction->watch_count; i++)
-        slot_set_add(&plan.slots, slot_id(transaction->watches[i]->slot));
+    transaction_add_slots(transaction, &plan.slots);
     if (all_slots) slot_set_add_all(&plan.slots);
 
     if (lock_and_admit(call, &plan)) {

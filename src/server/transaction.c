@@ -1,6 +1,7 @@
 #include "server/transaction.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "server/client.h"
 
 #include <string.h>
@@ -56,49 +57,128 @@ void transaction_queue(struct client *client, const struct command *command, siz
     publish_sizes(client);
 }
 
-static void on_key(struct slot_feed *feed, struct bytes key)
-{
-    struct watch *watch = container_of(feed, struct watch, feed);
+/* --- Watches --- */
 
-    if (bytes_equal(watch->key, key)) watch->changed = true;
+static struct watch *watch_find(const struct slot_watch *on, struct bytes key, uint64_t hash)
+{
+    struct watch *watch = on->bucket_count > 0 ? on->buckets[hash & (on->bucket_count - 1)] : NULL;
+
+    while (watch != NULL && (watch->hash != hash || !bytes_equal(watch->key, key))) watch = watch->next;
+    return watch;
+}
+
+static void on_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
+{
+    struct slot_watch *on = container_of(feed, struct slot_watch, feed);
+
+    if (!on->changed && watch_find(on, key, hash) != NULL) on->changed = true;
 }
 
 /* A key that was not there is not changed by going: it had expired before it was watched, and only now leaves the memory. One that came
  * meanwhile has been marked when it did. */
-static void on_removed(struct slot_feed *feed, struct bytes key)
+static void on_removed(struct slot_feed *feed, struct bytes key, uint64_t hash)
 {
-    if (container_of(feed, struct watch, feed)->existed) on_key(feed, key);
+    struct slot_watch *on = container_of(feed, struct slot_watch, feed);
+    const struct watch *watch = on->changed ? NULL : watch_find(on, key, hash);
+
+    if (watch != NULL && watch->existed) on->changed = true;
 }
 
 static void on_flush(struct slot_feed *feed)
 {
-    struct watch *watch = container_of(feed, struct watch, feed);
+    struct slot_watch *on = container_of(feed, struct slot_watch, feed);
 
-    if (watch->existed) watch->changed = true;
+    if (on->existed_count > 0) on->changed = true;
+}
+
+/* Where a slot's watches are or belong, in a table of a power of two that is never full. */
+static struct slot_watch **watched_cell(struct slot_watch **table, size_t cells, const struct slot *slot)
+{
+    size_t at = slot_id(slot) & (cells - 1);
+
+    while (table[at] != NULL && table[at]->slot != slot) at = (at + 1) & (cells - 1);
+    return &table[at];
+}
+
+static void grow_watched(struct transaction *transaction)
+{
+    size_t cells = transaction->watched_cells == 0 ? 4 : transaction->watched_cells * 2;
+    struct slot_watch **table = alloc_zeroed(cells * sizeof(*table));
+
+    for (size_t i = 0; i < transaction->watched_cells; i++) {
+        struct slot_watch *on = transaction->watched[i];
+        if (on != NULL) *watched_cell(table, cells, on->slot) = on;
+    }
+    alloc_free(transaction->watched);
+    transaction->watched = table;
+    transaction->watched_cells = cells;
+}
+
+static struct slot_watch *watches_on(struct transaction *transaction, struct slot *slot)
+{
+    struct slot_watch **cell;
+
+    if (transaction->watched_count * 2 >= transaction->watched_cells) grow_watched(transaction);
+    cell = watched_cell(transaction->watched, transaction->watched_cells, slot);
+    if (*cell == NULL) {
+        *cell = alloc_zeroed(sizeof(**cell));
+        (*cell)->feed = (struct slot_feed){ .changed = on_changed, .removed = on_removed, .flushed = on_flush };
+        (*cell)->slot = slot;
+        slot_feed_attach(slot, &(*cell)->feed);
+        transaction->watched_count++;
+    }
+    return *cell;
+}
+
+static void grow_buckets(struct slot_watch *on)
+{
+    size_t count = on->bucket_count == 0 ? 2 : on->bucket_count * 2;
+    struct watch **buckets = alloc_zeroed(count * sizeof(*buckets));
+
+    for (size_t i = 0; i < on->bucket_count; i++)
+        for (struct watch *watch = on->buckets[i], *next; watch != NULL; watch = next) {
+            next = watch->next;
+            watch->next = buckets[watch->hash & (count - 1)];
+            buckets[watch->hash & (count - 1)] = watch;
+        }
+    alloc_free(on->buckets);
+    on->buckets = buckets;
+    on->bucket_count = count;
 }
 
 void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms)
 {
     struct transaction *transaction = transaction_of(client);
-    struct watch *watch;
+    struct slot_watch *on = watches_on(transaction, slot);
+    uint64_t hash = hash_bytes(key);
+    struct watch *watch, **bucket;
     char *text;
 
-    for (size_t i = 0; i < transaction->watch_count; i++)
-        if (transaction->watches[i]->slot == slot && bytes_equal(transaction->watches[i]->key, key)) return;
-    if (transaction->watch_count == transaction->watch_cap) {
-        transaction->watch_cap = transaction->watch_cap == 0 ? 4 : transaction->watch_cap * 2;
-        transaction->watches = alloc_resize(transaction->watches, transaction->watch_cap * sizeof(struct watch *));
-    }
+    if (watch_find(on, key, hash) != NULL) return;
+    if (on->count == on->bucket_count) grow_buckets(on);
+    bucket = &on->buckets[hash & (on->bucket_count - 1)];
     watch = alloc(sizeof(*watch) + key.len);
     text = (char *)(watch + 1);
     if (key.len > 0) memcpy(text, key.data, key.len);
-    *watch = (struct watch){ .feed = { .changed = on_key, .removed = on_removed, .flushed = on_flush },
-                             .slot = slot,
-                             .key = { text, key.len },
-                             .existed = slot_peek(slot, key, now_ms) != NULL };
-    slot_feed_attach(slot, &watch->feed);
-    transaction->watches[transaction->watch_count++] = watch;
+    *watch = (struct watch){
+        .next = *bucket, .hash = hash, .key = { text, key.len }, .existed = slot_peek(slot, key, now_ms) != NULL
+    };
+    *bucket = watch;
+    on->count++;
+    if (watch->existed) on->existed_count++;
+    transaction->watch_count++;
     publish_sizes(client);
+}
+
+static void slot_watch_free(struct slot_watch *on)
+{
+    for (size_t i = 0; i < on->bucket_count; i++)
+        for (struct watch *watch = on->buckets[i], *next; watch != NULL; watch = next) {
+            next = watch->next;
+            alloc_free(watch);
+        }
+    alloc_free(on->buckets);
+    alloc_free(on);
 }
 
 void transaction_unwatch(struct client *client, const struct slot_set *held)
@@ -106,17 +186,27 @@ void transaction_unwatch(struct client *client, const struct slot_set *held)
     struct transaction *transaction = client->transaction;
 
     if (transaction == NULL) return;
-    for (size_t i = 0; i < transaction->watch_count; i++) {
-        struct watch *watch = transaction->watches[i];
-        bool locked_already = held != NULL && slot_set_has(held, slot_id(watch->slot));
+    for (size_t i = 0; i < transaction->watched_cells; i++) {
+        struct slot_watch *on = transaction->watched[i];
+        bool locked_already;
 
-        if (!locked_already) slot_lock(watch->slot);
-        slot_feed_detach(watch->slot, &watch->feed);
-        if (!locked_already) slot_unlock(watch->slot);
-        alloc_free(watch);
+        if (on == NULL) continue;
+        locked_already = held != NULL && slot_set_has(held, slot_id(on->slot));
+        if (!locked_already) slot_lock(on->slot);
+        slot_feed_detach(on->slot, &on->feed);
+        if (!locked_already) slot_unlock(on->slot);
+        slot_watch_free(on);
     }
-    transaction->watch_count = 0;
+    alloc_free(transaction->watched);
+    transaction->watched = NULL;
+    transaction->watched_cells = transaction->watched_count = transaction->watch_count = 0;
     publish_sizes(client);
+}
+
+void transaction_add_slots(const struct transaction *transaction, struct slot_set *slots)
+{
+    for (size_t i = 0; i < transaction->watched_cells; i++)
+        if (transaction->watched[i] != NULL) slot_set_add(slots, slot_id(transaction->watched[i]->slot));
 }
 
 void transaction_free(struct client *client, const struct slot_set *held)
@@ -130,20 +220,27 @@ void transaction_free(struct client *client, const struct slot_set *held)
         entry_free(&transaction->queue[i].entry);
     }
     alloc_free(transaction->queue);
-    alloc_free(transaction->watches);
     alloc_free(transaction);
     client->transaction = NULL;
     publish_sizes(client);
 }
 
+/* An expired key that nothing has removed yet is changed, too. */
+static bool is_any_expired(const struct slot_watch *on, int64_t now_ms)
+{
+    if (on->existed_count == 0) return false;
+    for (size_t i = 0; i < on->bucket_count; i++)
+        for (const struct watch *watch = on->buckets[i]; watch != NULL; watch = watch->next)
+            if (watch->existed && slot_peek(on->slot, watch->key, now_ms) == NULL) return true;
+    return false;
+}
+
 bool transaction_is_stale(const struct transaction *transaction, int64_t now_ms)
 {
-    for (size_t i = 0; i < transaction->watch_count; i++) {
-        const struct watch *watch = transaction->watches[i];
+    for (size_t i = 0; i < transaction->watched_cells; i++) {
+        const struct slot_watch *on = transaction->watched[i];
 
-        if (watch->changed) return true;
-        /* Expired, though nothing has removed it yet. */
-        if (watch->existed && slot_peek(watch->slot, watch->key, now_ms) == NULL) return true;
+        if (on != NULL && (on->changed || is_any_expired(on, now_ms))) return true;
     }
     return false;
 }

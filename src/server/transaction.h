@@ -1,6 +1,6 @@
 /* server/transaction.h
  *
- * What a client has WATCHed and what it has queued since MULTI. A watch is a feed on the slot of its key, so that whatever changes the
+ * What a client has WATCHed and what it has queued since MULTI. The watches on a slot hang on it as one feed, so that whatever changes a
  * key, in whichever thread, is noticed under the slot's lock; EXEC takes the locks of all watched slots too, and so sees every change that
  * came before it. */
 #pragma once
@@ -16,20 +16,32 @@ struct queued_command {
     struct entry *entry; /* that is in its entry; or NULL */
 };
 
+/* A watched key. */
 struct watch {
-    struct slot_feed feed;
-    struct slot *slot;
+    struct watch *next; /* of its bucket */
+    uint64_t hash;
     struct bytes key; /* owned */
     bool existed;     /* when it was watched */
-    bool changed;     /* under the slot's lock */
+};
+
+/* A client's watches on one slot: one feed, so that a write by others costs a look into this table, however many keys are in it. All of it
+ * is under the slot's lock. */
+struct slot_watch {
+    struct slot_feed feed;
+    struct slot *slot;
+    struct watch **buckets;
+    size_t bucket_count; /* a power of two, or 0 */
+    size_t count, existed_count;
+    bool changed; /* one of the keys was */
 };
 
 struct transaction {
     struct queued_command *queue;
     size_t count, cap;
-    size_t bytes; /* what the queue holds */
-    struct watch **watches;
-    size_t watch_count, watch_cap;
+    size_t bytes;                /* what the queue holds */
+    struct slot_watch **watched; /* by slot, with empty cells between */
+    size_t watched_count, watched_cells;
+    size_t watch_count; /* keys */
 };
 
 /* The client's, made on first use. transaction_queue() takes the entry over. */
@@ -42,6 +54,8 @@ void transaction_watch(struct client *client, struct slot *slot, struct bytes ke
 void transaction_unwatch(struct client *client, const struct slot_set *held);
 /* Drops the queue and the watches. */
 void transaction_free(struct client *client, const struct slot_set *held);
+/* Adds those that have watches. */
+void transaction_add_slots(const struct transaction *transaction, struct slot_set *slots);
 /* With all watched slots locked: has one of the keys changed since? */
 bool transaction_is_stale(const struct transaction *transaction, int64_t now_ms);
 

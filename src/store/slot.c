@@ -175,17 +175,25 @@ void slot_feed_detach(struct slot *slot, struct slot_feed *feed)
 
 static void tell_changed(struct slot *slot, struct bytes key)
 {
+    uint64_t hash;
+
+    if (list_is_empty(&slot->feeds)) return;
+    hash = hash_bytes(key);
     list_each_safe(at, &slot->feeds) {
         struct slot_feed *feed = container_of(at, struct slot_feed, link);
-        if (feed->changed != NULL) feed->changed(feed, key);
+        if (feed->changed != NULL) feed->changed(feed, key, hash);
     }
 }
 
 static void tell_removed(struct slot *slot, struct bytes key)
 {
+    uint64_t hash;
+
+    if (list_is_empty(&slot->feeds)) return;
+    hash = hash_bytes(key);
     list_each_safe(at, &slot->feeds) {
         struct slot_feed *feed = container_of(at, struct slot_feed, link);
-        if (feed->removed != NULL) feed->removed(feed, key);
+        if (feed->removed != NULL) feed->removed(feed, key, hash);
     }
 }
 

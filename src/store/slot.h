@@ -23,11 +23,13 @@ struct graveyard;
 struct random;
 struct slot;
 
-/* Hung on a slot by whoever follows it; told of each change, under the slot's lock. NULL hooks are not called. */
+/* Hung on a slot by whoever follows it; told of each change, under the slot's lock. NULL hooks are not called. Every write of the slot
+ * waits for all of them, so each follower hangs on one feed however many keys it is after, and the key's hash comes along. */
 struct slot_feed {
     struct list link;
-    void (*changed)(struct slot_feed *feed, struct bytes key); /* created, overwritten, or its expiry set */
-    void (*removed)(struct slot_feed *feed, struct bytes key); /* deleted, expired or evicted */
+    void (*changed)(struct slot_feed *feed, struct bytes key,
+                    uint64_t hash); /* created, overwritten, or its expiry set */
+    void (*removed)(struct slot_feed *feed, struct bytes key, uint64_t hash); /* deleted, expired or evicted */
     void (*flushed)(struct slot_feed *feed);
 };
 

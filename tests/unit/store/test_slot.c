@@ -1,5 +1,6 @@
 /* What a slot promises about deadlines, counters, feeds and scans; and that threads may share it. */
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "base/reclaim.h"
 #include "store/graveyard.h"
@@ -112,13 +113,15 @@ static void note(struct log_feed *log, char what, struct bytes key)
     snprintf(log->text + at, sizeof log->text - at, "%c%.*s ", what, (int)key.len, key.data);
 }
 
-static void note_changed(struct slot_feed *feed, struct bytes key)
+static void note_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
 {
+    CHECK(hash == hash_bytes(key));
     note(container_of(feed, struct log_feed, feed), '+', key);
 }
 
-static void note_removed(struct slot_feed *feed, struct bytes key)
+static void note_removed(struct slot_feed *feed, struct bytes key, uint64_t hash)
 {
+    CHECK(hash == hash_bytes(key));
     note(container_of(feed, struct log_feed, feed), '-', key);
 }
 
