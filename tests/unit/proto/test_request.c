@@ -355,6 +355,10 @@ TEST(an_argument_may_be_put_together_elsewhere)
             CHECK(request_read(&request, BYTES(MOVED), &limits) == REQUEST_READY);
             check_moved(&request);
             CHECK(request.argv[2].data != value);
+            CHECK(request_read(&request, (struct bytes){ MOVED, 45 }, &limits) == REQUEST_PARTIAL);
+            CHECK(request_read(&request, BYTES(MOVED), &limits) == REQUEST_READY);
+            check_moved(&request);
+            CHECK(request.argv[2].data != value);
             request_free(&request);
             buf_free(&data);
         }
