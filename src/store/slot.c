@@ -107,7 +107,7 @@ static void count_entry(struct slot *slot, const struct entry *entry, int64_t si
 /* At the end of whatever changes the slot: what it took before, and how many keys more there are. */
 static void charge(struct slot *slot, uint64_t taken_before, int64_t keys)
 {
-    account_charge(&slot->shared->account, (int64_t)(taken_by(slot) - taken_before), keys);
+    account_charge(&slot->shared->account, (int64_t)taken_by(slot) - (int64_t)taken_before, keys);
 }
 
 struct slot_counts slot_counts(const struct slot *slot)

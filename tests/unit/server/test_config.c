@@ -109,7 +109,7 @@ TEST(one_class_of_output_limits_changes_alone)
 
     CHECK(config_set(config, &pair, 1, false, error));
     CHECK(text_is(config, CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT,
-                  "normal 0 0 0 slave 1048576 2000 3 pubsub 33554432 8388608 60"));
+                  "normal 1073741824 0 0 slave 1048576 2000 3 pubsub 33554432 8388608 60"));
     CHECK(config_int(config, client_output_buffer_limit[CLIENT_CLASS_REPLICA].soft_bytes) == 2000);
     CHECK(config_int(config, client_output_buffer_limit[CLIENT_CLASS_PUBSUB].hard_bytes) == 33554432);
     config_free(&config);
