@@ -55,6 +55,10 @@ ALL_OBJECTS := $(foreach layer,$(LAYERS),$(call objects,$(layer))) $(BUILD)/src/
 .PHONY: all
 all: redis-shard
 
+ifeq ($(SAN),integer)
+$(ALL_OBJECTS): tests/integer.ignore
+endif
+
 # The headers of the C library (which Debian's gcc only recommends) and of the others, or the packages that bring them. Where they are
 # there this costs five file checks.
 HEADERS := $(foreach header,malloc.h ev.h hiredis/hiredis.h jemalloc/jemalloc.h xxhash.h,$(firstword $(wildcard \
