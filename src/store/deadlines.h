@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-/* All zero is ready. */
+/* All zero is ready, but for the time, which keyspace_new() sets. */
 struct deadlines {
     _Atomic int64_t now_ms;             /* about: the cycle writes it; tells slots which deadlines are far */
     _Atomic uint32_t hints[SLOT_COUNT]; /* of each slot; written under its lock, read without */

@@ -2,6 +2,7 @@
 #include "store/keyspace.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/huge_pages.h"
 #include "store/slot_internal.h"
 
@@ -23,6 +24,8 @@ struct keyspace *keyspace_new(void)
     struct slot_shared *shared = slot_shared_new();
 
     for (uint16_t id = 0; id < SLOT_COUNT; id++) slot_init(&keyspace->slots[id], id, shared);
+    /* Until the expiry cycle first runs: what is far is told by it. */
+    atomic_store_explicit(&shared->deadlines.now_ms, clock_now_ms(), memory_order_relaxed);
     return keyspace;
 }
 

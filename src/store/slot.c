@@ -385,8 +385,9 @@ void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash, key);
     if (word != NULL && entry_overwrite(table_entry(word), value, expires_at_ms)) {
-        /* As large as it was, and as it was with or without a deadline: nothing to count. */
+        /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier. */
         remember_use(slot, word);
+        if (expires_at_ms != ENTRY_KEEPS_FOREVER) replace_word(slot, hash, word, table_entry(word));
         tell_changed(slot, key);
     } else {
         put_word(slot, hash, word, entry_new(key, value, expires_at_ms));
