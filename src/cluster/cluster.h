@@ -115,7 +115,7 @@ void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, i
                        cluster_error error);
 void cluster_del_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e,
                        cluster_error error);
-/* keys: whether this node holds keys at all. */
+/* keys: whether this node holds keys at all, counted under the locks of all slots, which the caller still holds. */
 void cluster_flush_slots(struct cluster *c, bool keys, int64_t now_ms, struct effects *e, cluster_error error);
 void cluster_set_config_epoch(struct cluster *c, int64_t epoch, int64_t now_ms, struct effects *e, cluster_error error);
 /* True where it was changed; *epoch is ours afterwards either way. */

@@ -22,6 +22,19 @@ static bool holds_keys(struct call *call)
     return keyspace_counts(call->node->keyspace).keys > 0;
 }
 
+/* Takes the locks of all slots, but for those that EXEC holds: what looks whether there is any key, and gives the slots up where there is
+ * none, is one step for everybody who writes. */
+static void enter_all_slots(struct call *call)
+{
+    for (unsigned id = 0; id < SLOT_COUNT; id++) call_slot_enter(call, (uint16_t)id);
+}
+
+static void leave_all_slots(struct call *call)
+{
+    for (unsigned id = 0; id < SLOT_COUNT; id++)
+        call_slot_leave(call, keyspace_slot(call->node->keyspace, (uint16_t)id));
+}
+
 bool cluster_arg_slot(struct call *call, int arg, uint16_t *slot)
 {
     int64_t number;
@@ -166,11 +179,14 @@ void cluster_cmd_delslotsrange(struct call *call)
 void cluster_cmd_flushslots(struct call *call)
 {
     struct effects *effects;
+    struct cluster *cluster;
     cluster_error error;
-    struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
+    enter_all_slots(call);
+    cluster = bus_lock(call->node->bus, &effects);
     cluster_flush_slots(cluster, holds_keys(call), call->now_ms, effects, error);
     bus_unlock(call->node->bus);
+    leave_all_slots(call);
     reply_outcome(call, error);
 }
 
@@ -327,9 +343,11 @@ void cluster_cmd_reset(struct call *call)
             return;
         }
     }
+    enter_all_slots(call);
     cluster = bus_lock(call->node->bus, &effects);
     cluster_reset(cluster, hard, holds_keys(call), call->now_ms, effects, error);
     bus_unlock(call->node->bus);
+    leave_all_slots(call);
     reply_outcome(call, error);
 }
 
