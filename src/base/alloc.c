@@ -4,6 +4,7 @@
  * cover both. The sanitizers have to see malloc() themselves; there we count live bytes on the way through. */
 #include "base/alloc.h"
 
+#include "base/huge_pages.h"
 #include "base/log.h"
 
 #include <malloc.h>
@@ -29,6 +30,7 @@ static void count_removed(void *memory)
 }
 #else
 #include <jemalloc/jemalloc.h>
+#include <pthread.h>
 
 #define count_added(memory) ((void)0)
 #define count_removed(memory) ((void)0)
@@ -84,6 +86,52 @@ void *alloc_aligned(size_t bytes, size_t alignment)
     count_added(memory);
     return memory;
 }
+
+#ifdef SANITIZED
+
+void *alloc_apart(size_t bytes)
+{
+    return alloc_zeroed(bytes);
+}
+
+void alloc_apart_free(void *memory)
+{
+    alloc_free(memory);
+}
+
+#else
+
+/* An arena of its own, and no thread's cache in between: that would hand its memory out to others. */
+static pthread_once_t apart_once = PTHREAD_ONCE_INIT;
+static int apart_flags;
+
+static void make_arena(void)
+{
+    unsigned arena;
+    size_t size = sizeof(arena);
+
+    apart_flags = MALLOCX_TCACHE_NONE | MALLOCX_ZERO;
+    if (mallctl("arenas.create", &arena, &size, NULL, 0) != 0) return;
+    apart_flags |= MALLOCX_ARENA(arena);
+    huge_pages_use(arena);
+}
+
+void *alloc_apart(size_t bytes)
+{
+    void *memory;
+
+    pthread_once(&apart_once, make_arena);
+    memory = mallocx(bytes ? bytes : 1, apart_flags);
+    if (__builtin_expect(!memory, 0)) out_of_memory(bytes);
+    return memory;
+}
+
+void alloc_apart_free(void *memory)
+{
+    if (memory != NULL) dallocx(memory, MALLOCX_TCACHE_NONE);
+}
+
+#endif
 
 void alloc_free(void *memory)
 {

@@ -19,6 +19,11 @@ char *alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
 /* At a multiple of `alignment`, a power of two. */
 void *alloc_aligned(size_t bytes, size_t alignment) __attribute__((malloc, returns_nonnull));
 
+/* Memory apart from all other, for what is small and moves from one size to the next as it grows: between entries of the same
+ * sizes it would leave holes behind that nothing fits into. Zeroed. alloc_apart_free() takes memory from alloc() as well. */
+void *alloc_apart(size_t bytes) __attribute__((malloc, returns_nonnull));
+void alloc_apart_free(void *memory);
+
 /* Gives memory back; NULL is allowed. */
 void alloc_free(void *memory);
 

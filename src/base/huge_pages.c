@@ -25,6 +25,11 @@ void huge_pages_join(void)
 {
 }
 
+void huge_pages_use(unsigned arena)
+{
+    (void)arena;
+}
+
 #else
 
 #include <jemalloc/jemalloc.h>
@@ -52,14 +57,9 @@ static void *map_extent(extent_hooks_t *own, void *address, size_t size, size_t 
     return extent;
 }
 
-static bool hooks_name(char *name, size_t room)
+static void hooks_name(char *name, size_t room, unsigned arena)
 {
-    unsigned arena;
-    size_t size = sizeof(arena);
-
-    if (mallctl("thread.arena", &arena, &size, NULL, 0) != 0) return false;
     snprintf(name, room, "arena.%u.extent_hooks", arena);
-    return true;
 }
 
 /* All arenas begin with the same hooks. */
@@ -68,7 +68,8 @@ static void wrap_hooks(void)
     size_t size = sizeof(jemallocs);
     char name[64];
 
-    if (!hooks_name(name, sizeof(name)) || mallctl(name, &jemallocs, &size, NULL, 0) != 0) {
+    hooks_name(name, sizeof(name), 0);
+    if (mallctl(name, &jemallocs, &size, NULL, 0) != 0) {
         jemallocs = NULL;
         return;
     }
@@ -76,14 +77,23 @@ static void wrap_hooks(void)
     hooks.alloc = map_extent;
 }
 
-void huge_pages_join(void)
+void huge_pages_use(unsigned arena)
 {
     extent_hooks_t *wrapped = &hooks;
     char name[64];
 
     pthread_once(&once, wrap_hooks);
-    if (jemallocs == NULL || !hooks_name(name, sizeof(name))) return;
+    if (jemallocs == NULL) return;
+    hooks_name(name, sizeof(name), arena);
     mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped));
+}
+
+void huge_pages_join(void)
+{
+    unsigned arena;
+    size_t size = sizeof(arena);
+
+    if (mallctl("thread.arena", &arena, &size, NULL, 0) == 0) huge_pages_use(arena);
 }
 
 #endif

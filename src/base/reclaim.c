@@ -46,7 +46,7 @@ static void free_before(struct reclaim_item *items, size_t *count, uint64_t olde
 {
     size_t freed = 0;
 
-    while (freed < *count && items[freed].epoch < oldest) alloc_free(items[freed++].memory);
+    while (freed < *count && items[freed].epoch < oldest) alloc_apart_free(items[freed++].memory);
     if (freed == 0) return;
     *count -= freed;
     memmove(items, items + freed, *count * sizeof(*items));
@@ -145,7 +145,7 @@ void reclaim_later(void *memory)
 
     if (memory == NULL) return;
     if (atomic_load(&reader_count) == 0) {
-        alloc_free(memory);
+        alloc_apart_free(memory);
         return;
     }
     item.epoch = atomic_fetch_add(&epoch, 1);

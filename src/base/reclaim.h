@@ -35,7 +35,7 @@ void reclaim_enter(struct reclaim_reader *reader);
 /* It ends; frees what nobody can see any more of the thread's own. */
 void reclaim_leave(struct reclaim_reader *reader);
 
-/* Frees memory from alloc() once nobody looks at it. Nobody may find it from now on. Any thread; NULL is allowed. */
+/* Frees memory from alloc() or alloc_apart() once nobody looks at it. Nobody may find it from now on. Any thread; NULL is allowed. */
 void reclaim_later(void *memory);
 
 /* How much waits to be freed, for tests: allocations of all threads. */

@@ -2,15 +2,15 @@
  *
  * The layout of an entry, with no padding anywhere:
  *
- *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 6 or 8 | key | value |
- *     | flags 1 | key length 1-8 | value length 2-8 | deadline 6 or 8    | key | value | 0-3 | holders 4 |     big
+ *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 5 or 8 | key | value |
+ *     | flags 1 | key length 1-8 | value length 2-8 | deadline 5 or 8    | key | value | 0-3 | holders 4 |     big
  *
  * Each length takes as many bytes as it needs, which is one for nearly all keys and most values of a
- * cache, so a small entry has a header of three bytes. A deadline takes six: 2^48 ms reach to the year
- * 10889; a deadline beyond that (a user may ask for it) takes eight.
+ * cache, so a small entry has a header of three bytes. A deadline takes five: the milliseconds from the
+ * beginning of 2020, which reach to 2054; one outside (a user may ask for it) takes eight.
  *
  * A big entry counts who holds it, in its last four bytes, where the count is aligned and small entries pay nothing for
- * it. It always has room for a deadline, six bytes of ones meaning none, so that setting one never moves the value. What a
+ * it. It always has room for a deadline, five bytes of ones meaning none, so that setting one never moves the value. What a
  * holder looks at without the slot's lock (flags, lengths, value) never changes while it holds: whoever would change it
  * makes a copy first. The deadline may, as no holder reads it.
  *
@@ -25,7 +25,7 @@
 #include <string.h>
 
 enum {
-    EXPIRY_MASK = 3, /* 0 none, 1 six bytes, 2 eight bytes */
+    EXPIRY_MASK = 3, /* 0 none, 1 five bytes, 2 eight bytes */
     RAW = 1 << 2,
     KEY_WIDTH_SHIFT = 3, /* two bits: which of `widths` */
     VALUE_WIDTH_SHIFT = 5,
@@ -33,8 +33,9 @@ enum {
 };
 
 #define ENTRY_BYTES_MIN 16u
-#define EMBSTR_BYTES_MAX 44u /* what OBJECT ENCODING of Redis calls short */
-#define NO_DEADLINE ((UINT64_C(1) << 48) - 1)
+#define EMBSTR_BYTES_MAX 44u                    /* what OBJECT ENCODING of Redis calls short */
+#define DEADLINE_BASE_MS INT64_C(1577836800000) /* what a deadline of five bytes is counted from */
+#define NO_DEADLINE ((UINT64_C(1) << 40) - 1)
 
 struct entry {
     uint8_t flags;
@@ -42,7 +43,7 @@ struct entry {
 };
 
 static const uint8_t widths[4] = { 1, 2, 3, 8 };
-static const uint8_t expiry_widths[4] = { 0, 6, 8, 0 };
+static const uint8_t expiry_widths[4] = { 0, 5, 8, 0 };
 
 struct layout {
     uint8_t flags;
@@ -65,6 +66,14 @@ static void store(uint8_t *to, size_t width, uint64_t number)
     for (size_t i = 0; i < width; i++) to[i] = (uint8_t)(number >> (8 * i));
 }
 
+static void store_deadline(uint8_t *to, size_t width, int64_t expires_at_ms)
+{
+    if (expires_at_ms == ENTRY_KEEPS_FOREVER)
+        store(to, width, NO_DEADLINE);
+    else
+        store(to, width, (uint64_t)(width == 8 ? expires_at_ms : expires_at_ms - DEADLINE_BASE_MS));
+}
+
 static unsigned width_code(size_t length)
 {
     if (length <= 0xff) return 0;
@@ -81,7 +90,8 @@ static bool is_big(size_t value_bytes)
 static unsigned expiry_code(int64_t expires_at_ms, size_t value_bytes)
 {
     if (expires_at_ms == ENTRY_KEEPS_FOREVER) return is_big(value_bytes) ? 1 : 0;
-    return expires_at_ms >= 0 && (uint64_t)expires_at_ms < NO_DEADLINE ? 1 : 2;
+    if (expires_at_ms < DEADLINE_BASE_MS) return 2;
+    return (uint64_t)(expires_at_ms - DEADLINE_BASE_MS) < NO_DEADLINE ? 1 : 2;
 }
 
 static struct layout layout_for(size_t key_bytes, size_t value_bytes, unsigned expiry)
@@ -147,7 +157,7 @@ static void write_header(struct entry *entry, const struct layout *layout, int64
     at += layout->key_width;
     store(at, layout->value_width, layout->value_bytes);
     at += layout->value_width;
-    store(at, layout->expiry_width, (uint64_t)expires_at_ms); /* ENTRY_KEEPS_FOREVER becomes six bytes of ones */
+    store_deadline(at, layout->expiry_width, expires_at_ms);
     if (layout->flags & BIG) atomic_init(holders_of(entry, layout), 1);
 }
 
@@ -242,22 +252,17 @@ char *entry_value_mutable(struct entry *entry)
     return (char *)entry + layout.header_bytes + layout.key_bytes;
 }
 
-/* As it is written: NO_DEADLINE where there is none. */
-static uint64_t deadline_of(const struct entry *entry)
-{
-    size_t expiry_width = expiry_widths[entry->flags & EXPIRY_MASK];
-
-    if (expiry_width == 0) return NO_DEADLINE;
-    return load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
-                    widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
-                expiry_width);
-}
-
 int64_t entry_expires_at_ms(const struct entry *entry)
 {
-    uint64_t deadline = deadline_of(entry);
+    size_t width = expiry_widths[entry->flags & EXPIRY_MASK];
+    uint64_t deadline;
 
-    return deadline == NO_DEADLINE && (entry->flags & EXPIRY_MASK) != 2 ? ENTRY_KEEPS_FOREVER : (int64_t)deadline;
+    if (width == 0) return ENTRY_KEEPS_FOREVER;
+    deadline =
+        load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] + widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
+             width);
+    if (width == 8) return (int64_t)deadline;
+    return deadline == NO_DEADLINE ? ENTRY_KEEPS_FOREVER : DEADLINE_BASE_MS + (int64_t)deadline;
 }
 
 bool entry_is_expired(const struct entry *entry, int64_t now_ms)
@@ -345,7 +350,7 @@ struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
     unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes);
 
     if (expiry != 0 && (layout.flags & EXPIRY_MASK) == expiry) {
-        store(entry->rest + layout.key_width + layout.value_width, layout.expiry_width, (uint64_t)expires_at_ms);
+        store_deadline(entry->rest + layout.key_width + layout.value_width, layout.expiry_width, expires_at_ms);
         return entry;
     }
     return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms);

@@ -42,7 +42,7 @@ char *entry_value_mutable(struct entry *entry);
 int64_t entry_expires_at_ms(const struct entry *entry);
 bool entry_is_expired(const struct entry *entry, int64_t now_ms);
 
-/* Gives the entry another deadline, or none; it may move. Big ones stay where they are, unless it lies beyond the year 10889. For one
+/* Gives the entry another deadline, or none; it may move. Big ones stay where they are, unless it lies before 2020 or after 2054. For one
  * that is in a slot there is slot_set_expiry(). */
 struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms);
 

@@ -82,7 +82,7 @@ static struct bucket *buckets_new(struct table *table, unsigned class)
 
     if (class == 0) return NULL;
     count_bytes(table, (int64_t)bytes);
-    return alloc_zeroed(bytes);
+    return alloc_apart(bytes);
 }
 
 static void buckets_free(struct table *table, uint64_t leaf)
@@ -284,7 +284,7 @@ static size_t cells_bytes(unsigned bits)
 static uint64_t directory_new(struct table *table, unsigned bits)
 {
     count_bytes(table, (int64_t)cells_bytes(bits));
-    return directory_node(alloc(cells_bytes(bits)), bits);
+    return directory_node(alloc_apart(cells_bytes(bits)), bits);
 }
 
 static void directory_free(struct table *table, uint64_t directory)

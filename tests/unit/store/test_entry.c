@@ -9,7 +9,18 @@ static const size_t lengths[] = { 0, 1, 2, 16, 44, 45, 127, 128, 255, 256, 257, 
 #define LENGTHS (sizeof lengths / sizeof *lengths)
 
 static const int64_t deadlines[] = {
-    ENTRY_KEEPS_FOREVER, 0, 1, 1754000000000, ((int64_t)1 << 48) - 1, (int64_t)1 << 48, INT64_MAX, -5, INT64_MIN,
+    ENTRY_KEEPS_FOREVER,
+    0,
+    1,
+    1754000000000,
+    1577836799999,
+    1577836800000,
+    1577836800000 + ((int64_t)1 << 40) - 2,
+    1577836800000 + ((int64_t)1 << 40) - 1,
+    1577836800000 + ((int64_t)1 << 40),
+    INT64_MAX,
+    -5,
+    INT64_MIN,
 };
 #define DEADLINES (sizeof deadlines / sizeof *deadlines)
 
@@ -127,7 +138,7 @@ TEST(a_deadline_is_the_first_moment_without_the_entry)
     entry_free(&forever);
 }
 
-TEST(a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
+TEST(a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline)
 {
     struct entry *entry =
         entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, ENTRY_KEEPS_FOREVER);
@@ -135,7 +146,7 @@ TEST(a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline)
         entry_new((struct bytes){ key_text, 16 }, (struct bytes){ value_text, 200 }, 1754000000000);
 
     CHECK(entry_key(entry).data - (const char *)entry == 3);
-    CHECK(entry_key(expiring).data - (const char *)expiring == 9);
+    CHECK(entry_key(expiring).data - (const char *)expiring == 8);
     CHECK(entry_bytes(entry) >= 219 && entry_bytes(entry) <= 256);
     entry_free(&entry);
     entry_free(&expiring);
@@ -231,6 +242,6 @@ TEST(a_deadline_never_moves_a_big_value)
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
       a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
       a_deadline_is_the_first_moment_without_the_entry,
-      a_small_entry_has_a_header_of_three_bytes_and_nine_with_a_deadline, an_entry_is_big_from_16_KiB_on,
+      a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline, an_entry_is_big_from_16_KiB_on,
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
       an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value)

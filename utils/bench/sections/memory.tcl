@@ -56,7 +56,7 @@ section "Memory" {
     table {"" header deadline "the allocator's rounding" "table, and hints of deadlines" "pages not full, and the rest" sum} [lmap {kind sizes options} $kinds {
         lassign [split $sizes -] from to
         if {$to eq ""} { set to $from }
-        set deadline [expr {$options eq {} ? 0 : 6}]
+        set deadline [expr {$options eq {} ? 0 : 5}]
         set rounding [entry_costs $from $to [expr {3 + $deadline}]]
         set allocated [middle "allocated $kind"]
         set table [expr {$allocated - 3 - $deadline - $rounding}]
