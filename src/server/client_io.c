@@ -5,7 +5,7 @@
  * the replies leave together at the end of the turn:
  *
  *     scratch | 7's requests | 9's requests | ...
- * *     out     | replies to client 7 | replies to client 9        | ... |
+ *     out     | replies to client 7 | replies to client 9        | ... |
  *     pieces                          ^ a big value belongs here: written from its entry, never copied
  *
  * Nobody makes us keep much for a client that does not read. A client with more than AHEAD_BYTES_MAX of unread replies is *behind*: what it
@@ -145,6 +145,16 @@ static bool is_done(const struct client *client)
     if (conn_pending(&client->conn) > 0) return false;
     if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
     return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_PAUSED | CLIENT_HELD));
+}
+
+/* Was it answered in this turn? Then the end of the turn writes that, and closes it where it is done. */
+static bool is_answered(const struct client *client)
+{
+    const struct worker *worker = client->worker;
+
+    for (size_t i = 0; i < worker->reply_count; i++)
+        if (worker->replies[i].client == client) return true;
+    return false;
 }
 
 /* A turn's replies to one client in the order they are written: what lies in the worker's buffer is lent, the pieces are given away. */
@@ -412,7 +422,7 @@ static void add_ready(struct client *client, struct bytes data)
 /* A peer that has said all it wants to may still read: it gets its replies first. One that has yet to say its password does not. */
 static void on_ended(struct client *client)
 {
-    bool waits = conn_pending(&client->conn) > 0 || (client_flags(client) & CLIENT_BEHIND);
+    bool waits = conn_pending(&client->conn) > 0 || (client_flags(client) & CLIENT_BEHIND) || is_answered(client);
 
     if (!client->conn.peer_ended || !waits || asks_for_password(client)) {
         client_close(client);
@@ -520,7 +530,7 @@ static void on_drained(struct conn *conn)
     client_account(client);
     client->over_soft_since_ms = 0;
     if (is_done(client)) {
-        client_close(client);
+        if (!is_answered(client)) client_close(client);
         return;
     }
     if (!(client_flags(client) & CLIENT_BEHIND)) return;

@@ -267,3 +267,32 @@ test "ACL SETUSER sets the password, and refuses what it cannot do" {
         foreach bits {1 4 5 256 4096} digits {1 1 2 64 1024} { assert_equal $digits [string length [resp::do admin acl genpass $bits]] }
     }
 }
+
+# While the node stands still the client reads all that was sent, and asks more: then the rest of the old replies leaves in the same
+# turn in which the new ones are made.
+test "QUIT in the turn in which earlier replies leave loses none" {
+    with_node ada {io-threads 1} {
+        on ada set key [string repeat x 20000]
+        connect slow ada
+        set id [resp::do slow client id]
+        set asked 0
+        while {[dict get [client_line ada $id] omem] == 0} {
+            resp::send slow get key
+            incr asked
+        }
+        node_signal ada STOP
+        set before ""
+        for {set quiet 0} {$quiet < 20} {wait_ms 10} {
+            set more [read $resp::chan(slow)]
+            append before $more
+            set quiet [expr {$more eq "" ? $quiet + 1 : 0}]
+        }
+        resp::write slow "[string repeat [resp::encode ping [string repeat y 100]] 20][resp::encode quit]"
+        node_signal ada CONT
+        append resp::buf(slow) $before
+        for {set i 0} {$i < $asked} {incr i} { assert_equal 20000 [string length [lindex [resp::read slow] 1]] }
+        for {set i 0} {$i < 20} {incr i} { assert_equal [string repeat y 100] [lindex [resp::read slow] 1] }
+        assert_equal {simple OK} [resp::read slow]
+        assert {[resp::is_closed slow]}
+    }
+}
