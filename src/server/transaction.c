@@ -18,7 +18,8 @@ static void publish_sizes(struct client *client)
 
     atomic_store_explicit(&client->multi_count, transaction == NULL ? 0 : (uint32_t)transaction->count,
                           memory_order_relaxed);
-    atomic_store_explicit(&client->multi_bytes, transaction == NULL ? 0 : transaction->bytes, memory_order_relaxed);
+    atomic_store_explicit(&client->multi_bytes, transaction == NULL ? 0 : transaction->bytes + transaction->watch_bytes,
+                          memory_order_relaxed);
     atomic_store_explicit(&client->watch_count, transaction == NULL ? 0 : (uint32_t)transaction->watch_count,
                           memory_order_relaxed);
 }
@@ -126,6 +127,7 @@ static struct slot_watch *watches_on(struct transaction *transaction, struct slo
         (*cell)->slot = slot;
         slot_feed_attach(slot, &(*cell)->feed);
         transaction->watched_count++;
+        transaction->watch_bytes += sizeof(**cell);
     }
     return *cell;
 }
@@ -167,6 +169,7 @@ void transaction_watch(struct client *client, struct slot *slot, struct bytes ke
     on->count++;
     if (watch->existed) on->existed_count++;
     transaction->watch_count++;
+    transaction->watch_bytes += sizeof(*watch) + key.len + sizeof(*bucket);
     publish_sizes(client);
 }
 
@@ -199,7 +202,7 @@ void transaction_unwatch(struct client *client, const struct slot_set *held)
     }
     alloc_free(transaction->watched);
     transaction->watched = NULL;
-    transaction->watched_cells = transaction->watched_count = transaction->watch_count = 0;
+    transaction->watched_cells = transaction->watched_count = transaction->watch_count = transaction->watch_bytes = 0;
     publish_sizes(client);
 }
 

@@ -117,3 +117,16 @@ test "CLIENT LIST, INFO and MEMORY STATS tell what clients take" {
         eventually { [info_field ada mem_clients_normal] < 5000 }
     }
 }
+
+test "watched keys are memory of their client, until it watches them no more" {
+    with_node ada {
+        connect watcher ada
+        set id [resp::do watcher client id]
+        for {set i 0} {$i < 10} {incr i} { resp::do watcher watch [string repeat $i 100000] }
+        resp::do watcher watch [string repeat 0 100000]
+        eventually { [client_field ada $id multi-mem] >= 1000000 && [client_field ada $id tot-mem] >= 1000000 }
+        assert {[client_field ada $id multi-mem] < 1010000}
+        resp::do watcher unwatch
+        eventually { [client_field ada $id multi-mem] == 0 }
+    }
+}
