@@ -18,8 +18,10 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
     c->options = *options;
     c->started_ms = now_ms;
     random_seed(&c->random, seed);
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
-        c->owner[slot] = c->migrating[slot] = c->importing[slot] = INDEX_NONE;
+    /* INDEX_NONE, of which all bits are set. */
+    memset(c->owner, 0xff, sizeof(c->owner));
+    memset(c->migrating, 0xff, sizeof(c->migrating));
+    memset(c->importing, 0xff, sizeof(c->importing));
     return c;
 }
 

@@ -254,6 +254,8 @@ uint64_t slot_owner_word(const struct cluster *c, uint16_t slot);
 void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
+/* A file may say that a slot leaves here that is not here, or comes that is: not so. */
+void view_close_impossible(struct cluster *c);
 void view_end_solo(struct cluster *c, struct effects *e);
 void view_update_state(struct cluster *c, int64_t now_ms, struct effects *e);
 size_t view_size(const struct cluster *c);

@@ -369,10 +369,7 @@ static bool read_all(struct reader *reader, struct bytes text)
     if (!reader->vars_seen) return refuse(reader, "no vars line");
     if (text.data[text.len - 1] != '\n') return refuse(reader, "the last line has no end");
     if (!each_line(reader, text, read_bonds, false)) return false;
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
-        if (c->migrating[slot] != INDEX_NONE && c->owner[slot] != c->myself->index) c->migrating[slot] = INDEX_NONE;
-        if (c->importing[slot] != INDEX_NONE && c->owner[slot] == c->myself->index) c->importing[slot] = INDEX_NONE;
-    }
+    view_close_impossible(c);
     if (c->solo && (c->node_count > 1 || c->assigned_count > 0)) return refuse(reader, "solo, but not alone");
     for (size_t i = 0; i < c->node_count; i++)
         if (c->nodes[i]->config_epoch > c->current_epoch) c->current_epoch = c->nodes[i]->config_epoch;

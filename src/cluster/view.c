@@ -171,6 +171,14 @@ void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const 
     }
 }
 
+void view_close_impossible(struct cluster *c)
+{
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if (c->migrating[slot] != INDEX_NONE && c->owner[slot] != c->myself->index) c->migrating[slot] = INDEX_NONE;
+        if (c->importing[slot] != INDEX_NONE && c->owner[slot] == c->myself->index) c->importing[slot] = INDEX_NONE;
+    }
+}
+
 /* From here on only slots that were given to us, or that hold keys, are served. */
 void view_end_solo(struct cluster *c, struct effects *e)
 {

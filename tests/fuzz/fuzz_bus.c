@@ -16,6 +16,7 @@
 #define LINKS_MAX 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__asan_default_options(void);
 
 struct input {
     const uint8_t *at;
@@ -49,6 +50,10 @@ static const char state[] =
     "d000000000000000000000000000000000000000 127.0.0.1:7003@17003 slave b000000000000000000000000000000000000000 0 0 "
     "2 connected\n"
     "vars currentEpoch 3 lastVoteEpoch 0\n";
+
+static const struct cluster_options options = {
+    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
+};
 
 struct world {
     struct cluster *c;
@@ -204,15 +209,39 @@ static void step(struct world *w, struct input *input)
     carry_out(w);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Of one input in sixteen, always the same ones: it costs more than all of an input's steps. */
+static bool is_looked_at(const uint8_t *data, size_t size)
 {
-    static const struct cluster_options options = {
-        .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
-    };
-    struct input input = { data, size };
-    struct world w = { .next_link = 1, .now_ms = START_MS };
+    return (hash_bytes((struct bytes){ (const char *)data, size }) & 15) == 0;
+}
+
+/* Whatever it has come to believe can be said, saved and read again. */
+static void look_at_what_came_of_it(struct world *w)
+{
     struct buf text = { 0 };
     struct cluster *again;
+    char error[256];
+
+    cluster_nodes_text(w->c, &text);
+    cluster_info_text(w->c, &text);
+    buf_clear(&text);
+    cluster_save(w->c, &text);
+    again = cluster_load(buf_bytes(&text), &options, 1, w->now_ms, error);
+    if (again == NULL) abort();
+    cluster_free(&again);
+    buf_free(&text);
+}
+
+/* What an input frees is soon used again: fresh pages for each cost more than the input. */
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input input = { data, size };
+    struct world w = { .next_link = 1, .now_ms = START_MS };
     char error[256];
 
     hash_set_seed(1);
@@ -227,15 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (unsigned steps = 0; steps < 200 && input.left > 0; steps++) step(&w, &input);
 
-    /* Whatever it has come to believe can be said, saved and read again. */
-    cluster_nodes_text(w.c, &text);
-    cluster_info_text(w.c, &text);
-    buf_clear(&text);
-    cluster_save(w.c, &text);
-    again = cluster_load(buf_bytes(&text), &options, 1, w.now_ms, error);
-    if (again == NULL) abort();
-    cluster_free(&again);
-    buf_free(&text);
+    if (is_looked_at(data, size)) look_at_what_came_of_it(&w);
     effects_free(&w.e);
     cluster_free(&w.c);
     return 0;
