@@ -64,13 +64,21 @@ static void config_set_pairs(struct call *call)
     alloc_free(pairs);
 }
 
+/* It waits for the disk, so it does that when no slot is locked. */
 static void config_rewrite_file(struct call *call)
+{
+    if (!call->node->config_file)
+        reply_error(call->reply, "ERR The server is running without a config file");
+    else
+        call->kept = call->node->config;
+}
+
+static void config_rewrite_wait(struct call *call)
 {
     char error[256] = "";
 
-    if (!call->node->config_file)
-        reply_error(call->reply, "ERR The server is running without a config file");
-    else if (config_rewrite(call->node->config, call->node->config_file, error))
+    call->kept = NULL;
+    if (config_rewrite(call->node->config, call->node->config_file, error))
         reply_ok(call->reply);
     else
         reply_errorf(call->reply, "ERR %s", error);
@@ -156,6 +164,7 @@ static const struct command sub_rewrite = {
     .arity = 2,
     .flags = ADMIN_FLAGS,
     .run = config_rewrite_file,
+    .finish = config_rewrite_wait,
 };
 static const struct command sub_resetstat = {
     .name = "resetstat",

@@ -124,6 +124,13 @@ void reply_bulk(struct reply *reply, struct bytes bytes)
     buf_added(reply->out, (size_t)(put_crlf(at + bytes.len) - start));
 }
 
+static void make_room(struct reply_pieces *pieces)
+{
+    if (pieces->count < pieces->cap) return;
+    pieces->cap = pieces->cap == 0 ? 16 : pieces->cap * 2;
+    pieces->items = alloc_resize(pieces->items, pieces->cap * sizeof(*pieces->items));
+}
+
 void reply_bulk_piece(struct reply *reply, struct piece piece)
 {
     struct reply_pieces *pieces = reply->pieces;
@@ -133,10 +140,7 @@ void reply_bulk_piece(struct reply *reply, struct piece piece)
         piece_release(&piece);
         return;
     }
-    if (pieces->count == pieces->cap) {
-        pieces->cap = pieces->cap == 0 ? 16 : pieces->cap * 2;
-        pieces->items = alloc_resize(pieces->items, pieces->cap * sizeof(*pieces->items));
-    }
+    make_room(pieces);
     head(reply, '$', piece.bytes.len);
     pieces->items[pieces->count++] = (struct reply_piece){ .offset = reply->out->len, .piece = piece };
     pieces->bytes += piece.bytes.len;
@@ -246,6 +250,21 @@ void reply_attribute(struct reply *reply, size_t pairs)
 }
 
 /* --- Pieces --- */
+
+void reply_insert(struct reply *reply, size_t offset, struct buf *text)
+{
+    struct reply_pieces *pieces = reply->pieces;
+    size_t at = pieces->count;
+
+    make_room(pieces);
+    for (; at > 0 && pieces->items[at - 1].offset > offset; at--) pieces->items[at] = pieces->items[at - 1];
+    pieces->items[at] =
+        (struct reply_piece){ .offset = offset,
+                              .piece = { .bytes = buf_bytes(text), .release = alloc_free, .owner = text->data } };
+    pieces->count++;
+    pieces->bytes += text->len;
+    *text = (struct buf){ 0 };
+}
 
 void reply_pieces_drop(struct reply_pieces *pieces, size_t from)
 {

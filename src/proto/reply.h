@@ -71,6 +71,10 @@ void reply_push(struct reply *reply, size_t count);
 /* RESP3 only: pairs that say more about the reply that follows. */
 void reply_attribute(struct reply *reply, size_t pairs);
 
+/* Puts a reply that came later before the byte at an offset of `out`, behind the pieces that stand there. Needs pieces; takes the text
+ * over. */
+void reply_insert(struct reply *reply, size_t offset, struct buf *text);
+
 /* Releases the pieces from a number on, as if they had not been replied. */
 void reply_pieces_drop(struct reply_pieces *pieces, size_t from);
 void reply_pieces_free(struct reply_pieces *pieces);

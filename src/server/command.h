@@ -124,8 +124,8 @@ struct command {
     const struct command *const *subcommands; /* ends with NULL */
     const char *parent;                       /* of a subcommand: its container's name */
     void (*run)(struct call *call);
-    /* What takes long and needs no slot: called where run() left something in call->kept, after the locks were given back (inside
-     * EXEC they are still held). Replies, and frees what was kept. */
+    /* What takes long, or waits, and needs no slot: called where run() left something in call->kept, after the locks were given back,
+     * those of EXEC too. Replies, and frees what was kept. */
     void (*finish)(struct call *call);
 };
 

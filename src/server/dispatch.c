@@ -367,7 +367,31 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
 
 /* --- Transactions --- */
 
-static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
+/* What EXEC's commands have left to do without its locks. */
+struct put_off {
+    struct unfinished {
+        struct call call;
+        size_t queued, offset; /* its number in the queue; where its reply belongs */
+        uint64_t ticks;        /* what it has taken so far */
+    } * items;
+    size_t count, cap;
+};
+
+static void put_off(struct put_off *later, const struct call *call, size_t queued, uint64_t *clock)
+{
+    uint64_t now = clock_ticks();
+
+    if (later->count == later->cap) {
+        later->cap = later->cap == 0 ? 2 : later->cap * 2;
+        later->items = alloc_resize(later->items, later->cap * sizeof(*later->items));
+    }
+    later->items[later->count++] =
+        (struct unfinished){ .call = *call, .queued = queued, .offset = call->reply->out->len, .ticks = now - *clock };
+    later->items[later->count - 1].call.held = NULL;
+    *clock = now;
+}
+
+static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, struct put_off *later)
 {
     struct transaction *transaction = call->client->transaction;
     uint64_t clock = clock_ticks();
@@ -389,8 +413,30 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns)
                          ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
                          : NULL;
         run_command(&inner);
-        took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
+        if (inner.kept != NULL)
+            put_off(later, &inner, i, &clock);
+        else
+            took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
     }
+}
+
+/* After the locks were given back. The replies go where they would have stood. */
+static void run_put_off(struct call *call, struct put_off *later, uint64_t *took_ns)
+{
+    for (size_t i = 0; i < later->count; i++) {
+        struct unfinished *unfinished = &later->items[i];
+        struct buf text = { 0 };
+        struct reply reply = { .out = &text, .resp = call->reply->resp };
+        uint64_t clock = clock_ticks() - unfinished->ticks;
+
+        unfinished->call.reply = &reply;
+        took_ns[unfinished->queued] =
+            finish_command(&unfinished->call, call->client->transaction->queue[unfinished->queued].number, 0, &clock);
+        if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
+        call->reply->errors += reply.errors;
+        reply_insert(call->reply, unfinished->offset, &text);
+    }
+    alloc_free(later->items);
 }
 
 static bool visits_other_slots(const struct command *command)
@@ -404,6 +450,7 @@ void transaction_exec(struct call *call)
     struct client *client = call->client;
     struct transaction *transaction = transaction_of(client);
     struct plan plan;
+    struct put_off later = { 0 };
     bool all_slots = false, ran = false;
     uint64_t *took_ns = alloc_zeroed((transaction->count + 1) * sizeof(*took_ns));
 
@@ -428,10 +475,11 @@ void transaction_exec(struct call *call)
         } else if (transaction_is_stale(transaction, call->now_ms)) {
             reply_null_array(call->reply);
         } else {
-            run_queue(call, &plan, took_ns);
+            run_queue(call, &plan, took_ns, &later);
             ran = true;
         }
         slot_set_unlock(&plan.slots, call->node->keyspace);
+        run_put_off(call, &later, took_ns);
     }
     for (size_t i = 0; ran && i < transaction->count; i++) {
         const struct queued_command *queued = &transaction->queue[i];

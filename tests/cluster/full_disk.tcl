@@ -40,3 +40,41 @@ test "on a full disk a node serves what it was given, but claims it only when it
     assert_equal [field_of [on ada cluster info] cluster_my_epoch] [dict get [seen_by bob ada] epoch]
     assert_match "*is on disk, after failures: others are told of it*" [node_log ada]
 }
+
+proc ask_again {s} {
+    puts -nonewline $s [resp::encode get k]
+    return [read $s]
+}
+
+test "an EXEC that waits for the disk keeps nobody else waiting" {
+    if {[server_is_redis]} { skip "redis-server runs one command at a time" }
+    node_start ada [dict merge $::cluster_options {io-threads 2}]
+    on ada set k before
+    foreach name {a b c d} { connect $name ada }
+    # A pipe that nobody reads where the new generation is to be written: a disk that does not answer.
+    set pipe [file join [node_dir ada] nodes.conf.tmp]
+    eventually { ![catch { exec mkfifo $pipe }] }
+    resp::write a "[resp::encode multi][resp::encode set k v][resp::encode cluster saveconfig][resp::encode get k][resp::encode config rewrite][resp::encode exec]"
+    # Those at the other worker.
+    set heard ""
+    foreach name {b c d} {
+        set s($name) [socket 127.0.0.1 [node_port ada]]
+        fconfigure $s($name) -blocking 0 -translation binary -buffering none
+    }
+    eventually { [string match "*\$1\r\nv\r\n*" [append heard [ask_again $s(b)] [ask_again $s(c)] [ask_again $s(d)]]] } 5000
+    set reader [open $pipe r]
+    foreach expected {OK QUEUED QUEUED QUEUED QUEUED} { assert_equal $expected [resp::plain [resp::read a]] }
+    # Replies that came last stand where their commands did. The save may have failed: a pipe is no disk.
+    lassign [resp::plain [resp::read a]] set saved got rewritten
+    assert_equal {OK v OK} [list $set $got $rewritten]
+    assert {$saved eq "OK" || [string match "ERR error saving the cluster node config: *" $saved]} $saved
+    close $reader
+    foreach name {b c d} { close $s($name) }
+    eventually { ![catch { on ada cluster saveconfig }] }
+    on ada multi
+    on ada cluster saveconfig
+    on ada cluster saveconfig
+    on ada get k
+    assert_equal {OK OK v} [on ada exec]
+    node_stop ada
+}
