@@ -323,16 +323,18 @@ bool blacklist_has(const struct cluster *c, const char *id, int64_t now_ms)
 
 void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms)
 {
-    struct forgotten *entry = NULL;
+    struct forgotten *entry = NULL, *first_to_end = &c->blacklist[0];
     size_t kept = 0;
 
     for (size_t i = 0; i < c->blacklist_count; i++)
         if (c->blacklist[i].until_ms > now_ms) c->blacklist[kept++] = c->blacklist[i];
     c->blacklist_count = kept;
-    for (size_t i = 0; i < kept; i++)
+    for (size_t i = 0; i < kept; i++) {
         if (memcmp(c->blacklist[i].id, id, NODE_ID_BYTES) == 0) entry = &c->blacklist[i];
-    if (entry == NULL && kept < BLACKLIST_MAX) entry = &c->blacklist[c->blacklist_count++];
-    if (entry == NULL) return;
+        if (c->blacklist[i].until_ms < first_to_end->until_ms) first_to_end = &c->blacklist[i];
+    }
+    /* Where there is no room the one that is nearest its end makes it: the newest word of an operator counts. */
+    if (entry == NULL) entry = kept < BLACKLIST_MAX ? &c->blacklist[c->blacklist_count++] : first_to_end;
     memcpy(entry->id, id, NODE_ID_BYTES);
     entry->until_ms = now_ms + for_ms;
 }

@@ -372,6 +372,24 @@ TEST(forgotten_nodes_stay_away_for_a_minute)
     done(&f);
 }
 
+TEST(of_too_many_forgotten_nodes_the_oldest_is_forgotten_to_be_forgotten)
+{
+    struct fixture f = fresh();
+    char id[NODE_ID_BYTES + 1];
+
+    for (unsigned i = 0; i <= BLACKLIST_MAX; i++) {
+        snprintf(id, sizeof(id), "%040u", i);
+        blacklist_add(f.c, id, NOW + (int64_t)i, 60000);
+    }
+    CHECK(f.c->blacklist_count == BLACKLIST_MAX);
+    CHECK(blacklist_has(f.c, id, NOW + 5000));
+    snprintf(id, sizeof(id), "%040u", 1u);
+    CHECK(blacklist_has(f.c, id, NOW + 5000));
+    snprintf(id, sizeof(id), "%040u", 0u);
+    CHECK(!blacklist_has(f.c, id, NOW + 5000));
+    done(&f);
+}
+
 TEST(a_reset_leaves_nothing_and_a_hard_one_not_even_the_name)
 {
     struct fixture f = fresh();
@@ -639,8 +657,9 @@ TESTS(a_fresh_node_serves_every_slot_at_once, what_an_event_about_every_slot_too
       slots_given_to_a_solo_node_are_not_busy_and_end_solo, a_solo_node_keeps_the_slots_of_its_keys,
       a_first_meet_from_a_peer_ends_solo_and_a_ping_does_not, slots_taken_from_a_solo_node_leave_it_the_others,
       slots_are_given_and_taken_all_or_none, epochs_are_set_once_and_bumped_above_all, a_meet_takes_addresses_only,
-      setslot_says_what_redis_says, forgotten_nodes_stay_away_for_a_minute,
-      a_reset_leaves_nothing_and_a_hard_one_not_even_the_name, a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
+      setslot_says_what_redis_says, of_too_many_forgotten_nodes_the_oldest_is_forgotten_to_be_forgotten,
+      forgotten_nodes_stay_away_for_a_minute, a_reset_leaves_nothing_and_a_hard_one_not_even_the_name,
+      a_higher_epoch_takes_a_slot_and_its_keys_are_dropped,
       an_update_is_believed_of_known_nodes_with_higher_epochs_only, of_two_with_one_epoch_the_smaller_id_moves_on,
       failure_reports_that_are_not_repeated_go, a_timeout_without_end_still_counts_failure_reports,
       an_address_that_is_not_announced_any_more_is_found_out_anew, what_strangers_say_changes_nothing,
