@@ -228,6 +228,11 @@ static bool read_pair(struct config *config, const struct config_pair *pair, str
         *change = (struct change){ .option = option };
         (*count)++;
         config_load(config, option, &change->before);
+        /* A relative name leads back only from where it was said. */
+        if (option->place == CONFIG_DIR && !option_is_number(option)) {
+            buf_clear(&change->before.text);
+            config_current_directory(&change->before.text);
+        }
         if (config_parse(config, option, &pair->value, 1, &change->after, reason)) return true;
     }
     snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",

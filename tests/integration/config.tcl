@@ -241,3 +241,16 @@ test "the configuration that comes with the server is one it takes" {
     lassign [run_server $::root/redis-shard.conf --test-config] status output
     assert_equal 0 $status $output
 }
+
+test "a CONFIG SET that is refused leaves the node in the folder it was in" {
+    with_node ada {enable-protected-configs yes} {
+        set dir [node_dir ada]
+        file mkdir $dir/inner
+        assert_equal OK [on ada config set dir $dir]
+        assert_equal OK [on ada config set dir inner]
+        assert_equal "dir $dir/inner" [on ada config get dir]
+        file mkdir $dir/inner/deeper
+        assert_error "*maxclients*" { on ada config set dir deeper maxclients 2147483647 }
+        assert_equal "dir $dir/inner" [on ada config get dir]
+    }
+}
