@@ -176,7 +176,7 @@ static void end_reply(struct client *client, struct call *call, struct mark mark
     flags = client_flags(client);
     if (!(flags & (CLIENT_ASKING | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT))) return;
     /* ASKING holds for one command, or for the transaction it stands before. */
-    if (!(flags & CLIENT_MULTI) && call->command != NULL && strcmp(call->command->name, "asking") != 0)
+    if (!(flags & CLIENT_MULTI) && (call->command == NULL || strcmp(call->command->name, "asking") != 0))
         client_clear(client, CLIENT_ASKING);
     if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) {
         worker->out.len = mark.bytes;

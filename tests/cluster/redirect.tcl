@@ -136,6 +136,10 @@ test "a migrating slot serves what is still there and asks for the rest" {
         assert_redirect MOVED ada { on bob get {{m}missing} }
         on bob asking
         assert_equal there [on bob get {{m}missing}]
+        # It holds for one command, also for one that nobody knows.
+        on bob asking
+        assert_error "ERR unknown command*" { on bob nonsense }
+        assert_redirect MOVED ada { on bob get {{m}missing} }
         on bob asking
         assert_error "TRYAGAIN *" { on bob mget {{m}missing} {{m}1} }
         assert_match "*\\\[$slot->-[node_id bob]\\\]*" [on ada cluster nodes]
