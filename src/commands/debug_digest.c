@@ -20,7 +20,7 @@ static struct bytes digest_bytes(const struct digest *digest)
 
 static void add_text(struct digest *digest, struct bytes text)
 {
-    struct digest sum;
+    struct digest sum = { 0 };
 
     sha1(text, sum.bytes);
     for (int i = 0; i < SHA1_BYTES; i++) digest->bytes[i] ^= sum.bytes[i];

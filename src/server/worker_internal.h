@@ -56,7 +56,7 @@ struct worker {
     int error_codes;                              /* under registry_lock */
 
     /* The owner's alone. */
-    struct ev_timer tick; /* every 100 ms: idle clients, paused clients */
+    struct ev_timer tick;      /* every 100 ms: idle clients, paused clients */
     struct ev_timer make_room; /* runs while the data takes more than it may, as after the limit was lowered */
     int ticks;
     struct expiry expiry;

@@ -44,7 +44,8 @@ static void insert(struct table *table, uint32_t number)
 
     key_of(number, &key);
     table_insert(table, key.hash,
-                 entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number }, ENTRY_KEEPS_FOREVER), 0, 0);
+                 entry_new(key.bytes, (struct bytes){ (const char *)&number, sizeof number }, ENTRY_KEEPS_FOREVER), 0,
+                 0);
 }
 
 static void remove_one(struct table *table, uint32_t number)
