@@ -419,6 +419,15 @@ static void resize_ghost(struct eviction *eviction, uint32_t bits)
     account_charge(eviction->account, (int64_t)ghost_bytes(ghost) - before, 0);
 }
 
+/* Never much of the limit: a limit far below a former one would leave no room for entries. */
+static uint32_t ghost_bits_within(uint64_t entries, int64_t limit_bytes)
+{
+    uint32_t bits = ghost_bits_for(entries);
+
+    while (bits > 1 && ghost_bytes_for(bits) > (size_t)limit_bytes / 8) bits--;
+    return bits;
+}
+
 static unsigned partitions_for(uint64_t entries, unsigned now)
 {
     unsigned count = 1;
@@ -452,7 +461,8 @@ static void maintain(struct eviction *eviction)
         eviction->partitions[i].evicted = 0;
         lock_release(&eviction->partitions[i].lock);
     }
-    resize_ghost(eviction, LOAD(eviction->order) == EVICTION_S3S ? ghost_bits_for(entries) : 0);
+    resize_ghost(eviction,
+                 LOAD(eviction->order) == EVICTION_S3S ? ghost_bits_within(entries, LOAD(eviction->limit_bytes)) : 0);
     lock_release(&eviction->maintenance);
 }
 

@@ -65,11 +65,14 @@ uint32_t ghost_bits_for(uint64_t entries)
     return bits;
 }
 
+size_t ghost_bytes_for(uint32_t bits)
+{
+    return bits == 0 ? 0 : sizeof(struct ghost_bucket) << (bits - 1);
+}
+
 size_t ghost_bytes(const struct ghost *ghost)
 {
-    uint32_t bits = atomic_load_explicit(&ghost->bits, memory_order_relaxed);
-
-    return bits == 0 ? 0 : sizeof(struct ghost_bucket) << (bits - 1);
+    return ghost_bytes_for(atomic_load_explicit(&ghost->bits, memory_order_relaxed));
 }
 
 static void copy_bucket(struct ghost_bucket *to, struct ghost_bucket *from)

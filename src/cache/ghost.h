@@ -31,8 +31,9 @@ struct ghost {
 
 void ghost_free(struct ghost *ghost);
 
-/* What it takes. */
+/* What it takes, and would take with so many bits. */
 size_t ghost_bytes(const struct ghost *ghost);
+size_t ghost_bytes_for(uint32_t bits);
 
 /* The bits for so many entries: three quarters as many marks to half as many again. With twice as many, what goes round in a loop much
  * larger than the cache would come back into main each time and push out what is in use; with half as many, a new set of keys in use

@@ -293,6 +293,20 @@ TEST(a_limit_set_later_finds_the_entries_that_were_there)
     cache_end(&cache);
 }
 
+/* What it remembers of many entries is more than all that a few may take. */
+TEST(a_limit_far_below_the_former_one_leaves_room_for_entries)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, 10000);
+
+    for (uint32_t number = 0; number < 15000; number++) CHECK(set(&cache, number));
+    CHECK(eviction_own_bytes(cache.eviction) > 40 * ENTRY_TAKES);
+    limit(&cache, EVICTION_S3S, false, 40 * ENTRY_TAKES);
+    CHECK(eviction_make_room(cache.eviction, 0, 1000));
+    CHECK(entries(&cache) > 20);
+    for (uint32_t number = 20000; number < 20100; number++) CHECK(set(&cache, number));
+    cache_end(&cache);
+}
+
 /* --- The other orders --- */
 
 TEST(only_what_has_a_deadline_goes_with_a_volatile_policy)
@@ -437,7 +451,7 @@ TESTS(a_scan_leaves_what_is_in_use, the_lru_order_lets_a_scan_push_everything_ou
       a_loop_larger_than_the_cache_still_hits, what_was_just_set_is_there, a_fat_slot_bears_the_evictions,
       what_was_famous_once_makes_way_though_its_tick_wraps, large_entries_go_before_small_ones,
       the_limit_is_kept_whatever_the_sizes, without_eviction_there_is_no_room,
-      a_limit_set_later_finds_the_entries_that_were_there, only_what_has_a_deadline_goes_with_a_volatile_policy,
-      the_nearest_deadline_goes_first, what_is_used_often_stays_with_lfu, any_entry_may_go_by_lot,
-      what_has_expired_counts_as_expired, idle_time_and_frequency_can_be_told,
-      threads_share_the_partitions_and_the_limit)
+      a_limit_set_later_finds_the_entries_that_were_there, a_limit_far_below_the_former_one_leaves_room_for_entries,
+      only_what_has_a_deadline_goes_with_a_volatile_policy, the_nearest_deadline_goes_first,
+      what_is_used_often_stays_with_lfu, any_entry_may_go_by_lot, what_has_expired_counts_as_expired,
+      idle_time_and_frequency_can_be_told, threads_share_the_partitions_and_the_limit)
