@@ -1,4 +1,3 @@
-#include "server/latency.h"
 #include "server/worker.h"
 
 #include "base/alloc.h"
@@ -7,6 +6,7 @@
 #include "base/log.h"
 #include "cache/eviction.h"
 #include "server/client_evict.h"
+#include "server/latency.h"
 #include "server/worker_internal.h"
 #include "store/account.h"
 
