@@ -18,6 +18,8 @@
 
 #define TICK_S 0.1
 #define TICKS_A_SECOND 10
+/* So much of what MONITOR shows may wait for a worker that is busy. */
+#define LINE_BYTES_MAX ((size_t)32 << 20)
 /* An unauthenticated client must be done with its handshake by then. */
 #define HANDSHAKE_MS_MAX 10000
 #define EXPIRY_SLICE_US(effort) (50 + 50 * (effort))
@@ -118,6 +120,19 @@ struct line_message {
     struct bytes line; /* behind it */
 };
 
+/* They would miss lines, and not know it. */
+static void close_monitors(struct worker *worker)
+{
+    list_each_safe(link, &worker->clients) {
+        struct client *client = container_of(link, struct client, link);
+
+        if (!(client_flags(client) & CLIENT_MONITOR)) continue;
+        log_warning("client %llu: %s monitors more than its worker keeps up with; closed",
+                    (unsigned long long)client->id, client->peer);
+        client_close(client);
+    }
+}
+
 static void deliver_line(struct message *message, void *receiver)
 {
     struct line_message *line = container_of(message, struct line_message, message);
@@ -125,6 +140,8 @@ static void deliver_line(struct message *message, void *receiver)
 
     /* What a client was replied comes before what it is told. */
     worker_flush(worker);
+    atomic_fetch_sub_explicit(&worker->line_bytes, line->line.len, memory_order_relaxed);
+    if (atomic_exchange_explicit(&worker->lines_lost, false, memory_order_relaxed)) close_monitors(worker);
     list_each_safe(link, &worker->clients) {
         struct client *client = container_of(link, struct client, link);
 
@@ -136,8 +153,16 @@ static void deliver_line(struct message *message, void *receiver)
 
 void worker_monitor_line(struct worker *worker, struct bytes line)
 {
-    struct line_message *message = alloc(sizeof(*message) + line.len + 1);
-    char *text = (char *)(message + 1);
+    struct line_message *message;
+    char *text;
+
+    if (atomic_fetch_add_explicit(&worker->line_bytes, line.len, memory_order_relaxed) > LINE_BYTES_MAX) {
+        atomic_fetch_sub_explicit(&worker->line_bytes, line.len, memory_order_relaxed);
+        atomic_store_explicit(&worker->lines_lost, true, memory_order_relaxed);
+        return;
+    }
+    message = alloc(sizeof(*message) + line.len + 1);
+    text = (char *)(message + 1);
 
     text[0] = '+';
     memcpy(text + 1, line.data + 1, line.len - 1);

@@ -42,6 +42,8 @@ struct worker {
     struct mailbox mailbox; /* any thread posts */
     pthread_t thread;
     bool is_running;
+    _Atomic size_t line_bytes;                  /* of MONITOR's lines in the mailbox */
+    _Atomic bool lines_lost;                    /* some were too many: its monitors are closed */
     _Atomic int64_t cpu_user_us, cpu_system_us; /* published once a second */
 
     /* Walked by other threads under the lock, changed by the owner under it. */

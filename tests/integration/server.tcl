@@ -131,6 +131,23 @@ test "MONITOR shows what is run, but no password" {
     }
 }
 
+test "what MONITOR shows waits for a busy worker within bounds" {
+    with_node ada {io-threads 2 enable-debug-command yes} {
+        # Connections are spread evenly: the first and the third share a worker.
+        connect watcher ada
+        connect writer ada
+        connect sleeper ada
+        resp::do watcher monitor
+        resp::send sleeper debug sleep 2
+        eventually { [string first "cmd=debug" [resp::do writer client list]] >= 0 }
+        set text [string repeat m 1000000]
+        for {set i 0} {$i < 60} {incr i} { resp::do writer echo $text }
+        eventually { [resp::do writer client list] ni {""} && [string first "flags=O" [resp::do writer client list]] < 0 }
+        assert_equal PONG [resp::plain [resp::ask writer ping]]
+        assert {[string first "monitors more than its worker keeps up with" [node_log ada]] >= 0}
+    }
+}
+
 test "with a password nothing but AUTH is served before it" {
     with_node ada {requirepass {"se cret"}} {
         foreach command {{get x} {set x y} {info} {config get *} {client list} {multi} {command} {flushall}} {
