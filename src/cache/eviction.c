@@ -252,8 +252,31 @@ static uint16_t judge(void *context, const struct slot_candidate *candidate)
 
 /* --- Evicting, with the partition locked --- */
 
-/* Looks at the next few entries of the partition. The cursor's laps are counted. */
-static void look_on(struct eviction *eviction, struct partition *partition, unsigned first, unsigned end)
+/* What one command is at: how much it may still look at in vain, and what was found. */
+struct search {
+    int64_t now_ms;
+    int64_t budget;
+    struct entry *taken[SLOT_TAKE_MAX]; /* to be freed with no lock held */
+    size_t count;
+};
+
+#define LOOKS_VAIN (3 * (int64_t)SLOT_COUNT) /* enough to pass by every slot twice, and tell that nothing may go */
+#define LOOKS_ENTRY 4                        /* one where the deadline has to be read, which is seldom at hand */
+
+/* Entries whose deadline has passed are a free gain. The expiry cycle would have come for them, so how late it is counts. */
+static void take_due(struct eviction *eviction, struct search *search, struct slot *slot)
+{
+    struct deadlines *deadlines = keyspace_deadlines(eviction->keyspace);
+
+    if (!hint_is_due(deadlines_hint(deadlines, slot_id(slot)), search->now_ms)) return;
+    search->count = slot_take_due(slot, search->now_ms, search->taken);
+    for (size_t i = 0; i < search->count; i++)
+        histogram_add(&deadlines->lag_ms, (uint64_t)(search->now_ms - entry_expires_at_ms(search->taken[i])));
+}
+
+/* Looks at the next few entries of the partition, unless some are found that have expired. The cursor's laps are counted. */
+static void look_on(struct eviction *eviction, struct partition *partition, unsigned first, unsigned end,
+                    struct search *search)
 {
     int64_t keys = account_keys(eviction->account);
     size_t samples = LOAD(eviction->samples), seen = 0;
@@ -274,9 +297,10 @@ static void look_on(struct eviction *eviction, struct partition *partition, unsi
         partition->slot = first;
         partition->cursor = 0;
     }
-    while (seen < samples && partition->laps - laps < 2) {
+    while (seen < samples && partition->laps - laps < 2 && search->count == 0 && search->budget > 0) {
         struct slot *slot;
         struct slot_counts counts;
+        size_t before = seen;
 
         if (partition->cursor == 0) partition->slot = keyspace_next_occupied(eviction->keyspace, partition->slot, end);
         if (partition->slot == end) {
@@ -284,18 +308,24 @@ static void look_on(struct eviction *eviction, struct partition *partition, unsi
             partition->laps++;
             continue;
         }
+        search->budget--;
         slot = keyspace_slot(eviction->keyspace, (uint16_t)partition->slot);
-        slot_lock(slot);
         counts = slot_counts(slot);
         if (is_volatile && counts.expiring == 0) {
             partition->cursor = 0;
-        } else {
+            partition->slot++;
+            continue;
+        }
+        slot_lock(slot);
+        take_due(eviction, search, slot);
+        if (search->count == 0) {
             look.slot = (uint16_t)partition->slot;
             look.skips_lasting = is_volatile && counts.expiring != counts.keys;
             partition->cursor = slot_judge(slot, partition->cursor, samples - seen, &seen, judge, &look);
+            search->budget -= (int64_t)(seen - before) * (look.skips_lasting ? LOOKS_ENTRY : 1);
+            if (partition->cursor == 0) partition->slot++;
         }
         slot_unlock(slot);
-        if (partition->cursor == 0) partition->slot++;
     }
 }
 
@@ -305,46 +335,46 @@ static bool is_remembered(uint16_t usage)
     return !(usage & S3S_MAIN) || s3s_hits(usage) >= 2;
 }
 
-static struct entry *take_pooled(struct eviction *eviction, const struct pooled *pooled, int64_t now_ms)
+static bool take_pooled(struct eviction *eviction, const struct pooled *pooled, struct search *search)
 {
     struct slot *slot = keyspace_slot(eviction->keyspace, pooled->slot);
     struct entry *entry;
     uint64_t hash;
 
     slot_lock(slot);
-    entry = slot_evict(slot, &pooled->candidate, now_ms, &hash);
+    entry = slot_evict(slot, &pooled->candidate, LOAD(eviction->volatile_only) != 0, search->now_ms, &hash);
     /* Under the lock, for the ghost's sake: see resize_ghost(). */
     if (entry != NULL && LOAD(eviction->order) == EVICTION_S3S && is_remembered(pooled->candidate.usage) &&
-        !entry_is_expired(entry, now_ms))
+        !entry_is_expired(entry, search->now_ms))
         ghost_put(&eviction->ghost, hash, generation(eviction), random_of_thread());
     slot_unlock(slot);
-    return entry;
+    if (entry != NULL) search->taken[search->count++] = entry;
+    return entry != NULL;
 }
 
-/* The worst that was found, or NULL where two laps found nothing. */
-static struct entry *evict_from(struct eviction *eviction, struct partition *partition, int64_t now_ms)
+/* Takes the worst that is found, or some that have expired. False where two laps found nothing, or enough was looked at. */
+static bool evict_from(struct eviction *eviction, struct partition *partition, struct search *search)
 {
     unsigned index = (unsigned)(partition - eviction->partitions), count = LOAD(eviction->partition_count);
     unsigned laps = partition->laps;
 
     if (index >= count) index %= count;
     do {
-        look_on(eviction, partition, index * SLOT_COUNT / count, (index + 1) * SLOT_COUNT / count);
+        look_on(eviction, partition, index * SLOT_COUNT / count, (index + 1) * SLOT_COUNT / count, search);
+        if (search->count > 0) return true;
         while (partition->pooled > 0) {
             struct pooled worst = partition->pool[0];
-            struct entry *entry;
 
             partition->pooled--;
             memmove(partition->pool, partition->pool + 1, partition->pooled * sizeof worst);
-            entry = take_pooled(eviction, &worst, now_ms);
-            if (entry == NULL) continue;
+            if (!take_pooled(eviction, &worst, search)) continue;
             /* Likely the next to go; by then it is here. */
             if (partition->pooled > 0) __builtin_prefetch(partition->pool[0].candidate.entry);
             if (++partition->evicted > LOAD(partition->weight)) STORE(eviction->maintenance_due, true);
-            return entry;
+            return true;
         }
-    } while (partition->laps - laps < 2);
-    return NULL;
+    } while (partition->laps - laps < 2 && search->budget > 0);
+    return false;
 }
 
 /* --- Choosing a partition --- */
@@ -367,10 +397,11 @@ static unsigned draw_partition(const struct eviction *eviction, unsigned count)
     return 0;
 }
 
-static struct entry *evict_one(struct eviction *eviction, int64_t now_ms)
+/* One entry, or some that have expired. */
+static bool evict_one(struct eviction *eviction, struct search *search)
 {
     unsigned count = LOAD(eviction->partition_count), drawn = draw_partition(eviction, count), at = drawn;
-    struct entry *entry;
+    bool found;
 
     /* Another thread's partition is left to it while there is a free one. */
     for (unsigned tries = 0; !lock_try(&eviction->partitions[at].lock); tries++) {
@@ -380,18 +411,18 @@ static struct entry *evict_one(struct eviction *eviction, int64_t now_ms)
         }
         at = (at + 1) % count;
     }
-    entry = evict_from(eviction, &eviction->partitions[at], now_ms);
+    found = evict_from(eviction, &eviction->partitions[at], search);
     lock_release(&eviction->partitions[at].lock);
     /* Empty, or nothing in it may go: then any other will do. */
-    for (unsigned i = 0; entry == NULL && i < count; i++) {
+    for (unsigned i = 0; !found && search->budget > 0 && i < count; i++) {
         struct partition *partition = &eviction->partitions[i];
 
         if (i == at) continue;
         lock_take(&partition->lock);
-        entry = evict_from(eviction, partition, now_ms);
+        found = evict_from(eviction, partition, search);
         lock_release(&partition->lock);
     }
-    return entry;
+    return found;
 }
 
 /* --- Maintenance: what follows from the number of entries --- */
@@ -521,6 +552,12 @@ void eviction_configure(struct eviction *eviction, const struct eviction_options
     STORE(eviction->order, (uint32_t)options->order);
     STORE(eviction->limit_bytes, options->limit_bytes);
     STORE(eviction->barren_until_ms, 0);
+    /* What was bad for the former order is not for this one. */
+    for (unsigned i = 0; i < PARTITIONS_MAX; i++) {
+        lock_take(&eviction->partitions[i].lock);
+        eviction->partitions[i].pooled = 0;
+        lock_release(&eviction->partitions[i].lock);
+    }
     STORE(eviction->maintenance_due, true);
 }
 
@@ -533,26 +570,30 @@ bool eviction_is_due(const struct eviction *eviction)
 
 #define BARREN_MS 10
 #define TIMED_EVERY 16u
+#define LOOKS_PER_SAMPLE 8 /* which each entry found is worth: what is found as it should be never runs out */
 
 bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
 {
     int64_t slice_us = LOAD(eviction->slice_us);
     uint64_t began_ns = 0;
     size_t freed = 0, wanted = incoming_bytes < SIZE_MAX / 4 ? 2 * incoming_bytes + 1024 : SIZE_MAX;
+    struct search search = { .now_ms = now_ms, .budget = LOOKS_VAIN };
 
     if (!eviction_is_due(eviction)) return true;
     if (LOAD(eviction->order) == EVICTION_NEVER || now_ms < LOAD(eviction->barren_until_ms)) return false;
     if (LOAD(eviction->maintenance_due)) maintain(eviction);
-    for (unsigned evicted = 1; eviction_is_due(eviction); evicted++) {
-        struct entry *entry = evict_one(eviction, now_ms);
-
-        if (entry == NULL) {
-            STORE(eviction->barren_until_ms, now_ms + BARREN_MS);
-            return false;
+    for (unsigned times = 1; eviction_is_due(eviction); times++) {
+        if (!evict_one(eviction, &search)) {
+            /* Where there was only too much to look at, the next command goes on from here. */
+            if (search.budget > 0) STORE(eviction->barren_until_ms, now_ms + BARREN_MS);
+            return search.budget <= 0 && freed >= wanted;
         }
-        freed += entry_bytes(entry);
-        entry_free(&entry);
-        if (slice_us < 0 || evicted % TIMED_EVERY != 0 || freed < wanted) continue;
+        while (search.count > 0) {
+            freed += entry_bytes(search.taken[--search.count]);
+            entry_free(&search.taken[search.count]);
+        }
+        search.budget += LOOKS_PER_SAMPLE * (int64_t)LOAD(eviction->samples);
+        if (slice_us < 0 || times % TIMED_EVERY != 0 || freed < wanted) continue;
         if (began_ns == 0) began_ns = clock_monotonic_ns();
         if (clock_monotonic_ns() - began_ns > (uint64_t)slice_us * 1000) break;
     }

@@ -19,7 +19,8 @@
  * told (a *tick* is a thirty-second of a turnover of the cache) is driven by insertions.
  *
  * The other policies use the same walk with another order: allkeys-lru by idle time, allkeys-lfu by a logarithmic count
- * of uses, volatile-ttl by deadline, random by lot; volatile-* looks at nothing that has no deadline.
+ * of uses, volatile-ttl by deadline, random by lot; volatile-* looks at nothing that has no deadline. What the walk comes
+ * by that has expired goes at once, whatever the order.
  *
  * Locks: partition, then slot; never two slots, and the caller holds none. */
 #pragma once
@@ -52,7 +53,8 @@ void eviction_configure(struct eviction *eviction, const struct eviction_options
 bool eviction_is_due(const struct eviction *eviction);
 
 /* Evicts until there is room. Goes on at least until it has freed twice what the caller is about to bring, so that memory
- * never grows; stops after a slice of time where more is to be done than that. False: there is no room and nothing that may go. */
+ * never grows; stops after a slice of time where more is to be done than that. False: there is no room, and nothing that may go or
+ * nothing within what one command may look at; the next goes on from there. */
 bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms);
 
 /* Each thread that changes the store, some ten times a second: settles its account. Moves on the clock of LFU. */

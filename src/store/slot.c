@@ -293,6 +293,11 @@ static struct entry *take_expired(struct slot *slot, uint64_t hash, table_word *
     return take_word(slot, hash, word);
 }
 
+static void add_lag(struct slot *slot, const struct entry *expired, int64_t now_ms)
+{
+    histogram_add(&slot->shared->deadlines.lag_ms, (uint64_t)(now_ms - entry_expires_at_ms(expired)));
+}
+
 /* The word of a live entry; an expired one is removed on the way. */
 static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms)
 {
@@ -302,7 +307,7 @@ static table_word *find_live(struct slot *slot, uint64_t hash, struct bytes key,
     if (word == NULL) return NULL;
     if (!entry_is_expired(table_entry(word), now_ms)) return word;
     expired = take_expired(slot, hash, word);
-    histogram_add(&slot->shared->deadlines.lag_ms, (uint64_t)(now_ms - entry_expires_at_ms(expired)));
+    add_lag(slot, expired, now_ms);
     entry_free(&expired);
     return NULL;
 }
@@ -569,15 +574,21 @@ uint32_t slot_judge(struct slot *slot, uint32_t cursor, size_t least, size_t *se
     return cursor;
 }
 
-struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, int64_t now_ms, uint64_t *hash)
+struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, bool only_volatile, int64_t now_ms,
+                         uint64_t *hash)
 {
     table_word *word;
 
     slot_assert_locked(slot);
     word = table_find_entry(&slot->table, candidate->hash, candidate->entry);
     if (word == NULL || table_eviction_bits(word) != candidate->usage) return NULL;
+    if (only_volatile && entry_expires_at_ms(candidate->entry) == ENTRY_KEEPS_FOREVER) return NULL;
     *hash = hash_bytes(entry_key(candidate->entry));
-    count(entry_is_expired(candidate->entry, now_ms) ? &slot->expired : &slot->evicted, 1);
+    if (entry_is_expired(candidate->entry, now_ms)) {
+        add_lag(slot, candidate->entry, now_ms);
+        return take_expired(slot, *hash, word);
+    }
+    count(&slot->evicted, 1);
     return take_word(slot, *hash, word);
 }
 

@@ -150,8 +150,9 @@ uint32_t slot_judge(struct slot *slot, uint32_t cursor, size_t least, size_t *se
                     uint16_t (*judge)(void *context, const struct slot_candidate *candidate), void *context);
 
 /* Takes a candidate out, as evicted or, where its deadline has passed, as expired; feeds are told. The entry is then the
- * caller's, and *hash is its whole hash. NULL if it is gone, or was used since. */
-struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, int64_t now_ms, uint64_t *hash);
+ * caller's, and *hash is its whole hash. NULL if it is gone, was used since or, where only volatile ones may go, has no deadline. */
+struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candidate, bool only_volatile, int64_t now_ms,
+                         uint64_t *hash);
 
 /* The usage of a key's entry; false if it has none. */
 bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint16_t *usage);
