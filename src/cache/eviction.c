@@ -358,6 +358,7 @@ static bool evict_from(struct eviction *eviction, struct partition *partition, s
     unsigned index = (unsigned)(partition - eviction->partitions), count = LOAD(eviction->partition_count);
     unsigned laps = partition->laps;
 
+    if (count == 0) return NULL; /* there is always one */
     if (index >= count) index %= count;
     do {
         look_on(eviction, partition, index * SLOT_COUNT / count, (index + 1) * SLOT_COUNT / count, search);

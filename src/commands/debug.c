@@ -53,9 +53,7 @@ static void debug_help(struct call *call)
         "POPULATE <count> [<prefix>] [<size>]",
         "    Make keys <prefix>:0, <prefix>:1, ... that are not there yet; of the slots that are here.",
         "PROTOCOL <type>",
-        "    A reply of this type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, "
-        "true or "
-        "false.",
+        "    Reply so: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Taken without effect: there are no lists.",
         "SET-ACTIVE-EXPIRE <0|1>",

@@ -361,7 +361,7 @@ static void keep_rest(struct client *client, struct bytes data, size_t used)
     struct bytes rest = used < data.len ? (struct bytes){ data.data + used, data.len - used } : BYTES_NONE;
     size_t head;
 
-    if (intake_begin(client, rest, &head)) {
+    if (rest.len > 0 && intake_begin(client, rest, &head)) {
         /* The head is short, and whatever it stood in may be long. */
         struct buf kept = { 0 };
 
