@@ -6,12 +6,7 @@
 
 #include <stddef.h>
 
-struct kept {
-    struct account *account; /* whose; NULL at first */
-    int64_t bytes, keys;
-};
-
-static _Thread_local struct kept kept;
+_Thread_local struct account_kept account_kept;
 
 void account_init(struct account *account)
 {
@@ -22,32 +17,16 @@ void account_init(struct account *account)
 
 void account_settle(void)
 {
-    if (kept.account != NULL) {
-        atomic_fetch_add_explicit(&kept.account->bytes, kept.bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&kept.account->keys, kept.keys, memory_order_relaxed);
+    if (account_kept.account != NULL) {
+        atomic_fetch_add_explicit(&account_kept.account->bytes, account_kept.bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&account_kept.account->keys, account_kept.keys, memory_order_relaxed);
     }
-    kept = (struct kept){ NULL, 0, 0 };
-}
-
-void account_charge(struct account *account, int64_t bytes, int64_t keys)
-{
-    int64_t fold_bytes = atomic_load_explicit(&account->fold_bytes, memory_order_relaxed);
-
-    if (kept.account != account) {
-        account_settle();
-        kept.account = account;
-    }
-    kept.bytes += bytes;
-    kept.keys += keys;
-    /* The keys by themselves too: where a large entry goes for many small ones the bytes stay and the keys do not. */
-    if (kept.bytes >= fold_bytes || kept.bytes <= -fold_bytes || kept.keys >= ACCOUNT_FOLD_KEYS ||
-        kept.keys <= -ACCOUNT_FOLD_KEYS)
-        account_settle();
+    account_kept = (struct account_kept){ NULL, 0, 0 };
 }
 
 int64_t account_bytes(const struct account *account)
 {
     int64_t bytes = atomic_load_explicit(&account->bytes, memory_order_relaxed);
 
-    return kept.account == account ? bytes + kept.bytes : bytes;
+    return account_kept.account == account ? bytes + account_kept.bytes : bytes;
 }

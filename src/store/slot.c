@@ -131,16 +131,19 @@ static uint32_t usage_kind(const struct slot *slot)
     return usage_load(&slot->shared->usage.kind);
 }
 
-static void remember_use(const struct slot *slot, table_word *word)
+static __attribute__((noinline)) void remember(const struct usage *usage, uint32_t kind, table_word *word)
 {
-    const struct usage *usage = &slot->shared->usage;
-    uint32_t kind = usage_kind(slot);
-    uint16_t bits, used;
+    uint16_t bits = table_eviction_bits(word), used = usage_used(usage, kind, bits);
 
-    if (kind == USAGE_NONE) return;
-    bits = table_eviction_bits(word);
-    used = usage_used(usage, kind, bits);
     if (used != bits) table_set_eviction_bits(word, used);
+}
+
+/* Where nothing is to be evicted a use costs no more than to see that. */
+static inline void remember_use(const struct slot *slot, table_word *word)
+{
+    uint32_t kind = usage_kind(slot);
+
+    if (kind != USAGE_NONE) remember(&slot->shared->usage, kind, word);
 }
 
 /* Before a word comes to lead to another entry. */

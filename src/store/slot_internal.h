@@ -1,6 +1,6 @@
 /* store/slot_internal.h
  *
- * What a slot is made of. The first cache line is what every command needs. */
+ * What a slot is made of. The first cache line is what every command needs, the second what those that write need too. */
 #pragma once
 
 #include "store/account.h"
@@ -26,17 +26,18 @@ struct slot {
     uint16_t id;
     struct table table; /* under lock, but for its atomics */
     _Atomic uint64_t owner;
+    _Atomic uint64_t hits, misses;
+    struct slot_shared *shared; /* of the keyspace */
+
+    struct list feeds; /* under lock */
     _Atomic uint64_t keys;
     _Atomic uint64_t expiring;
     _Atomic uint64_t entry_bytes;
-
-    struct list feeds; /* under lock */
     _Atomic uint64_t expired;
     _Atomic uint64_t evicted;
-    _Atomic uint64_t hits, misses;
-    struct slot_shared *shared; /* of the keyspace */
-    uint8_t free_bytes[8];      /* up to two whole cache lines, so that neighbours under two threads share none */
+    uint8_t free_bytes[8]; /* up to two whole cache lines, so that neighbours under two threads share none */
 };
+_Static_assert(offsetof(struct slot, feeds) == 64, "a command that reads needs the first line only");
 _Static_assert(sizeof(struct slot) == 128, "16384 of them are what an empty node pays: 2 MiB");
 
 void slot_init(struct slot *slot, uint16_t id, struct slot_shared *shared);
