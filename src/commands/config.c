@@ -92,6 +92,7 @@ static void config_resetstat(struct call *call)
     atomic_store(&node->connections_received, 0);
     atomic_store(&node->connections_rejected, 0);
     lazyfree_reset_counts(node->lazyfree);
+    defrag_reset_counts(&node->defrag);
     histogram_reset(&keyspace_deadlines(node->keyspace)->lag_ms);
     reply_ok(call->reply);
 }

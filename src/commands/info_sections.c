@@ -225,7 +225,7 @@ void info_memory(struct call *call, struct buf *out)
     line_u64(out, "mem_cluster_links", link_bytes);
     buf_append_text(out, "mem_aof_buffer:0\r\n");
     line_text(out, "mem_allocator", alloc_name());
-    buf_append_text(out, "active_defrag_running:0\r\n");
+    line_u64(out, "active_defrag_running", LOADED(node->defrag.percent));
     line_u64(out, "lazyfree_pending_objects", lazyfree.pending);
     line_u64(out, "lazyfreed_objects", lazyfree.freed);
 }

@@ -1,5 +1,6 @@
 /* The sections of INFO that come from the workers' counters. */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "commands/info.h"
 #include "commands/stats.h"
 #include "server/call.h"
@@ -20,6 +21,20 @@ static void line_u64(struct buf *out, const char *name, uint64_t value)
 static void line_kbps(struct buf *out, const char *name, uint64_t bytes_per_second)
 {
     buf_printf(out, "%s:%.2f\r\n", name, (double)bytes_per_second / 1024);
+}
+
+static void defrag_lines(const struct node *node, struct buf *out)
+{
+    const struct defrag *defrag = &node->defrag;
+    int64_t began_us = LOADED(defrag->began_us);
+    uint64_t current_us = began_us == 0 ? 0 : (uint64_t)(clock_monotonic_us() - began_us);
+
+    line_u64(out, "active_defrag_hits", LOADED(defrag->hits));
+    line_u64(out, "active_defrag_misses", LOADED(defrag->misses));
+    line_u64(out, "active_defrag_key_hits", LOADED(defrag->key_hits));
+    line_u64(out, "active_defrag_key_misses", LOADED(defrag->key_misses));
+    line_u64(out, "total_active_defrag_time", (LOADED(defrag->run_us) + current_us) / 1000);
+    line_u64(out, "current_active_defrag_time", current_us / 1000);
 }
 
 void info_stats(struct call *call, struct buf *out)
@@ -55,14 +70,12 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "keyspace_misses", totals.misses);
     buf_printf(out, "keyspace_hit_ratio:%.4f\r\n",
                totals.hits == 0 ? 0 : (double)totals.hits / (double)(totals.hits + totals.misses));
-    buf_append_text(
-        out,
-        "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:0\r\ntotal_forks:0\r\n"
-        "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\nactive_defrag_hits:0\r\nactive_defrag_misses:0\r\n"
-        "active_defrag_key_hits:0\r\nactive_defrag_key_misses:0\r\ntotal_active_defrag_time:0\r\n"
-        "current_active_defrag_time:0\r\ntracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:"
-        "0\r\n"
-        "unexpected_error_replies:0\r\n");
+    buf_append_text(out, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:"
+                         "0\r\ntotal_forks:0\r\n"
+                         "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\n");
+    defrag_lines(node, out);
+    buf_append_text(out, "tracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:0\r\n"
+                         "unexpected_error_replies:0\r\n");
     line_u64(out, "total_error_replies", totals.errors);
     buf_append_text(out, "dump_payload_sanitizations:0\r\n");
     line_u64(out, "total_reads_processed", totals.reads);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/relocate.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
 #include "server/node.h"
@@ -106,6 +107,15 @@ static bool purging_changed(void *context, struct config *config, char error[256
     return true;
 }
 
+static bool defrag_changed(void *context, struct config *config, char error[256])
+{
+    (void)context;
+    if (!config_int(config, activedefrag) || relocate_is_possible()) return true;
+    snprintf(error, 256,
+             "Active defragmentation needs an allocator that tells how full its pages are: jemalloc 5.2 or later");
+    return false;
+}
+
 /* How long a command may be kept: as redis-server has it, 50 us a step up to 10, then half as much again with each few. */
 static int64_t eviction_slice_us(int64_t tenacity)
 {
@@ -180,6 +190,7 @@ void apply_changes_of(struct node *node)
     static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit",
                                               NULL };
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
+    static const char *const of_defrag[] = { "activedefrag", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         { .names = of_loglevel, .changed = loglevel_changed },
@@ -188,6 +199,7 @@ void apply_changes_of(struct node *node)
         { .names = of_memory, .changed = memory_changed },
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
+        { .names = of_defrag, .changed = defrag_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/relocate.h"
 #include "server/node.h"
 
 #include <ev.h>
@@ -52,6 +53,24 @@ static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events)
     if (atomic_load(&control->node->shutdown_asked)) ev_break(loop, EVBREAK_ALL);
 }
 
+static void measure_defrag(struct node *node)
+{
+    const struct config *config = node->config;
+    struct defrag_limits limits = {
+        .on = config_int(config, activedefrag) != 0,
+        .ignore_bytes = (uint64_t)config_int(config, active_defrag_ignore_bytes),
+        .lower = (uint32_t)config_int(config, active_defrag_threshold_lower),
+        .upper = (uint32_t)config_int(config, active_defrag_threshold_upper),
+        .cycle_min = (uint32_t)config_int(config, active_defrag_cycle_min),
+        .cycle_max = (uint32_t)config_int(config, active_defrag_cycle_max),
+    };
+    struct relocate_use use = { 0, 0 };
+
+    if (limits.on) use = relocate_use();
+    defrag_measure(&node->defrag, &limits, use.allocated_bytes, use.active_bytes, (uint32_t)node->worker_count,
+                   clock_monotonic_us());
+}
+
 static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     struct control *control = watcher->data;
@@ -59,6 +78,7 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)loop;
     (void)events;
     stats_sample(control->node, clock_now_ms());
+    measure_defrag(control->node);
 }
 
 void control_start(struct node *node, struct ev_loop *loop)

@@ -267,6 +267,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
                           memory_order_relaxed);
     look_after_clients(worker);
     look_after_memory(worker);
+    worker_defrag_tick(worker);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
     close_idle(worker);
     publish_cpu(worker);
@@ -304,6 +305,7 @@ struct worker *worker_new(struct node *node, int index)
     /* Of the highest priority an idle watcher runs once a turn, however busy the turn; and the turn does not wait for anybody. */
     ev_idle_init(&worker->expiry_at_once, on_expiry_at_once);
     ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
+    worker_defrag_init(worker);
     ev_init(&worker->make_room, on_make_room);
     ev_prepare_init(&worker->flush, on_flush);
     ev_prepare_start(worker->loop, &worker->flush);
@@ -371,6 +373,7 @@ void worker_free(struct worker **held)
     ev_timer_stop(worker->loop, &worker->expiry_timer);
     ev_idle_stop(worker->loop, &worker->expiry_at_once);
     ev_timer_stop(worker->loop, &worker->make_room);
+    ev_timer_stop(worker->loop, &worker->defrag_timer);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

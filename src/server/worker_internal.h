@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/reclaim.h"
+#include "cache/defrag.h"
 #include "cache/expiry.h"
 #include "net/mailbox.h"
 #include "server/batch.h"
@@ -65,8 +66,10 @@ struct worker {
     struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */
     struct ev_idle expiry_at_once; /* while more is due than one run could take */
     int64_t expiry_ended_us;       /* when the last run did */
-    char *scratch;                 /* SCRATCH_BYTES, of which as many are taken: */
-    size_t scratch_used; /* by what the ready clients have sent; READ_BYTES are always free when one is read */
+    struct defrag_share defrag;
+    struct ev_timer defrag_timer; /* until the next slice; not while there is nothing to do */
+    char *scratch;                /* SCRATCH_BYTES, of which as many are taken: */
+    size_t scratch_used;          /* by what the ready clients have sent; READ_BYTES are always free when one is read */
     struct batch_part ready[LOOK_AHEAD_MAX]; /* clients that were read in this turn and wait to be answered together */
     int ready_count;
     struct buf out;             /* replies of the client being answered */
@@ -97,6 +100,11 @@ static inline void count_up(_Atomic uint64_t *counter, uint64_t by)
 void worker_count_error(struct worker *worker, const char *code);
 /* Counts a run of a command. */
 void worker_count_command(struct worker *worker, size_t number, uint64_t ns, bool failed);
+
+/* server/worker_defrag.c */
+void worker_defrag_init(struct worker *worker);
+/* Begins with a pass that was asked for. */
+void worker_defrag_tick(struct worker *worker);
 
 /* server/client.c */
 struct client *client_new(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);

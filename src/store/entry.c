@@ -19,6 +19,7 @@
 #include "store/entry_internal.h"
 
 #include "base/alloc.h"
+#include "base/relocate.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -363,4 +364,18 @@ struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)
 
     return relayout(entry, layout_for(layout.key_bytes, value_bytes, expiry_code(expires_at_ms, value_bytes)),
                     expires_at_ms);
+}
+
+struct entry *entry_relocate(struct entry *entry)
+{
+    struct layout layout = layout_of(entry);
+    size_t total = layout_total(&layout);
+    struct entry *moved;
+
+    assert(!(layout.flags & BIG));
+    moved = relocate_alloc(total);
+    if (moved == NULL) return entry;
+    memcpy(moved, entry, total);
+    relocate_free(entry, total);
+    return moved;
 }

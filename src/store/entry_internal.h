@@ -11,3 +11,6 @@ struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);
 /* Writes another value and deadline over those of an entry that needs no more and no less room for them. False, and nothing
  * done, where it does, or where a reply may be holding the value. */
 bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms);
+
+/* The same entry elsewhere (base/relocate.h), or where it was if memory is short. Not of a big one: others may be reading it. */
+struct entry *entry_relocate(struct entry *entry);

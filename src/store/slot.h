@@ -157,5 +157,14 @@ struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candida
 /* The usage of a key's entry; false if it has none. */
 bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint16_t *usage);
 
+/* --- For defragmentation (cache/defrag.h) --- */
+
+struct slot_moves {
+    uint64_t entries_moved, entries_left, nodes_moved, nodes_left; /* nodes: of the table */
+};
+/* Moves what pays (base/relocate.h) of a few buckets and their table, adds to the counts and returns the next cursor, 0 at the end. The slot
+ * is as before but for addresses: nothing is told to feeds, nothing counts as a use. */
+uint32_t slot_defrag(struct slot *slot, uint32_t cursor, struct slot_moves *moves);
+
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

@@ -4,10 +4,10 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/reclaim.h"
+#include "base/relocate.h"
 
 #include <string.h>
 
-#define LEAF_ENTRIES_MAX 112u
 #define MERGE_ENTRIES_MAX 54u /* half of what splits a leaf, so that no leaf splits and merges in turns */
 #define ENTRY_LINE_BYTES 64
 #define DIRECTORY_BITS_MAX 9u
@@ -308,9 +308,9 @@ static void directory_double(struct table *table, _Atomic uint64_t *cell)
 /* Two leaves for one, the depth of each being one more. As all entries are looked at, their hints are exact. */
 static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, int64_t now_ms, uint64_t halves[2])
 {
-    uint64_t words[LEAF_ENTRIES_MAX], hashes[LEAF_ENTRIES_MAX];
-    const struct entry *entries_of[LEAF_ENTRIES_MAX];
-    uint32_t hints[LEAF_ENTRIES_MAX];
+    uint64_t words[TABLE_LEAF_MAX], hashes[TABLE_LEAF_MAX];
+    const struct entry *entries_of[TABLE_LEAF_MAX];
+    uint32_t hints[TABLE_LEAF_MAX];
     unsigned entries = 0, counts[2] = { 0, 0 };
     bool hinted[2] = { false, false };
 
@@ -540,6 +540,57 @@ struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
     }
     return entry;
 }
+
+/* --- Moving, without any other change --- */
+
+static bool is_worth_moving(void *memory, uint64_t *moved, uint64_t *left)
+{
+    bool worth;
+
+    relocate_judge(&memory, 1, &worth);
+    ++*(worth ? moved : left);
+    return worth;
+}
+
+static uint64_t leaf_relocated(struct table *table, uint64_t leaf)
+{
+    struct bucket *copy = buckets_new(table, node_class(leaf));
+
+    memcpy((void *)copy, (const void *)node_buckets(leaf), class_lines[node_class(leaf)] * sizeof(struct bucket));
+    buckets_free(table, leaf);
+    return leaf_node(copy, node_class(leaf), node_is_hinted(leaf), node_entries(leaf), node_depth(leaf));
+}
+
+static void directory_relocate(struct table *table, _Atomic uint64_t *cell)
+{
+    uint64_t directory = node_load(cell), copy = directory_new(table, node_bits(directory));
+
+    memcpy((void *)node_cells(copy), (const void *)node_cells(directory), cells_bytes(node_bits(directory)));
+    node_store(cell, copy);
+    directory_free(table, directory);
+}
+
+void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left)
+{
+    uint64_t hash = (uint64_t)cursor << 32;
+    _Atomic uint64_t *cell = &table->root;
+    struct path path;
+
+    for (unsigned used = 0; node_is_directory(node_load(cell));) {
+        unsigned bits;
+
+        if (hash << used == 0 && is_worth_moving((void *)node_cells(node_load(cell)), moved, left))
+            directory_relocate(table, cell);
+        bits = node_bits(node_load(cell));
+        cell = node_cells(node_load(cell)) + (hash << used >> (64 - bits));
+        used += bits;
+    }
+    path = path_to(table, hash);
+    if (hash << path.depth != 0 || node_class(path.leaf) == 0) return;
+    if (is_worth_moving(node_buckets(path.leaf), moved, left)) path_store(&path, leaf_relocated(table, path.leaf));
+}
+
+/* --- Freeing all --- */
 
 static void free_leaf(struct table *table, uint64_t leaf)
 {

@@ -43,6 +43,7 @@ struct table {
     uint32_t moved;         /* entries moved by growth and shrinking, ever: the measure of what an operation costs */
 };
 
+#define TABLE_LEAF_MAX 112u /* entries of a leaf: as many as one step of a scan shows at most */
 #define TABLE_POINTER_MASK ((uint64_t)0x0000fffffffffff0)
 #define TABLE_EVICTION_SHIFT 48 /* the upper 16 bits of a word belong to eviction; the table only carries them */
 
@@ -65,6 +66,14 @@ static inline void table_set_eviction_bits(table_word *word, uint16_t bits)
     uint64_t rest = atomic_load_explicit(word, memory_order_relaxed) & (((uint64_t)1 << TABLE_EVICTION_SHIFT) - 1);
 
     atomic_store_explicit(word, rest | (uint64_t)bits << TABLE_EVICTION_SHIFT, memory_order_relaxed);
+}
+
+/* Lets it lead to the same entry at another address. */
+static inline void table_set_entry(table_word *word, struct entry *entry)
+{
+    uint64_t rest = atomic_load_explicit(word, memory_order_relaxed) & ~TABLE_POINTER_MASK;
+
+    atomic_store_explicit(word, rest | (uintptr_t)entry, memory_order_relaxed);
 }
 
 /* The word of a key, or NULL. Good until the next insertion or removal. */
@@ -102,6 +111,10 @@ uint32_t table_scan(const struct table *table, uint32_t cursor, void (*visit)(vo
  * table_find_entry(). The visitor may change eviction's bits. */
 uint32_t table_scan_words(const struct table *table, uint32_t cursor,
                           void (*visit)(void *context, table_word *word, uint64_t hash), void *context);
+
+/* Moves the leaf at whose beginning a cursor of table_scan_words() is, and the directories that begin there, where that pays
+ * (base/relocate.h). Counts what it moved and what it left. Words of that leaf are no longer good. */
+void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left);
 
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);
