@@ -4,6 +4,7 @@
  * allocation, no locks, write(2) to the log's descriptor. */
 #include "server/process.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 
 #include <dirent.h>
@@ -65,17 +66,15 @@ static char *end_of_strings(char **strings, char *end)
 
 void process_set_title(char **argv, const char *title)
 {
+    static char *copy; /* of arguments and environment; stays for ever: getenv() hands out pointers into it */
     char *at = argv[0], *end;
 
-    if (!at) return;
+    if (!at || copy) return;
     end = end_of_strings(environ, end_of_strings(argv, at));
-    /* Copies stay for ever: getenv() hands out pointers into them. */
-    for (char **variable = environ; *variable; variable++) {
-        char *copy = *variable >= at && *variable < end ? strdup(*variable) : *variable;
-
-        if (!copy) return;
-        *variable = copy;
-    }
+    copy = alloc((size_t)(end - at));
+    memcpy(copy, at, (size_t)(end - at));
+    for (char **variable = environ; *variable; variable++)
+        if (*variable >= at && *variable < end) *variable = copy + (*variable - at);
     program_invocation_name = program_invocation_short_name =
         (char *)(uintptr_t) "redis-shard"; /* they led into argv[0] */
     memset(at, 0, (size_t)(end - at));
