@@ -168,8 +168,8 @@ static void set_owners(struct bus *bus)
 {
     uint8_t seen[SLOT_COUNT / 8] = { 0 };
 
-    for (size_t i = bus->effects.count; i-- > 0;) {
-        const struct effect *effect = &bus->effects.items[i];
+    for (size_t left = bus->effects.count; left > 0; left--) {
+        const struct effect *effect = &bus->effects.items[left - 1];
         uint8_t bit = (uint8_t)(1u << (effect->slot % 8));
 
         if (effect->kind != EFFECT_OWNER || (seen[effect->slot / 8] & bit)) continue;

@@ -347,7 +347,7 @@ TEST(a_link_that_ends_is_opened_again)
         char head[4];
 
         UNTIL((fd = accept(listener, NULL, NULL)) >= 0);
-        UNTIL(recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) == sizeof(head));
+        UNTIL(recv(fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) == (ssize_t)sizeof(head));
         CHECK(memcmp(head, "RCmb", 4) == 0);
         close(fd);
     }
