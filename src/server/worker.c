@@ -208,9 +208,9 @@ static void publish_cpu(struct worker *worker)
                           memory_order_relaxed);
 }
 
-/* What expiry may take of this turn. While a wave of deadlines is taken down that is twice what serving the clients took in this
- * turn: a turn of small commands is short beside what now and then delays one, so the slowest of a thousand wait less than twice as long
- * as else, while memory comes back within a tenth of a second. More effort is more than that. */
+/* What expiry may take of this turn. While a wave of deadlines is taken down that is twice what serving the clients took in this turn, or more
+ * with more effort: memory comes back as soon as its deadlines pass, and the clients of a worker that has no time to spare wait about three
+ * times as long while it lasts. */
 static int64_t expiry_slice_us(const struct worker *worker)
 {
     int64_t effort = config_int(worker->node->config, active_expire_effort), least = EXPIRY_SLICE_US(effort), share;

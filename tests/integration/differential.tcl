@@ -128,7 +128,7 @@ proc comparable {words raw reply} {
 proc is_near {words theirs ours} {
     if {[string tolower [lindex $words 0]] ni {ttl pttl expiretime pexpiretime}} { return 0 }
     if {![regexp {^:([1-9]\d{0,18})\r\n$} $theirs - a] || ![regexp {^:([1-9]\d{0,18})\r\n$} $ours - b]} { return 0 }
-    return [expr {abs($a - $b) <= ([string match -nocase p* [lindex $words 0]] ? 2000 : 2)}]
+    return [expr {abs($a - $b) <= ([string match -nocase p* [lindex $words 0]] ? 2000 : 1)}]
 }
 
 # A deadline so near that it passes on one node before it is looked at on both.
