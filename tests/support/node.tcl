@@ -121,18 +121,26 @@ proc dict_take {dict_name key default} {
     return $default
 }
 
-# Waits until it takes connections; a node that dies first fails the test.
+# Waits until it serves; a node that dies first fails the test. That a connection is made says only that the first of its addresses
+# is listened on; a hang-up answered by a hang-up says that its loop runs, which begins when all of them are.
 proc node_wait_ready {name {timeout_ms 20000}} {
     set deadline [expr {[clock milliseconds] + $timeout_ms}]
+    set s ""
     while 1 {
         if {![node_is_alive $name]} { fail "$name ended while it started:\n[node_log $name]" }
-        if {![catch {socket 127.0.0.1 $::node($name,port)} s]} {
-            close $s
-            return
+        if {$s ne ""} {
+            # An error is a connection reset: an end as well.
+            if {[catch {read $s}] || [eof $s]} { break }
+        } elseif {![catch {socket 127.0.0.1 $::node($name,port)} made]} {
+            set s $made
+            fconfigure $s -blocking 0 -translation binary
+            close $s write
+            continue
         }
-        if {[clock milliseconds] > $deadline} { fail "$name takes no connections:\n[node_log $name]" }
-        wait_ms 10
+        if {[clock milliseconds] > $deadline} { fail "$name serves nobody:\n[node_log $name]" }
+        wait_ms [expr {$s eq "" ? 10 : 1}]
     }
+    close $s
 }
 
 # Running, not a zombie.
