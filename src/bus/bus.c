@@ -163,19 +163,17 @@ static bool note_end_of_solo(struct bus *bus)
     return true;
 }
 
-/* Of several words for a slot only the last is ever seen: one that is nobody's for a moment within an event was never so to its clients. */
-static void set_owners(struct bus *bus)
+/* A slot that is nobody's for a moment within an event was never so to its clients: they see the word it has now. */
+static void set_owners(struct bus *bus, const struct effect *effect)
 {
-    uint8_t seen[SLOT_COUNT / 8] = { 0 };
+    for (unsigned slot = effect_next_slot(effect, 0); slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
+        slot_set_owner(keyspace_slot(bus->keyspace, (uint16_t)slot), cluster_owner_word(bus->cluster, (uint16_t)slot));
+}
 
-    for (size_t left = bus->effects.count; left > 0; left--) {
-        const struct effect *effect = &bus->effects.items[left - 1];
-        uint8_t bit = (uint8_t)(1u << (effect->slot % 8));
-
-        if (effect->kind != EFFECT_OWNER || (seen[effect->slot / 8] & bit)) continue;
-        seen[effect->slot / 8] |= bit;
-        slot_set_owner(keyspace_slot(bus->keyspace, effect->slot), effect->owner);
-    }
+static void drop_keys(struct bus *bus, const struct effect *effect)
+{
+    for (unsigned slot = effect_next_slot(effect, 0); slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
+        sweep_drop(bus->sweep, (uint16_t)slot);
 }
 
 /* Empties the queue of effects: memory is changed here and now, the rest goes to the outbox. */
@@ -188,20 +186,21 @@ static void carry_out(struct bus *bus)
     for (size_t i = 0; i < bus->effects.count; i++) view |= bus->effects.items[i].kind == EFFECT_VIEW;
     /* A redirect that a new owner word causes must find where to. */
     if (view) publish_endpoints(bus);
-    set_owners(bus);
+    for (size_t i = 0; i < bus->effects.count; i++)
+        if (bus->effects.items[i].kind == EFFECT_OWNERS) set_owners(bus, &bus->effects.items[i]);
     for (size_t i = 0; i < bus->effects.count; i++) {
         struct effect *effect = &bus->effects.items[i];
         uint64_t ticket;
 
         switch (effect->kind) {
         case EFFECT_DROP_KEYS:
-            sweep_drop(bus->sweep, effect->slot);
+            drop_keys(bus, effect);
             break;
         case EFFECT_PERSIST:
             ticket = submit(bus, effect);
             if (effect->sync) after = ticket;
             break;
-        case EFFECT_OWNER:
+        case EFFECT_OWNERS:
         case EFFECT_VIEW:
             break; /* done above; done below */
         case EFFECT_SEND:
@@ -267,7 +266,7 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
     case EFFECT_LOG:
         log_at((enum log_level)effect->log_level, "%.*s", (int)effect->data.len, effect->data.data);
         break;
-    case EFFECT_OWNER:
+    case EFFECT_OWNERS:
     case EFFECT_PERSIST:
     case EFFECT_VIEW:
     case EFFECT_DROP_KEYS:

@@ -8,13 +8,14 @@
  *     cluster_tick          every 100 ms     EFFECT_CONNECT  open the outbound link of a node
  *     cluster_link_opened   outbound is up   EFFECT_CLOSE    close a link
  *     cluster_link_accepted inbound came     EFFECT_SEND     bytes for a link
- *     cluster_link_closed   either is gone   EFFECT_OWNER    a slot's new owner word
+ *     cluster_link_closed   either is gone   EFFECT_OWNERS   slots whose owner word is another now
  *     cluster_packet        one message      EFFECT_PERSIST  write the state file, then say cluster_persisted
  *     cluster_persisted     file is safe     EFFECT_VIEW     state ok/fail, node addresses or flags changed
  *     cluster_<command>     CLUSTER ...      EFFECT_LOG      a line
- *                                            EFFECT_DROP_KEYS keys of a slot we lost
+ *                                            EFFECT_DROP_KEYS keys of slots we lost
  *
- * The caller owns a `struct effects` queue, passes it with each event, carries the effects out in order, and empties it. Not
+ * The caller owns a `struct effects` queue, passes it with each event, carries the effects out in order, and empties it. What
+ * concerns slots is in the queue once, for all of them, however many: a node's 16384 slots may change hands in one event. Not
  * thread-safe: the caller guards it (bus/bus.h). All times are internal-clock milliseconds (base/clock.h) and come in with
  * the event. Formats: the Redis Cluster bus, version 1. */
 #pragma once
@@ -36,7 +37,7 @@ enum effect_kind {
     EFFECT_CONNECT,
     EFFECT_CLOSE,
     EFFECT_SEND,
-    EFFECT_OWNER,
+    EFFECT_OWNERS,
     EFFECT_PERSIST,
     EFFECT_VIEW,
     EFFECT_LOG,
@@ -45,11 +46,11 @@ enum effect_kind {
 
 struct effect {
     enum effect_kind kind;
-    uint16_t node;  /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
-    uint16_t slot;  /* OWNER, DROP_KEYS */
-    uint64_t owner; /* OWNER */
+    uint16_t node; /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
     cluster_link link; /* CLOSE, SEND */
-    struct bytes data; /* SEND: the message; PERSIST: the file's whole content; LOG: the line. Owned by the queue. */
+    /* SEND: the message; PERSIST: the file's whole content; LOG: the line; OWNERS, DROP_KEYS: a bit for each slot, see
+     * effect_next_slot(). Owned by the queue. */
+    struct bytes data;
     char ip[46];       /* CONNECT */
     uint16_t port;     /* CONNECT: bus port */
     int log_level;     /* LOG: enum log_level of base/log.h */
@@ -60,9 +61,13 @@ struct effect {
 struct effects {
     struct effect *items;
     size_t count, cap;
+    size_t owners, drops; /* 1 + the place of what concerns slots; 0: none */
 };
 void effects_clear(struct effects *effects); /* frees what the effects own; keeps an array of usual size */
 void effects_free(struct effects *effects);
+/* The first slot of OWNERS or DROP_KEYS that is `from` or above, SLOT_COUNT where there is none. The owner words are those of
+ * cluster_owner_word() at the time the effect is carried out: of several for one slot only the last was ever to be seen. */
+unsigned effect_next_slot(const struct effect *effect, unsigned from);
 
 /* Options the core reads; may be changed at any time through cluster_configure(). Texts are copied. */
 struct cluster_options {
@@ -85,7 +90,7 @@ void cluster_free(struct cluster **cluster);
 void cluster_configure(struct cluster *cluster, const struct cluster_options *options, struct effects *effects);
 /* The state file's content as it should be now (versioned, checksummed). */
 void cluster_save(const struct cluster *cluster, struct buf *out);
-/* Emits an EFFECT_OWNER for every slot and an EFFECT_VIEW: once after new/load. */
+/* Emits an EFFECT_OWNERS of every slot and an EFFECT_VIEW: once after new/load. */
 void cluster_announce_all(struct cluster *cluster, struct effects *effects);
 
 /* --- Events --- */
@@ -163,6 +168,8 @@ bool cluster_node_by_index(const struct cluster *c, uint16_t index, struct clust
 bool cluster_node_by_id(const struct cluster *c, struct bytes id, struct cluster_node_info *out);
 /* Index of the owner of a slot, or -1. */
 int cluster_slot_owner(const struct cluster *c, uint16_t slot);
+/* Its word for those who serve it, see cluster/owner.h. */
+uint64_t cluster_owner_word(const struct cluster *c, uint16_t slot);
 /* One CLUSTER NODES line, without the line end; and all of them, each with one. */
 void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out);
 /* A solo node's line names no slots: `redis-cli --cluster create` takes those it sees there into what it then assigns, and would give

@@ -182,7 +182,7 @@ void emit_connect(struct effects *effects, const struct node *node);
 void emit_close(struct effects *effects, cluster_link link);
 /* Takes the buffer's memory. */
 void emit_send(struct effects *effects, cluster_link link, struct buf *message);
-void emit_owner(struct effects *effects, uint16_t slot, uint64_t owner);
+void emit_owner(struct effects *effects, uint16_t slot);
 void emit_drop_keys(struct effects *effects, uint16_t slot);
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
 void emit_view(struct effects *effects);
@@ -249,7 +249,6 @@ struct node *owner_node(const struct cluster *c, uint16_t slot);
 void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e);
 void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
 void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
-uint64_t slot_owner_word(const struct cluster *c, uint16_t slot);
 /* Who claims what in a packet: the wire's slot claim procedure. */
 void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */

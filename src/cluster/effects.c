@@ -5,9 +5,7 @@
 
 #include "base/alloc.h"
 
-#include <stdio.h>
-
-/* What one event asks for, but for the rare ones that concern all 16384 slots: their 3.5 MB are given back. */
+/* What one event asks for, but for the rare ones that speak to every node. */
 #define EFFECTS_KEPT 512u
 
 static struct effect *add(struct effects *effects, enum effect_kind kind)
@@ -26,7 +24,7 @@ static struct effect *add(struct effects *effects, enum effect_kind kind)
 void effects_clear(struct effects *effects)
 {
     for (size_t i = 0; i < effects->count; i++) alloc_free((void *)(uintptr_t)effects->items[i].data.data);
-    effects->count = 0;
+    effects->count = effects->owners = effects->drops = 0;
     if (effects->cap <= EFFECTS_KEPT) return;
     alloc_free(effects->items);
     *effects = (struct effects){ 0 };
@@ -62,17 +60,32 @@ void emit_send(struct effects *effects, cluster_link link, struct buf *message)
     *message = (struct buf){ 0 };
 }
 
-void emit_owner(struct effects *effects, uint16_t slot, uint64_t owner)
+/* Marks a slot in the one effect of its kind, whose place is kept. */
+static void mark_slot(struct effects *effects, enum effect_kind kind, size_t *place, uint16_t slot)
 {
-    struct effect *effect = add(effects, EFFECT_OWNER);
+    if (*place == 0) {
+        add(effects, kind)->data = (struct bytes){ alloc_zeroed(SLOT_BITMAP_BYTES), SLOT_BITMAP_BYTES };
+        *place = effects->count;
+    }
+    bitmap_set((uint8_t *)(uintptr_t)effects->items[*place - 1].data.data, slot);
+}
 
-    effect->slot = slot;
-    effect->owner = owner;
+void emit_owner(struct effects *effects, uint16_t slot)
+{
+    mark_slot(effects, EFFECT_OWNERS, &effects->owners, slot);
 }
 
 void emit_drop_keys(struct effects *effects, uint16_t slot)
 {
-    add(effects, EFFECT_DROP_KEYS)->slot = slot;
+    mark_slot(effects, EFFECT_DROP_KEYS, &effects->drops, slot);
+}
+
+unsigned effect_next_slot(const struct effect *effect, unsigned from)
+{
+    const uint8_t *bitmap = (const uint8_t *)effect->data.data;
+
+    while (from < SLOT_COUNT && !bitmap_has(bitmap, from)) from += bitmap[from / 8] == 0 ? 8 - from % 8 : 1;
+    return from;
 }
 
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync)

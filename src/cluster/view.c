@@ -19,7 +19,7 @@ struct node *owner_node(const struct cluster *c, uint16_t slot)
     return node_at_index(c, c->owner[slot]);
 }
 
-uint64_t slot_owner_word(const struct cluster *c, uint16_t slot)
+uint64_t cluster_owner_word(const struct cluster *c, uint16_t slot)
 {
     uint16_t index = c->owner[slot], mine = c->myself->index;
     struct owner owner = { .sequence = c->sequence[slot] };
@@ -40,7 +40,7 @@ uint64_t slot_owner_word(const struct cluster *c, uint16_t slot)
 static void tell(struct cluster *c, uint16_t slot, struct effects *e)
 {
     c->sequence[slot]++;
-    emit_owner(e, slot, slot_owner_word(c, slot));
+    emit_owner(e, slot);
 }
 
 static void unlist(struct cluster *c, uint16_t slot)

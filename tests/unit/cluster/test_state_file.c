@@ -55,8 +55,8 @@ TEST(what_redis_wrote_is_read)
     CHECK(cluster_node_by_id(c, BYTES(ID_C), &info));
     assert_string_equal(info.primary_id, ID_A);
     CHECK(c->current_epoch == 2);
-    CHECK(owner_unpack(slot_owner_word(c, 5)).flags == OWNER_MIGRATING);
-    CHECK(owner_unpack(slot_owner_word(c, 9000)).flags == OWNER_IMPORTING);
+    CHECK(owner_unpack(cluster_owner_word(c, 5)).flags == OWNER_MIGRATING);
+    CHECK(owner_unpack(cluster_owner_word(c, 9000)).flags == OWNER_IMPORTING);
     cluster_free(&c);
 
     c = load(BYTES(ID_A " 127.0.0.1:21000@31000,vk.example,tls-port=0,shard-id=" ID_B
@@ -82,7 +82,7 @@ TEST(what_is_saved_is_read_back_and_saved_the_same)
     cluster_save(c, &first);
     CHECK(bytes_equal(buf_bytes(&first), buf_bytes(&second)));
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
-        CHECK((slot_owner_word(c, (uint16_t)slot) & 0xffff) == (slot_owner_word(again, (uint16_t)slot) & 0xffff));
+        CHECK((cluster_owner_word(c, (uint16_t)slot) & 0xffff) == (cluster_owner_word(again, (uint16_t)slot) & 0xffff));
     cluster_free(&c);
     cluster_free(&again);
     buf_free(&first);
