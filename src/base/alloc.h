@@ -47,10 +47,14 @@ struct alloc_stats alloc_stats(void);
 /* "jemalloc-5.3.0" or "libc". */
 const char *alloc_name(void);
 
+/* From each thread that allocates entries, at its start: its pages are huge ones (base/huge_pages.h), and what it frees is given back
+ * to the system later, by others, however large. */
+void alloc_join(void);
+
 /* Gives unused pages back to the system where the allocator can. */
 void alloc_purge(void);
 
 /* Has threads of the allocator's own do that, some seconds after pages fell into disuse. Without them only threads that go on allocating
- * do, each for its own arena, so that an idle node would keep what it no longer needs. False where the allocator cannot. Not before the
- * last fork. */
+ * do, each for its own arena, so that an idle node would keep what it no longer needs; and what is 8 MiB or more is given back by who
+ * frees it, who waits for that. False where the allocator cannot. Not before the last fork. */
 bool alloc_purge_in_background(bool on);

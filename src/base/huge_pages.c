@@ -21,10 +21,6 @@ void *huge_pages_alloc(size_t bytes)
 
 #ifdef SANITIZED
 
-void huge_pages_join(void)
-{
-}
-
 void huge_pages_use(unsigned arena)
 {
     (void)arena;
@@ -86,14 +82,6 @@ void huge_pages_use(unsigned arena)
     if (jemallocs == NULL) return;
     hooks_name(name, sizeof(name), arena);
     mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped));
-}
-
-void huge_pages_join(void)
-{
-    unsigned arena;
-    size_t size = sizeof(arena);
-
-    if (mallctl("thread.arena", &arena, &size, NULL, 0) == 0) huge_pages_use(arena);
 }
 
 #endif

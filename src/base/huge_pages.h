@@ -7,10 +7,8 @@
 
 #include <stddef.h>
 
-/* From each thread that allocates entries, at its start: what the allocator maps for this thread from now on counts. Does nothing
- * where the allocator has no hooks (sanitizer builds) or the system no huge pages. */
-void huge_pages_join(void);
-/* The same for what an arena of the allocator maps. */
+/* For what an arena of the allocator maps from now on (alloc_join() has its thread's use them). Does nothing where the allocator has no
+ * hooks (sanitizer builds) or the system no huge pages. */
 void huge_pages_use(unsigned arena);
 
 /* For a large array that is read at random. Not zeroed; alloc_free() frees it. */

@@ -2,7 +2,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/huge_pages.h"
 #include "base/log.h"
 #include "cache/eviction.h"
 #include "server/client_evict.h"
@@ -319,7 +318,7 @@ static void *run(void *argument)
 
     snprintf(name, sizeof(name), "worker-%d", worker->index);
     pthread_setname_np(pthread_self(), name);
-    huge_pages_join();
+    alloc_join();
     reclaim_join(&worker->reader);
     ev_run(worker->loop, 0);
     account_settle();

@@ -3,6 +3,9 @@
 #include "base/buf.h"
 #include "unit/unit.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 TEST(a_buffer_keeps_what_is_appended_however_it_grows)
 {
     struct buf buf = { 0 };
@@ -82,6 +85,73 @@ TEST(live_allocations_are_counted)
     alloc_free(NULL);
 }
 
+#ifndef SANITIZED
+
+/* How many of so many pages from `memory` on are in memory. */
+static size_t pages_present(const void *memory, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page, present = 0;
+    unsigned char *each = alloc(pages);
+
+    /* What is mapped no more is not present. */
+    memset(each, 0, pages);
+    if (mincore((void *)((uintptr_t)memory & ~(page - 1)), bytes, each) != 0) memset(each, 0, pages);
+    for (size_t i = 0; i < pages; i++) present += each[i] & 1;
+    alloc_free(each);
+    return present;
+}
+
+/* Frees so many bytes, in allocations of `each`; true when all their pages are then as present as they were. */
+static bool freeing_leaves_pages(size_t bytes, size_t each)
+{
+    size_t count = bytes / each, pages = 0, left = 0;
+    char **memory = alloc(count * sizeof(*memory));
+
+    for (size_t i = 0; i < count; i++) {
+        memory[i] = alloc(each);
+        memset(memory[i], 1, each);
+    }
+    for (size_t i = 0; i < count; i++) pages += pages_present(memory[i], each);
+    for (size_t i = 0; i < count; i++) alloc_free_sized(memory[i], each);
+    for (size_t i = 0; i < count; i++) left += pages_present(memory[i], each);
+    alloc_free(memory);
+    CHECK(pages >= count * (each / (size_t)sysconf(_SC_PAGESIZE)));
+    return left == pages;
+}
+
+static bool is_given_back(size_t resident_before)
+{
+    for (int tries = 0; tries < 2000; tries++) {
+        if (alloc_stats().resident_bytes < resident_before + ((size_t)8 << 20)) return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+#endif
+
+TEST(whoever_frees_much_leaves_giving_its_pages_back_to_others)
+{
+#ifdef SANITIZED
+    skip();
+#else
+    size_t resident;
+
+    alloc_join();
+    CHECK(alloc_purge_in_background(true));
+    resident = alloc_stats().resident_bytes;
+    CHECK(freeing_leaves_pages((size_t)64 << 20, (size_t)64 << 20));
+    CHECK(is_given_back(resident));
+    /* Stretches of free pages come to as much. */
+    CHECK(freeing_leaves_pages((size_t)64 << 20, (size_t)1 << 20));
+    CHECK(freeing_leaves_pages((size_t)64 << 20, (size_t)20 << 10));
+    alloc_purge();
+    CHECK(alloc_purge_in_background(false));
+    /* Nobody else would do it. */
+    CHECK(!freeing_leaves_pages((size_t)64 << 20, (size_t)64 << 20));
+#endif
+}
+
 TEST(an_allocation_of_nothing_is_still_one)
 {
     void *nothing = alloc(0);
@@ -94,4 +164,4 @@ TEST(an_allocation_of_nothing_is_still_one)
 
 TESTS(a_buffer_keeps_what_is_appended_however_it_grows, a_formatted_text_of_any_length_fits,
       reserved_room_has_a_byte_to_spare, nothing_appended_to_nothing_is_nothing, live_allocations_are_counted,
-      an_allocation_of_nothing_is_still_one)
+      whoever_frees_much_leaves_giving_its_pages_back_to_others, an_allocation_of_nothing_is_still_one)
