@@ -216,6 +216,15 @@ void alloc_free_sized(void *memory, size_t bytes)
 #endif
 }
 
+bool alloc_extend(void *memory, size_t bytes)
+{
+#ifdef SANITIZED
+    return malloc_usable_size(memory) >= bytes;
+#else
+    return sallocx(memory, 0) >= nallocx(bytes, 0) || xallocx(memory, bytes, 0, 0) >= bytes;
+#endif
+}
+
 size_t alloc_class(size_t bytes)
 {
 #ifdef SANITIZED

@@ -14,6 +14,8 @@
 void *alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *alloc_zeroed(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *alloc_resize(void *memory, size_t bytes) __attribute__((returns_nonnull));
+/* Makes it larger where it is, where it can: true when it has room for so many bytes. They are to be claimed by alloc_resize() then. */
+bool alloc_extend(void *memory, size_t bytes);
 char *alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
 
 /* At a multiple of `alignment`, a power of two. */

@@ -70,6 +70,8 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "keyspace_misses", totals.misses);
     buf_printf(out, "keyspace_hit_ratio:%.4f\r\n",
                totals.hits == 0 ? 0 : (double)totals.hits / (double)(totals.hits + totals.misses));
+    line_u64(out, "big_values_built_unlocked", totals.built);
+    line_u64(out, "big_values_built_locked", totals.built_locked);
     buf_append_text(out, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:"
                          "0\r\ntotal_forks:0\r\n"
                          "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\n");

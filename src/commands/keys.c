@@ -2,6 +2,7 @@
  * FLUSHALL in keys_flush.c. */
 #include "commands/commands.h"
 #include "commands/keys_internal.h"
+#include "server/build.h"
 #include "server/node.h"
 
 #define ERROR_SAME "ERR source and destination objects are the same"
@@ -40,18 +41,16 @@ static void type(struct call *call)
 }
 
 /* The same value, deadline and encoding under the key at an argument. */
-static struct entry *renamed_copy(const struct call *call, const struct entry *entry, int key_arg)
+static struct build renamed_copy(const struct entry *entry, int key_arg)
 {
-    struct entry *copy = entry_new(call_arg(call, key_arg), entry_value(entry), entry_expires_at_ms(entry));
-
-    if (entry_encoding(entry) == ENTRY_RAW) entry_mark_raw(copy);
-    return copy;
+    return (struct build){ .key_arg = key_arg, .source = entry, .value_bytes = entry_value(entry).len };
 }
 
 static void rename_key(struct call *call, bool only_if_free)
 {
     const struct entry *entry = call_find_write(call, 1);
     bool same = bytes_equal(call_arg(call, 1), call_arg(call, 2));
+    struct build build;
     struct entry *copy;
 
     if (entry == NULL) {
@@ -63,7 +62,9 @@ static void rename_key(struct call *call, bool only_if_free)
         return;
     }
     if (!same) {
-        copy = renamed_copy(call, entry, 2);
+        build = renamed_copy(entry, 2);
+        if (!build_is_ready(call, &build)) return;
+        copy = build_take(call, &build);
         slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
         slot_put(call_slot(call, 2), &copy);
     }
@@ -122,20 +123,24 @@ static bool parse_copy_options(struct call *call, bool *replace)
 static void copy(struct call *call)
 {
     const struct entry *entry;
+    struct build build;
     struct entry *target;
-    bool replace = false;
+    bool replace = false, again = call->builds != NULL;
 
     if (!parse_copy_options(call, &replace)) return;
     if (bytes_equal(call_arg(call, 1), call_arg(call, 2))) {
         reply_error(call->reply, ERROR_SAME);
         return;
     }
-    entry = call_find_read(call, 1);
+    /* Counted once. */
+    entry = again ? call_find_write(call, 1) : call_find_read(call, 1);
     if (entry == NULL || (!replace && call_find_write(call, 2) != NULL)) {
         reply_integer(call->reply, 0);
         return;
     }
-    target = renamed_copy(call, entry, 2);
+    build = renamed_copy(entry, 2);
+    if (!build_is_ready(call, &build)) return;
+    target = build_take(call, &build);
     slot_put(call_slot(call, 2), &target);
     reply_integer(call->reply, 1);
 }

@@ -1,6 +1,7 @@
 /* commands/string.c: strings read, joined and cut. SET and its kin are in string_set.c, numbers in string_number.c. */
 #include "commands/commands.h"
 #include "commands/string_internal.h"
+#include "server/build.h"
 #include "server/node.h"
 
 #include <string.h>
@@ -68,19 +69,55 @@ static bool pairs_are_whole(struct call *call)
     return false;
 }
 
-static void put_pairs(struct call *call)
+static struct build pair_of(const struct call *call, int key_arg)
 {
-    for (int arg = 1; arg < call->argc; arg += 2) {
-        struct entry *entry = entry_new(call_arg(call, arg), call_arg(call, arg + 1), ENTRY_KEEPS_FOREVER);
-        slot_put(call_slot(call, arg), &entry);
+    struct bytes value = call_arg(call, key_arg + 1);
+
+    return (struct build){ .key_arg = key_arg, .value_bytes = value.len, .piece = value };
+}
+
+static inline bool is_big_pair(const struct call *call, int key_arg)
+{
+    return call_arg(call, key_arg + 1).len >= ENTRY_BIG_BYTES;
+}
+
+static void put_pair(struct call *call, int key_arg)
+{
+    struct slot *slot = call_slot(call, key_arg);
+    struct bytes key = call_arg(call, key_arg);
+    struct build build;
+    struct entry *entry;
+
+    if (!is_big_pair(call, key_arg)) {
+        slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), ENTRY_KEEPS_FOREVER);
+        return;
     }
+    build = pair_of(call, key_arg);
+    entry = build_take(call, &build);
+    slot_put(slot, &entry);
+}
+
+/* False: to be run again. */
+static bool put_pairs(struct call *call)
+{
+    bool ready = true;
+
+    for (int arg = 1; arg < call->argc; arg += 2) {
+        struct build build;
+
+        if (!is_big_pair(call, arg)) continue;
+        build = pair_of(call, arg);
+        if (!build_is_ready(call, &build)) ready = false;
+    }
+    if (!ready) return false;
+    for (int arg = 1; arg < call->argc; arg += 2) put_pair(call, arg);
+    return true;
 }
 
 static void mset(struct call *call)
 {
     if (!pairs_are_whole(call)) return;
-    put_pairs(call);
-    reply_ok(call->reply);
+    if (put_pairs(call)) reply_ok(call->reply);
 }
 
 static void msetnx(struct call *call)
@@ -91,8 +128,7 @@ static void msetnx(struct call *call)
             reply_integer(call->reply, 0);
             return;
         }
-    put_pairs(call);
-    reply_integer(call->reply, 1);
+    if (put_pairs(call)) reply_integer(call->reply, 1);
 }
 
 static void strlen_command(struct call *call)
@@ -103,34 +139,55 @@ static void strlen_command(struct call *call)
     reply_integer(call->reply, (int64_t)value.len);
 }
 
-static void append(struct call *call)
+/* Whether the value's becoming so long, and the piece in it, are no big copy. */
+static bool is_written_in_place(struct slot *slot, struct entry *entry, size_t value_bytes, struct bytes piece)
+{
+    if (value_bytes < ENTRY_BIG_BYTES) return true;
+    if (!entry_is_big(entry)) return false;
+    /* A big piece is better written into a copy, but not one of a value that is far larger: many pieces would make many copies. */
+    if (piece.len >= ENTRY_BIG_BYTES && entry_value(entry).len / 4 < piece.len) return false;
+    return slot_extend_value(slot, entry, value_bytes);
+}
+
+/* Writes a piece into the value at the first key, which becomes as long as it has to, and replies its length.
+ * makes_raw: the encoding of a new key. */
+static void write_piece(struct call *call, struct entry *entry, size_t offset, struct bytes piece, bool makes_raw)
 {
     struct slot *slot = call_slot(call, 1);
+    size_t len = entry == NULL ? 0 : entry_value(entry).len, end = offset + piece.len;
+    struct build build = {
+        .key_arg = 1, .source = entry, .value_bytes = end > len ? end : len, .piece = piece, .offset = offset
+    };
+
+    if (entry != NULL && is_written_in_place(slot, entry, build.value_bytes, piece)) {
+        entry = slot_resize_value(slot, entry, build.value_bytes);
+        if (piece.len > 0) memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
+        entry_mark_raw(entry);
+        slot_changed(slot, entry);
+    } else {
+        if (!build_is_ready(call, &build)) return;
+        entry = build_take(call, &build);
+        if (makes_raw) entry_mark_raw(entry);
+        slot_put(slot, &entry);
+    }
+    reply_integer(call->reply, (int64_t)build.value_bytes);
+}
+
+static void append(struct call *call)
+{
     struct entry *entry = call_find_write(call, 1);
-    struct bytes more = call_arg(call, 2), value;
+    struct bytes value;
 
     if (!string_of(call, entry, &value)) return;
-    if (entry == NULL) {
-        entry = entry_new(call_arg(call, 1), more, ENTRY_KEEPS_FOREVER);
-        slot_put(slot, &entry);
-        reply_integer(call->reply, (int64_t)more.len);
-        return;
-    }
-    if (!string_fits(call, value.len, more.len)) return;
-    entry = slot_resize_value(slot, entry, value.len + more.len);
-    if (more.len > 0) memcpy(entry_value_mutable(entry) + value.len, more.data, more.len);
-    entry_mark_raw(entry);
-    slot_changed(slot, entry);
-    reply_integer(call->reply, (int64_t)(value.len + more.len));
+    if (entry != NULL && !string_fits(call, value.len, call_arg(call, 2).len)) return;
+    write_piece(call, entry, value.len, call_arg(call, 2), false);
 }
 
 static void setrange(struct call *call)
 {
-    struct slot *slot = call_slot(call, 1);
     struct entry *entry;
     struct bytes piece = call_arg(call, 3), value;
     int64_t offset;
-    size_t end;
 
     if (!call_arg_i64(call, 2, &offset)) return;
     if (offset < 0) {
@@ -144,21 +201,7 @@ static void setrange(struct call *call)
         return;
     }
     if (!string_fits(call, (size_t)offset, piece.len)) return;
-    end = (size_t)offset + piece.len;
-    if (entry == NULL) {
-        entry = entry_new_sized(call_arg(call, 1), end, ENTRY_KEEPS_FOREVER);
-        memset(entry_value_mutable(entry), 0, (size_t)offset);
-        memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
-        entry_mark_raw(entry);
-        slot_put(slot, &entry);
-        reply_integer(call->reply, (int64_t)end);
-        return;
-    }
-    entry = slot_resize_value(slot, entry, end > value.len ? end : value.len);
-    memcpy(entry_value_mutable(entry) + offset, piece.data, piece.len);
-    entry_mark_raw(entry);
-    slot_changed(slot, entry);
-    reply_integer(call->reply, (int64_t)(end > value.len ? end : value.len));
+    write_piece(call, entry, (size_t)offset, piece, true);
 }
 
 /* The bytes first..last, both included, negative ones counted from the end. */

@@ -9,6 +9,7 @@
 #include "server/command.h"
 #include "store/keyspace.h"
 
+struct builds;
 struct client;
 struct node;
 struct slot_set;
@@ -30,6 +31,7 @@ struct call {
     bool in_exec;
     struct entry **incoming; /* of the value argument, where it is a big one: call_store(). NULL in it: none */
     void *kept;              /* by run() for the command's finish() */
+    struct builds *builds;   /* what run() asked for (server/build.h); NULL: nothing */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
 };
 

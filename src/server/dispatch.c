@@ -10,6 +10,7 @@
 #include "bus/bus.h"
 #include "cache/eviction.h"
 #include "cluster/redirect.h"
+#include "server/build.h"
 #include "server/latency.h"
 #include "server/monitor.h"
 #include "server/room.h"
@@ -311,25 +312,35 @@ static void look_at_keys(struct call *call)
         for (int i = 0; i < ahead.count; i++) slot_prefetch(ahead.slots[i], ahead.hashes[i], step);
 }
 
-/* Checks the keys and runs, everything under the slots' locks; what may wait comes after them. */
+/* Checks and runs, everything under the slots' locks. False: it may not run here. */
+static bool run_locked(struct call *call, struct plan *plan)
+{
+    if (!lock_and_admit(call, plan)) return false;
+    call->held = &plan->slots;
+    if (plan->slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan->slots.ids[0]);
+    if (plan->several_keys) look_at_keys(call);
+    run_command(call);
+    slot_set_unlock(&plan->slots, call->node->keyspace);
+    call->held = NULL;
+    call->slot = NULL;
+    return true;
+}
+
+/* Runs, and what may wait comes after the locks. */
 static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 {
     struct plan plan;
     uint64_t errors = call->reply->errors;
+    bool ran;
 
     plan_init(&plan);
     plan_command(&plan, call);
-    if (lock_and_admit(call, &plan)) {
-        uint64_t ns;
+    do ran = run_locked(call, &plan);
+    while (ran && call->builds != NULL && build_all(call));
+    build_end(call);
+    if (ran) {
+        uint64_t ns = finish_command(call, number, errors, clock);
 
-        call->held = &plan.slots;
-        if (plan.slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan.slots.ids[0]);
-        if (plan.several_keys) look_at_keys(call);
-        run_command(call);
-        slot_set_unlock(&plan.slots, call->node->keyspace);
-        call->held = NULL;
-        call->slot = NULL;
-        ns = finish_command(call, number, errors, clock);
         log_if_slow(call, call->command, call->argc, call->argv, ns);
         tell_monitors(call);
     } else if (client_flags(call->client) & CLIENT_MULTI) {
@@ -360,6 +371,10 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     slot_unlock(slot);
     call->slot = NULL;
     call->key_arg = 0;
+    if (call->builds != NULL && build_all(call)) {
+        run_on_slots(call, prepared->number, clock);
+        return;
+    }
     ns = finish_command(call, prepared->number, errors, clock);
     log_if_slow(call, call->command, call->argc, call->argv, ns);
     tell_monitors(call);

@@ -23,6 +23,8 @@ struct stats_totals stats_totals(const struct node *node)
         totals.misses += LOADED(counters->misses);
         totals.expired += LOADED(counters->expired);
         totals.expired_backlog += LOADED(counters->expired_backlog);
+        totals.built += LOADED(counters->built);
+        totals.built_locked += LOADED(counters->built_locked);
         totals.errors += LOADED(counters->errors);
         totals.reads += LOADED(counters->reads);
         totals.writes += LOADED(counters->writes);

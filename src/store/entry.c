@@ -366,6 +366,16 @@ struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)
                     expires_at_ms);
 }
 
+bool entry_extend(struct entry *entry, size_t value_bytes)
+{
+    struct layout from = layout_of(entry);
+    struct layout to = layout_for(from.key_bytes, value_bytes, expiry_code(entry_expires_at_ms(entry), value_bytes));
+
+    assert(from.flags & BIG);
+    if (is_held_by_others(entry) || to.header_bytes != from.header_bytes) return false;
+    return alloc_extend(entry, layout_total(&to));
+}
+
 struct entry *entry_relocate(struct entry *entry)
 {
     struct layout layout = layout_of(entry);

@@ -8,6 +8,10 @@
 /* Keeps what fits of the value and zeroes what is new. What is returned nobody else holds. */
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);
 
+/* Has the allocator give a big entry room for a value of so many bytes where it is, so that entry_resize_value() copies nothing. False where
+ * it would copy all the same. */
+bool entry_extend(struct entry *entry, size_t value_bytes);
+
 /* Writes another value and deadline over those of an entry that needs no more and no less room for them. False, and nothing
  * done, where it does, or where a reply may be holding the value. */
 bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms);

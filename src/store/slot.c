@@ -455,6 +455,12 @@ struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t v
     return entry;
 }
 
+bool slot_extend_value(struct slot *slot, struct entry *entry, size_t value_bytes)
+{
+    slot_assert_locked(slot);
+    return entry_extend(entry, value_bytes);
+}
+
 /* --- All of it --- */
 
 uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)

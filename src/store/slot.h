@@ -112,6 +112,10 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
  * calls slot_changed(). */
 struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes);
 
+/* Makes room for that where a big entry is. False where slot_resize_value() would copy the value: it is held by others, or there is no
+ * room. */
+bool slot_extend_value(struct slot *slot, struct entry *entry, size_t value_bytes);
+
 /* Tells the feeds that a lent entry was changed in place. */
 void slot_changed(struct slot *slot, const struct entry *entry);
 

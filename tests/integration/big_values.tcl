@@ -403,3 +403,106 @@ test "who has not logged in gets no entry for an announced value" {
         assert_equal 0 [on ada dbsize]
     }
 }
+
+# --- Copied, with nobody waiting ---
+
+# How many big values a command puts together without its slots' locks, and with them.
+proc built_by {args} {
+    set before [list [info_field ada big_values_built_unlocked] [info_field ada big_values_built_locked]]
+    set ::built_reply [on ada {*}$args]
+    list [expr {[info_field ada big_values_built_unlocked] - [lindex $before 0]}] \
+        [expr {[info_field ada big_values_built_locked] - [lindex $before 1]}]
+}
+
+test "what copies a big value does so without the lock of its slot" {
+    with_node ada {
+        set value [big_value 300000]
+        set other [big_value 20000 z]
+        assert_equal {2 0} [built_by mset "{t}a" $value "{t}small" s "{t}b" $other]
+        assert {[on ada mget "{t}a" "{t}small" "{t}b"] eq [list $value s $other]}
+        assert_equal {0 0} [built_by mset "{t}small" s "{t}more" [string repeat x 16000]]
+        assert_equal {2 0} [built_by msetnx "{t}c" $other "{t}d" $value]
+        assert_equal {0 0} [built_by msetnx "{t}c" $value "{t}e" $value]
+        assert_equal 0 $::built_reply
+        assert {[on ada mget "{t}c" "{t}d" "{t}e"] eq [list $other $value {}]}
+        on ada pexpireat "{t}a" 4000000000000
+        assert_equal {1 0} [built_by copy "{t}a" "{t}copy"]
+        assert {[on ada get "{t}copy"] eq $value}
+        assert_equal 4000000000000 [on ada pexpiretime "{t}copy"]
+        assert_equal {0 0} [built_by copy "{t}a" "{t}copy"]
+        assert_equal 0 $::built_reply
+        assert_equal {1 0} [built_by copy "{t}b" "{t}copy" replace]
+        assert {[on ada get "{t}copy"] eq $other}
+        assert_equal -1 [on ada ttl "{t}copy"]
+        assert_equal {1 0} [built_by rename "{t}a" "{t}renamed"]
+        assert {[on ada mget "{t}a" "{t}renamed"] eq [list {} $value]}
+        assert_equal 4000000000000 [on ada pexpiretime "{t}renamed"]
+        assert_equal {0 0} [built_by renamenx "{t}renamed" "{t}b"]
+        assert_equal {1 0} [built_by renamenx "{t}renamed" "{t}a"]
+        assert {[on ada get "{t}a"] eq $value}
+        assert_equal {1 0} [built_by append "{t}fresh" $value]
+        assert {[on ada get "{t}fresh"] eq $value}
+        assert_equal {1 0} [built_by append "{t}small" $value]
+        assert {[on ada get "{t}small"] eq "s$value"}
+        assert_equal {1 0} [built_by append "{t}a" $value]
+        assert {[on ada get "{t}a"] eq "$value$value"}
+        assert_equal 4000000000000 [on ada pexpiretime "{t}a"]
+        assert_equal {1 0} [built_by setrange "{t}far" 200000 end]
+        assert {[on ada get "{t}far"] eq "[string repeat \0 200000]end"}
+        on ada set "{t}s" 0123456789
+        assert_equal {1 0} [built_by setrange "{t}s" 100000 end]
+        assert {[on ada get "{t}s"] eq "0123456789[string repeat \0 99990]end"}
+        on ada setex "{t}s" 1000 0123456789
+        assert_equal {1 0} [built_by setrange "{t}s" 2 $value]
+        assert {[on ada get "{t}s"] eq "01$value"}
+        assert {[on ada ttl "{t}s"] > 900}
+        assert_equal {1 0} [built_by setrange "{t}b" 400000 end]
+        assert {[on ada get "{t}b"] eq "$other[string repeat \0 380000]end"}
+        # From here to there in what is there already.
+        assert_equal {0 0} [built_by setrange "{t}b" 100 XYZ]
+        assert {[on ada getrange "{t}b" 99 104] eq "[string index $other 99]XYZ[string range $other 103 104]"}
+        # The commands of a transaction happen together.
+        connect c ada
+        resp::do c multi
+        resp::do c copy "{t}a" "{t}z"
+        set before [list [info_field ada big_values_built_unlocked] [info_field ada big_values_built_locked]]
+        assert_equal 1 [resp::do c exec]
+        assert_equal [list [lindex $before 0] [expr {[lindex $before 1] + 1}]] \
+            [list [info_field ada big_values_built_unlocked] [info_field ada big_values_built_locked]]
+        assert {[on ada get "{t}z"] eq "$value$value"}
+    }
+}
+
+test "a value that grows piece by piece is not copied for each piece" {
+    with_node ada {
+        set piece [big_value 1000]
+        on ada set key [big_value 20000]
+        set before [info_field ada big_values_built_unlocked]
+        for {set i 0} {$i < 4000} {incr i} { on ada append key $piece }
+        assert_equal 4020000 [on ada strlen key]
+        # Each time it has grown by a fifth, at most; a sanitizer's allocator leaves no room at all.
+        set built [expr {[info_field ada big_values_built_unlocked] - $before}]
+        assert {$built <= ([string match *jemalloc* [info_field ada mem_allocator]] ? 40 : 4000)}
+        assert_equal 0 [info_field ada big_values_built_locked]
+        assert {[on ada getrange key 20000 -1] eq [string repeat $piece 4000]}
+    }
+}
+
+test "copies of a value that others are changing are of one moment" {
+    with_node ada {io-threads 2} {
+        # Each version of the value is one letter throughout.
+        on ada set "{t}key" [string repeat a 400000]
+        foreach client {writer copier} { connect $client ada }
+        for {set i 0} {$i < 200} {incr i} {
+            set letter [string index abcdefghij [expr {$i % 10}]]
+            resp::write writer [resp::encode set "{t}key" [string repeat $letter 400000]][resp::encode append "{t}key" $letter]
+            resp::write copier [resp::encode copy "{t}key" "{t}copy" replace][resp::encode get "{t}copy"][resp::encode rename "{t}copy" "{t}other"]
+            assert_equal {{simple OK} {integer 400001}} [list [resp::read writer] [resp::read writer]]
+            assert_equal {integer 1} [resp::read copier]
+            set got [lindex [resp::read copier] 1]
+            assert {[string length $got] in {400000 400001}}
+            assert {[string trimleft $got [string index $got 0]] eq ""}
+            assert_equal {simple OK} [resp::read copier]
+        }
+    }
+}
