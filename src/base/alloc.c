@@ -167,7 +167,11 @@ bool alloc_purge_in_background(bool on)
 
 /* --- Memory apart --- */
 
-/* An arena of its own, and no thread's cache in between: that would hand its memory out to others. */
+/* An arena of its own, and no thread's cache in between: that would hand its memory out to others. A cache for this arena alone
+ * (tcache.create) was measured over what leaves do while a million keys come to 16384 slots: an allocation and what it replaces take 245
+ * ns rather than 290, 0.15 times a key, so it spares 7 ns of a SET; but the slabs take 19.7 MiB rather than 12.9, 7 bytes a key. Two
+ * threads that do nothing else wait for each other (800 ns); a worker is at it for one part in thirty of its time. Where many
+ * workers take in new keys only, an arena for each of them would be the way. */
 static pthread_once_t apart_once = PTHREAD_ONCE_INIT;
 static int apart_flags;
 
