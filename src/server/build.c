@@ -41,17 +41,16 @@ static void zero_part(char *value, struct bytes former, size_t from, size_t to)
     if (from < to) memset(value + from, 0, to - from);
 }
 
-/* What of a source's value the piece leaves; and its deadline. */
-static struct entry *with_source(struct entry *entry, const struct build *build, const struct entry *source)
+/* What of a source's value the piece leaves. */
+static void copy_source(struct entry *entry, const struct build *build, const struct entry *source)
 {
     char *value = entry_value_mutable(entry);
 
     copy_part(value, entry_value(source), 0, build->offset);
     copy_part(value, entry_value(source), build->offset + build->piece.len, build->value_bytes);
-    if (entry_encoding(source) == ENTRY_RAW) entry_mark_raw(entry);
-    return entry_set_expiry(entry, entry_expires_at_ms(source));
 }
 
+/* Looks at nothing of the source that may change while it is held: its deadline is none of it. */
 static struct entry *make(const struct call *call, const struct build *build, const struct entry *source)
 {
     struct entry *entry = entry_new_sized(call->argv[build->key_arg], build->value_bytes, ENTRY_KEEPS_FOREVER);
@@ -62,7 +61,8 @@ static struct entry *make(const struct call *call, const struct build *build, co
     zero_part(value, former, 0, build->offset);
     if (build->piece.len > 0) memcpy(value + build->offset, build->piece.data, build->piece.len);
     zero_part(value, former, build->offset + build->piece.len, build->value_bytes);
-    return source == NULL ? entry : with_source(entry, build, source);
+    if (source != NULL) copy_source(entry, build, source);
+    return entry;
 }
 
 static struct item *find(struct builds *builds, int key_arg)
@@ -138,14 +138,15 @@ struct entry *build_take(struct call *call, const struct build *build)
 
     if (item == NULL || !is_made(item, build)) {
         if (build->value_bytes >= ENTRY_BIG_BYTES) count_up(&call->worker->counters.built_locked, 1);
-        return make(call, build, build->source);
+        entry = make(call, build, build->source);
+    } else {
+        entry = item->made;
+        item->made = NULL;
+        if (build->source != NULL && item->asked.source == NULL) copy_source(entry, build, build->source);
     }
-    entry = item->made;
-    item->made = NULL;
     if (build->source == NULL) return entry;
-    /* A deadline changes in place, also while others hold the entry. */
-    if (item->asked.source != NULL) return entry_set_expiry(entry, entry_expires_at_ms(build->source));
-    return with_source(entry, build, build->source);
+    if (entry_encoding(build->source) == ENTRY_RAW) entry_mark_raw(entry);
+    return entry_set_expiry(entry, entry_expires_at_ms(build->source));
 }
 
 bool build_all(struct call *call)

@@ -495,9 +495,9 @@ test "copies of a value that others are changing are of one moment" {
         foreach client {writer copier} { connect $client ada }
         for {set i 0} {$i < 200} {incr i} {
             set letter [string index abcdefghij [expr {$i % 10}]]
-            resp::write writer [resp::encode set "{t}key" [string repeat $letter 400000]][resp::encode append "{t}key" $letter]
+            resp::write writer [resp::encode set "{t}key" [string repeat $letter 400000]][resp::encode append "{t}key" $letter][resp::encode pexpire "{t}key" 100000]
             resp::write copier [resp::encode copy "{t}key" "{t}copy" replace][resp::encode get "{t}copy"][resp::encode rename "{t}copy" "{t}other"]
-            assert_equal {{simple OK} {integer 400001}} [list [resp::read writer] [resp::read writer]]
+            assert_equal {{simple OK} {integer 400001} {integer 1}} [list [resp::read writer] [resp::read writer] [resp::read writer]]
             assert_equal {integer 1} [resp::read copier]
             set got [lindex [resp::read copier] 1]
             assert {[string length $got] in {400000 400001}}
