@@ -562,28 +562,34 @@ void eviction_configure(struct eviction *eviction, const struct eviction_options
     STORE(eviction->maintenance_due, true);
 }
 
-bool eviction_is_due(const struct eviction *eviction)
+/* Would the data take more than it may with so much on top? */
+static bool is_over(const struct eviction *eviction, int64_t ahead_bytes)
 {
     int64_t limit_bytes = LOAD(eviction->limit_bytes);
 
-    return limit_bytes != 0 && account_bytes(eviction->account) > limit_bytes;
+    return limit_bytes != 0 && account_bytes(eviction->account) > limit_bytes - ahead_bytes;
+}
+
+bool eviction_is_due(const struct eviction *eviction)
+{
+    return is_over(eviction, 0);
 }
 
 #define BARREN_MS 10
 #define TIMED_EVERY 16u
 #define LOOKS_PER_SAMPLE 8 /* which each entry found is worth: what is found as it should be never runs out */
 
-bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
+/* Until so much more would fit; with what is wanted freed it may stop after a slice of time. */
+static bool evict_until(struct eviction *eviction, int64_t ahead_bytes, size_t wanted, int64_t now_ms)
 {
     int64_t slice_us = LOAD(eviction->slice_us);
     uint64_t began_ns = 0;
-    size_t freed = 0, wanted = incoming_bytes < SIZE_MAX / 4 ? 2 * incoming_bytes + 1024 : SIZE_MAX;
+    size_t freed = 0;
     struct search search = { .now_ms = now_ms, .budget = LOOKS_VAIN };
 
-    if (!eviction_is_due(eviction)) return true;
     if (LOAD(eviction->order) == EVICTION_NEVER || now_ms < LOAD(eviction->barren_until_ms)) return false;
     if (LOAD(eviction->maintenance_due)) maintain(eviction);
-    for (unsigned times = 1; eviction_is_due(eviction); times++) {
+    for (unsigned times = 1; is_over(eviction, ahead_bytes); times++) {
         if (!evict_one(eviction, &search)) {
             /* Where there was only too much to look at, the next command goes on from here. */
             if (search.budget > 0) STORE(eviction->barren_until_ms, now_ms + BARREN_MS);
@@ -599,6 +605,21 @@ bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_
         if (clock_monotonic_ns() - began_ns > (uint64_t)slice_us * 1000) break;
     }
     return true;
+}
+
+bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
+{
+    size_t wanted = incoming_bytes < SIZE_MAX / 4 ? 2 * incoming_bytes + 1024 : SIZE_MAX;
+
+    return !eviction_is_due(eviction) || evict_until(eviction, 0, wanted, now_ms);
+}
+
+void eviction_make_way(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
+{
+    int64_t limit_bytes = LOAD(eviction->limit_bytes);
+
+    if (limit_bytes == 0 || incoming_bytes > (size_t)limit_bytes || !is_over(eviction, (int64_t)incoming_bytes)) return;
+    (void)evict_until(eviction, (int64_t)incoming_bytes, incoming_bytes, now_ms);
 }
 
 void eviction_tick(struct eviction *eviction, int64_t now_ms)

@@ -673,12 +673,15 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         refuse(call, number, NULL);
         return OUTCOME_DONE;
     }
-    if (eviction_is_due(call->node->eviction) && !room_for(call, queues)) {
+    if (eviction_is_due(call->node->eviction) && !room_for(call)) {
         refuse_without_room(call, number);
         return OUTCOME_DONE;
     }
     if (is_paused(call)) return OUTCOME_PAUSED;
-    if (has_big_value(call)) intake_prepare(call);
+    if (has_big_value(call)) {
+        intake_prepare(call);
+        if (!queues) eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
+    }
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);

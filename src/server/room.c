@@ -20,9 +20,21 @@ static bool is_exec(const struct call *call)
     return strcmp(call->command->name, "exec") == 0 && call->client->transaction != NULL;
 }
 
-bool room_for(const struct call *call, bool is_queued)
+/* What comes between MULTI and what ends the transaction: a client is to hear at once that there is no memory for it. */
+static bool is_inside_transaction(const struct call *call)
 {
-    bool grows = is_queued || (call->command->flags & COMMAND_DENYOOM) != 0;
+    static const char *const ends[] = { "exec", "discard", "reset", "quit" };
+
+    if (!(client_flags(call->client) & CLIENT_MULTI)) return false;
+    if (!(call->command->flags & COMMAND_IN_MULTI)) return true;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (strcmp(call->command->name, ends[i]) == 0) return false;
+    return true;
+}
+
+bool room_for(const struct call *call)
+{
+    bool grows = is_inside_transaction(call) || (call->command->flags & COMMAND_DENYOOM) != 0;
     size_t bytes = bytes_in(call->argc, call->argv);
 
     if (is_exec(call)) {

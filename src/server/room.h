@@ -7,8 +7,8 @@
 #include "server/call.h"
 
 /* Makes room where the command needs it. False: there is none; the caller refuses the command. What only reads, or frees,
- * needs none; whatever a transaction queues does. */
-bool room_for(const struct call *call, bool is_queued);
+ * needs none; whatever comes inside a transaction does, but for what ends it. */
+bool room_for(const struct call *call);
 
 /* "OOM ...", or for EXEC what ends the transaction. */
 void room_reply_none(struct call *call);

@@ -140,3 +140,61 @@ test "a storm of writes of all sizes, on every worker, stays within the limit" {
         assert {$worst <= 20971520 * 1.02 + 4 * 65536} "at worst $worst"
     }
 }
+
+test "a large value makes way for itself before it is kept" {
+    with_node ada {maxmemory 20mb io-threads 1} {
+        set value [string repeat v 1048576]
+        for {set i 0} {$i < 20000} {incr i} { on ada set small:$i [string repeat x 1000] }
+        set worst 0
+        for {set i 0} {$i < 40} {incr i} {
+            on ada set large:$i $value
+            set used [info_field ada used_memory_data]
+            if {$used > $worst} { set worst $used }
+            assert_equal 1048576 [on ada strlen large:$i]
+        }
+        assert {$worst <= 20971520 + 65536} "at worst $worst"
+        # What could not fit anyway is taken as redis-server takes it, and costs nobody else his place before.
+        on ada config set maxmemory 1mb
+        eventually { [info_field ada used_memory_data] <= 1048576 * 1.02 }
+        set before [info_field ada evicted_keys]
+        on ada set huge [string repeat h 2000000]
+        assert {[info_field ada evicted_keys] - $before <= 50} "the limit was met before"
+    }
+}
+
+# Every reply of a script of commands, on one connection.
+proc replies {client commands} {
+    return [lmap command $commands {
+        resp::send $client {*}$command
+        list $command [resp::read $client]
+    }]
+}
+
+test "what is refused without memory, and how, is as redis-server has it" {
+    if {[auto_execok redis-server] eq ""} { skip "redis-server is not installed" }
+    set setup {{config set maxmemory-policy noeviction} {config set maxmemory 0} {flushall} {mset k:1 aaaa k:2 bbbb k:3 cccc k:4 dddd n 5}
+        {config set maxmemory 1}}
+    set scripts {
+        {{get k:1} {set a 1} {set k:1 x} {set k:1 x xx} {set a 1 nx} {setnx a 1} {setex a 10 1} {psetex a 10000 1} {getset k:2 v}
+            {getex k:2 ex 100} {getdel k:2} {append k:1 x} {setrange k:1 0 a} {incr n} {decr n} {incrby n 2} {decrby n 1} {incrbyfloat n 2}
+            {mset a 1 b 2} {msetnx a 1 b 2} {mget k:1 a} {strlen k:1} {getrange k:1 0 1} {expire k:3 100} {persist k:3} {rename k:3 k:5} {copy k:4 k:6}
+            {touch k:1} {exists k:1} {type k:1} {unlink k:4} {del k:5} {dbsize} {set} {set a 1 ex 0} {nosuch} {config set maxmemory-samples 5} {ping}}
+        {{multi} {set a 1} {exec}}
+        {{multi} {get k:1} {exec}}
+        {{multi} {del k:1} {discard} {get k:1}}
+        {{multi} {watch k:1} {exec}}
+        {{multi} {multi} {exec}}
+        {{multi} {exec}}
+        {{multi} {reset} {get k:1}}
+        {{watch k:1} {unwatch} {multi} {unwatch} {exec}}
+        {{config set maxmemory 0} {multi} {set a 1} {config set maxmemory 1} {exec} {get a} {config get maxmemory}}
+        {{config set maxmemory 0} {set a 1} {multi} {get a} {exec}}
+    }
+    node_start theirs {@binary redis-server}
+    node_start ours {cluster-enabled no io-threads 1}
+    foreach name {theirs ours} { connect $name $name }
+    foreach script $scripts {
+        foreach name {theirs ours} { set got($name) [replies $name [concat $setup $script {{config set maxmemory 0}}]] }
+        foreach theirs $got(theirs) ours $got(ours) { assert_equal $theirs $ours }
+    }
+}

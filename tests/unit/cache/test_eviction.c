@@ -309,6 +309,24 @@ TEST(the_limit_is_kept_whatever_the_sizes)
     cache_end(&cache);
 }
 
+TEST(what_is_large_has_room_made_for_it_before)
+{
+    struct cache cache = cache_of(EVICTION_S3S, false, SIZE);
+    int64_t limit_bytes = (int64_t)SIZE * ENTRY_TAKES;
+    size_t large = (size_t)limit_bytes / 4;
+    uint64_t before;
+
+    for (uint32_t number = 0; number < SIZE; number++) CHECK(set(&cache, number));
+    eviction_make_way(cache.eviction, large, cache.now_ms);
+    CHECK(account_bytes(keyspace_account(cache.keyspace)) <= limit_bytes - (int64_t)large);
+    CHECK(account_bytes(keyspace_account(cache.keyspace)) > limit_bytes / 2);
+    /* For what does not fit at all nobody makes way. */
+    before = entries(&cache);
+    eviction_make_way(cache.eviction, (size_t)limit_bytes + 1, cache.now_ms);
+    CHECK(entries(&cache) == before);
+    cache_end(&cache);
+}
+
 TEST(without_eviction_there_is_no_room)
 {
     struct cache cache = cache_of(EVICTION_NEVER, false, 100);
@@ -539,9 +557,10 @@ TEST(threads_share_the_partitions_and_the_limit)
 TESTS(a_scan_leaves_what_is_in_use, the_lru_order_lets_a_scan_push_everything_out,
       a_loop_larger_than_the_cache_still_hits, what_was_just_set_is_there, a_fat_slot_bears_the_evictions,
       what_was_famous_once_makes_way_though_its_tick_wraps, fame_decays, large_entries_go_before_small_ones,
-      the_limit_is_kept_whatever_the_sizes, without_eviction_there_is_no_room,
-      a_limit_set_later_finds_the_entries_that_were_there, a_limit_far_below_the_former_one_leaves_room_for_entries,
-      only_what_has_a_deadline_goes_with_a_volatile_policy, the_nearest_deadline_goes_first,
-      what_is_used_often_stays_with_lfu, any_entry_may_go_by_lot, what_has_expired_goes_before_anything_else,
-      a_few_volatile_ones_among_many_are_found_in_bounded_steps, what_was_chosen_stays_when_its_deadline_is_taken_away,
-      idle_time_and_frequency_can_be_told, threads_share_the_partitions_and_the_limit)
+      the_limit_is_kept_whatever_the_sizes, what_is_large_has_room_made_for_it_before,
+      without_eviction_there_is_no_room, a_limit_set_later_finds_the_entries_that_were_there,
+      a_limit_far_below_the_former_one_leaves_room_for_entries, only_what_has_a_deadline_goes_with_a_volatile_policy,
+      the_nearest_deadline_goes_first, what_is_used_often_stays_with_lfu, any_entry_may_go_by_lot,
+      what_has_expired_goes_before_anything_else, a_few_volatile_ones_among_many_are_found_in_bounded_steps,
+      what_was_chosen_stays_when_its_deadline_is_taken_away, idle_time_and_frequency_can_be_told,
+      threads_share_the_partitions_and_the_limit)
