@@ -169,13 +169,22 @@ build/bench/%: utils/bench/%.c utils/bench/protocol.c $(wildcard utils/bench/*.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $< $(if $(filter load,$*),utils/bench/protocol.c) $(if $(filter idle,$*),-lev -ljemalloc) -lm
 # What is missed at equal memory, by replaying a folder of traces against this node and redis-server: TRACES=folder.
-.PHONY: hitratio
+.PHONY: hitratio hitratio-traces hitratio-simulate
 hitratio: redis-shard build/hitratio/replay
 	@deps/install.sh bench
 	@utils/hitratio/run $(if $(TRACES),$(TRACES),$(error say where the traces are: make hitratio TRACES=folder))
-build/hitratio/replay: utils/hitratio/replay.c
+hitratio-simulate: build/hitratio/simulate
+hitratio-traces: build/hitratio/generate
+	@mkdir -p build/hitratio/traces
+	@for kind in $$(build/hitratio/generate kinds); do \
+		build/hitratio/generate $$kind $(or $(SEED),1) $(or $(REQUESTS),400000) >build/hitratio/traces/$$kind.txt || exit 1; done
+	@echo "traces of $(or $(REQUESTS),400000) requests are in build/hitratio/traces"
+build/hitratio/replay build/hitratio/generate: build/hitratio/%: utils/hitratio/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $<
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $< -lm
+build/hitratio/simulate: utils/hitratio/simulate.c $(call libs,cache)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,cache) $(LDLIBS)
 demo:
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory redis-shard
@@ -185,7 +194,7 @@ demo-stop:
 
 # --- the look of it ---
 .PHONY: format lint docs
-C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch])
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch] utils/hitratio/*.c)
 format:
 	@deps/install.sh lint
 	clang-format -i $(C_FILES)
@@ -230,7 +239,7 @@ help:
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
-	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server"
+	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"

@@ -3,11 +3,14 @@
  * Replays a trace of requests against a server that speaks RESP, as a cache is used: GET a key, and where it is not there SET
  * it. Prints what was missed.
  *
- *     replay [-h host] [-p port] [-v value bytes] [-r requests a second] [-n requests] [-b batch] [trace]
+ *     replay [-h host] [-p port] [-v value bytes] [-r requests a second] [-n requests] [-w share] [-c connections] [-B batch] [trace]
  *
- * A trace is text, "key" or "key,bytes" a line, the keys numbered from 0; standard input when no file is named. A key's value is as
- * large as at its first line, or as -v says. With -b the GETs of so many lines go in one write, then the SETs of what was missed. One
- * connection, so that the order of the trace is that of the requests. */
+ * A trace is text, "key", "key,bytes" or "key,bytes,ttl" a line, the keys numbered from 0; standard input when no file is named. A key's
+ * value is as large as at its first line, or as -v says, and lives for as many requests as that line says; as a server counts in seconds,
+ * this is heeded with -r only, and 0 is for good.
+ * With -B the GETs of so many lines go out together, then the SETs of what was missed. With -c a key always goes over the same of
+ * so many connections, so the order of each key's requests is kept; with one, that of all. Misses are counted from the start, and
+ * besides without the first share of the requests that -w names. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,6 +24,7 @@
 #include <unistd.h>
 
 #define BATCH_MAX 64
+#define CONNECTIONS_MAX 256
 #define KEY_MAX 100000000u
 #define VALUE_MAX (64u << 20)
 
@@ -30,14 +34,18 @@ struct options {
     uint32_t value_bytes;
     double rate; /* 0: as fast as it goes */
     uint64_t requests_max;
-    unsigned batch;
+    double warm_share; /* of the requests, whose misses are told apart */
+    unsigned batch, connections;
     FILE *trace;
 };
 
 struct trace {
     uint32_t *keys;
     uint64_t count;
-    uint32_t *bytes; /* of each key */
+    struct key {
+        uint32_t bytes;
+        uint32_t ttl; /* in requests; 0: none */
+    } * of_key;
     uint32_t key_count, bytes_max;
 };
 
@@ -65,6 +73,20 @@ static double now_s(void)
 
 /* --- The trace --- */
 
+static void see_key(struct trace *trace, uint32_t number, uint32_t *room, struct key first)
+{
+    if (number >= *room) {
+        uint32_t former = *room;
+
+        *room = number * 2 + 4096;
+        trace->of_key = grown(trace->of_key, *room, sizeof(*trace->of_key));
+        memset(trace->of_key + former, 0, (*room - former) * sizeof(*trace->of_key));
+    }
+    if (trace->of_key[number].bytes == 0) trace->of_key[number] = first;
+    if (trace->of_key[number].bytes > trace->bytes_max) trace->bytes_max = trace->of_key[number].bytes;
+    if (number >= trace->key_count) trace->key_count = number + 1;
+}
+
 static void read_trace(struct trace *trace, const struct options *options)
 {
     uint64_t room = 0;
@@ -73,24 +95,18 @@ static void read_trace(struct trace *trace, const struct options *options)
 
     while (trace->count < options->requests_max && fgets(line, sizeof(line), options->trace) != NULL) {
         char *end;
-        unsigned long key = strtoul(line, &end, 10), bytes = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+        unsigned long key = strtoul(line, &end, 10), bytes = 0, ttl = 0;
 
         if (end == line) continue;
-        if (key > KEY_MAX || bytes > VALUE_MAX) {
+        if (*end == ',') bytes = strtoul(end + 1, &end, 10);
+        if (*end == ',') ttl = strtoul(end + 1, &end, 10);
+        if (key > KEY_MAX || bytes > VALUE_MAX || ttl > UINT32_MAX) {
             fprintf(stderr, "line %llu: out of range\n", (unsigned long long)trace->count + 1);
             exit(1);
         }
         if (trace->count == room) trace->keys = grown(trace->keys, room = room * 2 + 4096, sizeof(*trace->keys));
-        if (key >= key_room) {
-            uint32_t former = key_room;
-
-            key_room = (uint32_t)key * 2 + 4096;
-            trace->bytes = grown(trace->bytes, key_room, sizeof(*trace->bytes));
-            memset(trace->bytes + former, 0, (key_room - former) * sizeof(*trace->bytes));
-        }
-        if (trace->bytes[key] == 0) trace->bytes[key] = bytes == 0 ? options->value_bytes : (uint32_t)bytes;
-        if (trace->bytes[key] > trace->bytes_max) trace->bytes_max = trace->bytes[key];
-        if (key >= trace->key_count) trace->key_count = (uint32_t)key + 1;
+        see_key(trace, (uint32_t)key, &key_room,
+                (struct key){ bytes == 0 ? options->value_bytes : (uint32_t)bytes, (uint32_t)ttl });
         trace->keys[trace->count++] = (uint32_t)key;
     }
 }
@@ -103,6 +119,7 @@ struct server {
     size_t at, len, cap;
     char *out;
     size_t out_len, out_cap;
+    uint64_t refused;
 };
 
 static void connect_to(struct server *server, const struct options *options)
@@ -150,7 +167,8 @@ static void read_more(struct server *server)
     server->len += (size_t)got;
 }
 
-/* A bulk, a simple string or an error, which ends the program. True unless it is null; *value is good until the next. */
+/* A bulk, a simple string or an error: "OOM ..." counts as refused, another ends the program. True unless it is null; *value is good until the
+ * next. */
 static bool read_reply(struct server *server, const char **value)
 {
     const char *end;
@@ -159,7 +177,9 @@ static bool read_reply(struct server *server, const char **value)
     while (server->len == server->at ||
            (end = memmem(server->in + server->at, server->len - server->at, "\r\n", 2)) == NULL)
         read_more(server);
-    if (server->in[server->at] == '-') {
+    if (server->in[server->at] == '-' && memcmp(server->in + server->at, "-OOM", 4) == 0)
+        server->refused++;
+    else if (server->in[server->at] == '-') {
         fprintf(stderr, "%.*s\n", (int)(end - server->in - (long)server->at), server->in + server->at);
         exit(1);
     }
@@ -176,20 +196,27 @@ static bool read_reply(struct server *server, const char **value)
     return true;
 }
 
-static void ask(struct server *server, const char *verb, uint32_t key)
+static void ask(struct server *server, const char *verb, uint32_t key, int argc)
 {
     char text[96];
-    int len = snprintf(text, sizeof(text), "*%d\r\n$3\r\n%s\r\n$12\r\nk:%010u\r\n", verb[0] == 'G' ? 2 : 3, verb, key);
+    int len = snprintf(text, sizeof(text), "*%d\r\n$%zu\r\n%s\r\n$12\r\nk:%010u\r\n", argc, strlen(verb), verb, key);
 
     add(server, text, (size_t)len);
 }
 
-static void send_set(struct server *server, uint32_t key, const char *values, uint32_t bytes)
+/* Lives for ttl_ms, or 0: for good. */
+static void send_set(struct server *server, uint32_t key, const char *values, uint32_t bytes, uint64_t ttl_ms)
 {
-    char head[32];
+    char text[96];
 
-    ask(server, "SET", key);
-    add(server, head, (size_t)snprintf(head, sizeof(head), "$%u\r\n", bytes));
+    ask(server, ttl_ms == 0 ? "SET" : "PSETEX", key, 3 + (ttl_ms != 0));
+    if (ttl_ms != 0) {
+        char digits[24];
+        int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)ttl_ms);
+
+        add(server, text, (size_t)snprintf(text, sizeof(text), "$%d\r\n%s\r\n", len, digits));
+    }
+    add(server, text, (size_t)snprintf(text, sizeof(text), "$%u\r\n", bytes));
     add(server, values, bytes);
     add(server, "\r\n", 2);
 }
@@ -197,32 +224,63 @@ static void send_set(struct server *server, uint32_t key, const char *values, ui
 /* --- The replay --- */
 
 struct result {
-    uint64_t misses, missed_bytes, bytes;
+    uint64_t misses, late_misses, missed_bytes, bytes;
 };
 
-static void replay_batch(struct server *server, const struct trace *trace, uint64_t from, unsigned count,
-                         const char *values, struct result *result)
+struct replay {
+    const struct trace *trace;
+    struct server *servers;
+    unsigned connections;
+    const char *values;
+    double ms_per_request; /* by which times to live are told; 0: none are */
+    uint64_t late_from;    /* the first request after the warm-up */
+    struct result result;
+};
+
+static struct server *server_of(const struct replay *replay, uint32_t key)
 {
+    return &replay->servers[replay->connections == 1 ? 0 : (key * 2654435761u >> 8) % replay->connections];
+}
+
+static void flush_all(const struct replay *replay)
+{
+    for (unsigned i = 0; i < replay->connections; i++) flush(&replay->servers[i]);
+}
+
+static void set_missed(const struct replay *replay, uint32_t key)
+{
+    const struct key *of = &replay->trace->of_key[key];
+    uint64_t ttl_ms = 0;
+
+    if (of->ttl > 0 && replay->ms_per_request > 0) ttl_ms = (uint64_t)(of->ttl * replay->ms_per_request) + 1;
+    send_set(server_of(replay, key), key, replay->values, of->bytes, ttl_ms);
+}
+
+static void replay_batch(struct replay *replay, uint64_t from, unsigned count)
+{
+    const uint32_t *keys = replay->trace->keys + from;
+    struct result *result = &replay->result;
     bool hit[BATCH_MAX];
     bool any_missed = false;
 
-    for (unsigned i = 0; i < count; i++) ask(server, "GET", trace->keys[from + i]);
-    flush(server);
-    for (unsigned i = 0; i < count; i++) hit[i] = read_reply(server, NULL);
+    for (unsigned i = 0; i < count; i++) ask(server_of(replay, keys[i]), "GET", keys[i], 2);
+    flush_all(replay);
+    for (unsigned i = 0; i < count; i++) hit[i] = read_reply(server_of(replay, keys[i]), NULL);
     for (unsigned i = 0; i < count; i++) {
-        uint32_t key = trace->keys[from + i];
+        uint32_t bytes = replay->trace->of_key[keys[i]].bytes;
 
-        result->bytes += trace->bytes[key];
+        result->bytes += bytes;
         if (hit[i]) continue;
         any_missed = true;
         result->misses++;
-        result->missed_bytes += trace->bytes[key];
-        send_set(server, key, values, trace->bytes[key]);
+        result->late_misses += from + i >= replay->late_from;
+        result->missed_bytes += bytes;
+        set_missed(replay, keys[i]);
     }
     if (!any_missed) return;
-    flush(server);
+    flush_all(replay);
     for (unsigned i = 0; i < count; i++)
-        if (!hit[i]) read_reply(server, NULL);
+        if (!hit[i]) read_reply(server_of(replay, keys[i]), NULL);
 }
 
 static void wait_until(double due_s)
@@ -246,33 +304,59 @@ static uint64_t info(struct server *server, const char *field)
 static struct options read_options(int argc, char **argv)
 {
     struct options options = {
-        .host = "127.0.0.1", .port = 6379, .value_bytes = 1024, .requests_max = UINT64_MAX, .batch = 1, .trace = stdin
+        .host = "127.0.0.1",
+        .port = 6379,
+        .value_bytes = 1024,
+        .requests_max = UINT64_MAX,
+        .batch = 1,
+        .connections = 1,
+        .trace = stdin,
     };
     int option;
 
-    while ((option = getopt(argc, argv, "h:p:v:r:n:b:")) != -1) {
+    while ((option = getopt(argc, argv, "h:p:v:r:n:w:c:B:")) != -1) {
         if (option == 'h') options.host = optarg;
         if (option == 'p') options.port = (uint16_t)atoi(optarg);
         if (option == 'v') options.value_bytes = (uint32_t)atoi(optarg);
         if (option == 'r') options.rate = atof(optarg);
         if (option == 'n') options.requests_max = strtoull(optarg, NULL, 10);
-        if (option == 'b') options.batch = (unsigned)atoi(optarg);
+        if (option == 'w') options.warm_share = atof(optarg);
+        if (option == 'c') options.connections = (unsigned)atoi(optarg);
+        if (option == 'B') options.batch = (unsigned)atoi(optarg);
         if (option == '?') exit(1);
     }
-    if (options.batch < 1 || options.batch > BATCH_MAX || options.value_bytes < 1 || options.value_bytes > VALUE_MAX) {
-        fprintf(stderr, "replay: -b is 1 to %d, -v 1 to %u\n", BATCH_MAX, VALUE_MAX);
+    if (options.batch < 1 || options.batch > BATCH_MAX || options.value_bytes < 1 || options.value_bytes > VALUE_MAX ||
+        options.connections < 1 || options.connections > CONNECTIONS_MAX || !(options.warm_share >= 0) ||
+        !(options.warm_share < 1) || !(options.rate >= 0)) {
+        fprintf(stderr, "replay: -B is 1 to %d, -v 1 to %u, -c 1 to %d, -w 0 to less than 1\n", BATCH_MAX, VALUE_MAX,
+                CONNECTIONS_MAX);
         exit(1);
     }
     if (optind < argc && (options.trace = fopen(argv[optind], "re")) == NULL) fail(argv[optind]);
     return options;
 }
 
+static void print_result(const struct replay *replay, double seconds)
+{
+    const struct result *result = &replay->result;
+    uint64_t count = replay->trace->count, refused = 0;
+
+    for (unsigned i = 0; i < replay->connections; i++) refused += replay->servers[i].refused;
+
+    printf("requests=%llu misses=%llu miss_ratio=%.5f miss_ratio_after_warm=%.5f byte_miss_ratio=%.5f seconds=%.1f "
+           "used_memory=%llu evicted=%llu refused=%llu\n",
+           (unsigned long long)count, (unsigned long long)result->misses, (double)result->misses / (double)count,
+           (double)result->late_misses / (double)(count - replay->late_from),
+           (double)result->missed_bytes / (double)result->bytes, seconds,
+           (unsigned long long)info(replay->servers, "\nused_memory:"),
+           (unsigned long long)info(replay->servers, "\nevicted_keys:"), (unsigned long long)refused);
+}
+
 int main(int argc, char **argv)
 {
     struct options options = read_options(argc, argv);
     struct trace trace = { 0 };
-    struct server server = { 0 };
-    struct result result = { 0 };
+    struct replay replay = { .trace = &trace, .connections = options.connections };
     char *values;
     double began_s;
 
@@ -283,25 +367,28 @@ int main(int argc, char **argv)
     }
     values = grown(NULL, trace.bytes_max, 1);
     memset(values, 'v', trace.bytes_max);
-    connect_to(&server, &options);
+    replay.values = values;
+    replay.ms_per_request = options.rate > 0 ? 1000 / options.rate : 0;
+    replay.late_from = (uint64_t)((double)trace.count * options.warm_share);
+    replay.servers = grown(NULL, options.connections, sizeof(*replay.servers));
+    memset(replay.servers, 0, options.connections * sizeof(*replay.servers));
+    for (unsigned i = 0; i < options.connections; i++) connect_to(&replay.servers[i], &options);
     began_s = now_s();
     for (uint64_t at = 0; at < trace.count; at += options.batch) {
         uint64_t left = trace.count - at;
 
-        replay_batch(&server, &trace, at, left < options.batch ? (unsigned)left : options.batch, values, &result);
-        if (options.rate > 0) wait_until(began_s + (double)at / options.rate);
+        replay_batch(&replay, at, left < options.batch ? (unsigned)left : options.batch);
+        if (options.rate > 0) wait_until(began_s + (double)(at + options.batch) / options.rate);
     }
-    printf("requests=%llu misses=%llu miss_ratio=%.5f byte_miss_ratio=%.5f seconds=%.1f used_memory=%llu "
-           "evicted=%llu\n",
-           (unsigned long long)trace.count, (unsigned long long)result.misses,
-           (double)result.misses / (double)trace.count, (double)result.missed_bytes / (double)result.bytes,
-           now_s() - began_s, (unsigned long long)info(&server, "\nused_memory:"),
-           (unsigned long long)info(&server, "\nevicted_keys:"));
+    print_result(&replay, now_s() - began_s);
+    for (unsigned i = 0; i < options.connections; i++) {
+        close(replay.servers[i].fd);
+        free(replay.servers[i].in);
+        free(replay.servers[i].out);
+    }
+    free(replay.servers);
     free(values);
     free(trace.keys);
-    free(trace.bytes);
-    free(server.in);
-    free(server.out);
-    close(server.fd);
+    free(trace.of_key);
     return 0;
 }
