@@ -135,10 +135,13 @@ FUZZ_CC ?= clang
 FUZZ_LAYERS := base proto types store cluster
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthread -Wall -Wextra -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DSANITIZED=1
-FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(foreach layer,$(FUZZ_LAYERS),$(wildcard src/$(layer)/*.c)))
+FUZZ_LDFLAGS :=
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(foreach layer,$(FUZZ_LAYERS),$(wildcard src/$(layer)/*.c)) $(wildcard src/server/config*.c))
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # What walks over 16384 slots for every input is not asked for each comparison: that would be most of the time, and tells nothing.
 $(patsubst %,build/fuzz/src/cluster/%.o,announce cluster node text view): FUZZ_CFLAGS += -fno-sanitize-coverage=trace-cmp
+# Its files are the input's, and none of the machine's.
+build/fuzz/fuzz_config: FUZZ_LDFLAGS := -Wl,--wrap=fopen -Wl,--wrap=glob -Wl,--wrap=globfree
 fuzz-build: $(FUZZ_TARGETS)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
@@ -148,7 +151,7 @@ build/fuzz/libfuzzed.a: $(FUZZ_OBJECTS)
 	ar rcs $@ $^
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libfuzzed.a
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< build/fuzz/libfuzzed.a -lhiredis -lxxhash -lm
+	$(FUZZ_CC) $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< build/fuzz/libfuzzed.a -lhiredis -lxxhash -lm
 
 # The simulator is one program: the cluster core on a simulated network.
 sim-build: $(BUILD)/sim/sim

@@ -118,7 +118,6 @@ static void split_at_spaces(struct bytes text, struct words *words)
 {
     size_t at = 0;
 
-    *words = (struct words){ 0 };
     while (at < text.len) {
         size_t start;
 
@@ -134,14 +133,16 @@ static void split_at_spaces(struct bytes text, struct words *words)
 bool config_parse(struct config *config, const struct option *option, const struct bytes *words, size_t count,
                   struct option_value *out, char error[OPTION_ERROR_BYTES])
 {
+    struct bytes nothing = BYTES("");
     struct words split = { 0 };
     bool ok;
 
     if (option->type == OPTION_SPECIAL) config_load(config, option, out);
-    if ((option->type == OPTION_LIST || option->type == OPTION_SPECIAL) && count == 1 && words[0].len > 0) {
-        split_at_spaces(words[0], &split);
-        words = split.items;
-        count = split.count;
+    /* A list is kept joined by spaces, so its words hold none and none is empty: else it would be another when it is read back. */
+    if (option->type == OPTION_LIST || (option->type == OPTION_SPECIAL && count == 1 && words[0].len > 0)) {
+        for (size_t i = 0; i < count; i++) split_at_spaces(words[i], &split);
+        words = split.count > 0 || option->type == OPTION_SPECIAL ? split.items : &nothing;
+        count = split.count > 0 || option->type == OPTION_SPECIAL ? split.count : 1;
     }
     ok = option_parse(option, words, count, out, error);
     words_free(&split);

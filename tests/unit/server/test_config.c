@@ -140,6 +140,16 @@ TEST(a_rewrite_keeps_comments_and_order_and_reads_back)
     config_free(&again);
 }
 
+TEST(a_list_holds_no_empty_word_and_no_word_with_spaces)
+{
+    struct config *config = config_new();
+
+    CHECK(reads(config, "bind \"\" 127.0.0.1 \"\"\ntls-protocols \" a  b \" c \"\"") &&
+          text_is(config, CONFIG_BIND, "127.0.0.1") && text_is(config, CONFIG_TLS_PROTOCOLS, "a b c"));
+    CHECK(reads(config, "bind \"\" \"\"") && text_is(config, CONFIG_BIND, ""));
+    config_free(&config);
+}
+
 static void count_one(void *context, struct bytes name, struct bytes value)
 {
     (void)name;
@@ -204,4 +214,4 @@ TESTS(a_file_sets_what_it_names_and_leaves_the_rest, a_mistake_is_told_with_file
       arguments_are_names_and_values_until_the_next_name, a_change_of_several_directives_is_whole_or_not_at_all,
       a_hook_that_refuses_takes_the_change_back, one_class_of_output_limits_changes_alone,
       a_rewrite_keeps_comments_and_order_and_reads_back, a_word_of_a_list_cannot_begin_a_line_of_its_own,
-      every_default_reads_back_as_itself)
+      a_list_holds_no_empty_word_and_no_word_with_spaces, every_default_reads_back_as_itself)
