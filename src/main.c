@@ -197,14 +197,14 @@ static struct bus *start_bus(struct node *node, struct ev_loop *loop)
 {
     char addresses[1024], state_file[PATH_MAX], error[512] = "", *rest = addresses, *address;
     const char *bind[32];
-    struct bus_options options = { .bind = bind, .port = apply_bus_port(node->config), .state_file = state_file };
+    struct bus_options options = { .bind = bind, .port = node->bus_port, .state_file = state_file };
     struct bus *bus;
 
     config_text_copy(node->config, CONFIG_BIND, addresses, sizeof(addresses));
     config_text_copy(node->config, CONFIG_CLUSTER_CONFIG_FILE, state_file, sizeof(state_file));
     while ((address = strsep(&rest, " ")) != NULL && options.bind_count < 32)
         if (*address) bind[options.bind_count++] = address;
-    apply_cluster_options(node->config, &options.cluster);
+    apply_cluster_options(node, &options.cluster);
     options.link_sendbuf_limit = (uint64_t)config_int(node->config, cluster_link_sendbuf_limit);
     options.movers = node->movers;
     options.lazyfree = node->lazyfree;
@@ -308,18 +308,18 @@ static void free_node(struct node *node)
 static int serve(struct node *node)
 {
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
-    struct acceptor *acceptor;
     char error[512] = "";
 
-    acceptor = acceptor_start(node, loop, error);
-    if (!acceptor) {
+    node->bus_port = apply_bus_port(node->config);
+    node->acceptor = acceptor_start(node, loop, error);
+    if (!node->acceptor) {
         say_why_no_listening(error, (uint16_t)config_int(node->config, port));
         return 1;
     }
     if (config_int(node->config, cluster_enabled)) {
         node->bus = start_bus(node, loop);
         if (!node->bus) {
-            acceptor_stop(&acceptor);
+            acceptor_stop(&node->acceptor);
             return 1;
         }
     }
@@ -333,8 +333,8 @@ static int serve(struct node *node)
 
     log_warning("User requested shutdown...");
     process_notify_systemd("STOPPING=1\n");
-    acceptor_stop(&acceptor);
     stop_workers(node);
+    acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
     if (node->bus) bus_free(&node->bus);
     ev_loop_destroy(loop);

@@ -36,11 +36,33 @@ static int listening(int fd, const union address *address, socklen_t len, int ba
     return -1;
 }
 
+static void share_port(int fd, int shares)
+{
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shares, sizeof(shares));
+}
+
+static int tcp_socket(const union address *at, socklen_t len, int backlog, bool shares)
+{
+    int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
+
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    /* An IPv6 wildcard would else take the IPv4 port too, which is bound by itself. */
+    if (at->any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
+    if (shares) share_port(fd, 1);
+    return listening(fd, at, len, backlog);
+}
+
 int listener_tcp(const char *address, uint16_t port, int backlog)
+{
+    return listener_tcp_beside(address, port, backlog, NULL, 0);
+}
+
+int listener_tcp_beside(const char *address, uint16_t port, int backlog, const int *leaving, size_t leaving_count)
 {
     union address at = { 0 };
     socklen_t len;
-    int fd, yes = 1;
+    int fd;
 
     if (strcmp(address, "*") == 0) address = "0.0.0.0";
     if (strcmp(address, "::*") == 0) address = "::";
@@ -56,12 +78,14 @@ int listener_tcp(const char *address, uint16_t port, int backlog)
         errno = EADDRNOTAVAIL;
         return -1;
     }
-    fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    /* An IPv6 wildcard would else take the IPv4 port too, which is bound by itself. */
-    if (at.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
-    return listening(fd, &at, len, backlog);
+    fd = tcp_socket(&at, len, backlog, false);
+    if (fd >= 0 || errno != EADDRINUSE || leaving_count == 0) return fd;
+    /* For this moment only: whoever else wanted the port would be let in beside us for ever, and a port that is taken go unnoticed. */
+    for (size_t i = 0; i < leaving_count; i++) share_port(leaving[i], 1);
+    fd = tcp_socket(&at, len, backlog, true);
+    if (fd >= 0) share_port(fd, 0);
+    for (size_t i = 0; i < leaving_count; i++) share_port(leaving[i], 0);
+    return fd;
 }
 
 int listener_unix(const char *path, unsigned mode, int backlog)
@@ -107,6 +131,11 @@ static void on_connection(struct ev_loop *loop, struct ev_io *watcher, int event
             continue;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+        if (errno == EINVAL) {
+            /* It listens no more: listener_end() was called. */
+            ev_io_stop(loop, &listener->readable);
+            return;
+        }
         if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
         if (!listener->is_short) log_warning("clients: cannot accept a connection: %s; trying again", strerror(errno));
         listener->is_short = true;
@@ -138,6 +167,11 @@ void listener_start(struct listener *listener, struct ev_loop *loop, int fd, boo
     ev_io_init(&listener->readable, on_connection, fd, EV_READ);
     ev_timer_init(&listener->rest, on_rested, REST_AFTER_ERROR_S, 0.);
     ev_io_start(loop, &listener->readable);
+}
+
+void listener_end(int fd)
+{
+    shutdown(fd, SHUT_RDWR);
 }
 
 void listener_stop(struct listener *listener)

@@ -5,6 +5,7 @@
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct listener {
@@ -21,6 +22,11 @@ struct listener {
 
 /* A non-blocking listening socket on a literal IPv4/IPv6 address ("*" every IPv4, "::*" every IPv6), or -1 with errno. */
 int listener_tcp(const char *address, uint16_t port, int backlog);
+/* Likewise, where listening sockets of ours that are about to leave (descriptors) may hold the same address and port, or one that
+ * overlaps: "*" is bound while 127.0.0.1 still listens. Another's socket is in the way as ever. */
+int listener_tcp_beside(const char *address, uint16_t port, int backlog, const int *leaving, size_t leaving_count);
+/* From now on nobody can connect, and the address is free for others. Any thread; the loop's listener_stop() closes it. */
+void listener_end(int fd);
 /* On a unix socket; the mode is set before anybody can connect (umask around bind); 0 leaves the default. Removes a stale socket file. */
 int listener_unix(const char *path, unsigned mode, int backlog);
 

@@ -8,6 +8,7 @@
 #include "base/relocate.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "server/acceptor.h"
 #include "server/node.h"
 #include "server/process.h"
 #include "server/worker.h"
@@ -25,14 +26,16 @@ uint16_t apply_bus_port(const struct config *config)
     return (uint16_t)(port ? port : config_int(config, port) + 10000);
 }
 
-void apply_cluster_options(struct config *config, struct cluster_options *out)
+void apply_cluster_options(const struct node *node, struct cluster_options *out)
 {
+    struct config *config = node->config;
+
     *out = (struct cluster_options){
         .node_timeout_ms = config_int(config, cluster_node_timeout),
         .require_full_coverage = config_int(config, cluster_require_full_coverage),
         .allow_replica_migration = config_int(config, cluster_allow_replica_migration),
         .port = (uint16_t)config_int(config, port),
-        .cport = apply_bus_port(config),
+        .cport = node->bus_port,
         .announce_port = (uint16_t)config_int(config, cluster_announce_port),
         .announce_cport = (uint16_t)config_int(config, cluster_announce_bus_port),
         .preferred_endpoint = (enum endpoint_type)config_int(config, cluster_preferred_endpoint_type),
@@ -53,10 +56,30 @@ static bool cluster_changed(void *context, struct config *config, char error[256
 
     (void)error;
     if (!node->bus) return true;
-    apply_cluster_options(config, &options);
+    apply_cluster_options(node, &options);
     bus_configure(node->bus, &options);
     bus_set_link_sendbuf_limit(node->bus, (uint64_t)config_int(config, cluster_link_sendbuf_limit));
     return true;
+}
+
+/* On entry error names the directive the refusal will be put down to. */
+static bool listening_changed(void *context, struct config *config, char error[256])
+{
+    struct node *node = context;
+    bool is_bind = strcmp(error, "bind") == 0;
+    struct config_problem problem;
+    char line[512];
+
+    /* What a rewritten file says has to be what the next start takes. */
+    if (!config_finish(config, &problem)) {
+        snprintf(error, 256, "%.250s", problem.text);
+        return false;
+    }
+    if (acceptor_rebind(node->acceptor, line)) return true;
+    log_warning("clients: %s", line);
+    snprintf(error, 256, "%s",
+             is_bind ? "Failed to bind to specified addresses." : "Unable to listen on this port. Check server logs.");
+    return false;
 }
 
 static bool loglevel_changed(void *context, struct config *config, char error[256])
@@ -166,7 +189,9 @@ static bool memory_changed(void *context, struct config *config, char error[256]
 
 void apply_changes_of(struct node *node)
 {
-    static const char *const of_cluster[] = { "cluster-node-timeout",
+    static const char *const of_listening[] = { "port", "bind", NULL };
+    static const char *const of_cluster[] = { "port",
+                                              "cluster-node-timeout",
                                               "cluster-require-full-coverage",
                                               "cluster-allow-replica-migration",
                                               "cluster-announce-ip",
@@ -200,6 +225,8 @@ void apply_changes_of(struct node *node)
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
         { .names = of_defrag, .changed = defrag_changed },
+        /* The last is the first that is asked: others hear of a port when we have it. */
+        { .names = of_listening, .changed = listening_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

@@ -9,8 +9,8 @@ struct config;
 struct node;
 
 /* The options the cluster core reads. */
-void apply_cluster_options(struct config *config, struct cluster_options *out);
-/* The port of the bus. */
+void apply_cluster_options(const struct node *node, struct cluster_options *out);
+/* The port of the bus of a node that starts now. */
 uint16_t apply_bus_port(const struct config *config);
 
 /* Hands the directives about memory to eviction. */

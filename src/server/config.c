@@ -191,7 +191,9 @@ static bool apply(struct config *config, struct change *changes, size_t count, c
 
     for (size_t i = 0; i < count; i++) config_store(config, changes[i].option, &changes[i].after);
     for (struct config_hook *hook = first; hook; hook = hook->next) {
-        if (!hook_watches(hook, changes, count) || hook->changed(hook->context, config, reason)) continue;
+        if (!hook_watches(hook, changes, count)) continue;
+        snprintf(reason, sizeof(reason), "%s", name_for(hook, changes, count));
+        if (hook->changed(hook->context, config, reason)) continue;
         snprintf(error, 512, "ERR CONFIG SET failed (possibly related to argument '%s') - %s",
                  name_for(hook, changes, count), reason);
         for (size_t i = 0; i < count; i++) config_store(config, changes[i].option, &changes[i].before);

@@ -94,6 +94,7 @@ enum config_text {
 /* The classes of client-output-buffer-limit. */
 enum config_client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBSUB, CLIENT_CLASS_COUNT };
 
+#define BIND_ADDRESSES_MAX 16
 #define LOOK_AHEAD_MAX 16 /* commands of a pipeline */
 
 struct config {
@@ -172,7 +173,8 @@ bool config_password_matches(struct config *config, struct bytes given);
 struct config_hook {
     struct config_hook *next; /* config's own */
     const char *const *names; /* ends with NULL; NULL: any directive */
-    /* False, with a reason in error, takes the whole change back (and calls the hook again with the old values). */
+    /* False, with a reason in error, takes the whole change back (and calls the hook again with the old values). On entry error holds the
+     * name of the directive that a refusal would be put down to. */
     bool (*changed)(void *context, struct config *config, char error[256]);
     void *context;
 };

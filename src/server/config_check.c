@@ -101,6 +101,13 @@ void config_spread_output_limits(struct config *config, struct bytes text)
 
 /* --- Texts --- */
 
+bool config_check_bind(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES])
+{
+    (void)words;
+    (void)text;
+    return count <= BIND_ADDRESSES_MAX || refuse(error, "Too many bind addresses specified.");
+}
+
 bool config_check_directory(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES])
 {
     struct stat status;

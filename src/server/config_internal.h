@@ -23,6 +23,7 @@ bool config_is_default(const struct option *option, const struct option_value *v
 /* The checks of single options: server/config_check.c. */
 bool config_check_output_limits(const struct bytes *words, size_t count, struct buf *text,
                                 char error[OPTION_ERROR_BYTES]);
+bool config_check_bind(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_directory(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_shutdown(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_oom_values(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);

@@ -82,10 +82,11 @@ static const char *const no_events[] = { "", NULL };
 /* clang-format off */
 static const struct option table[] = {
     /* --- Network --- */
-    { LIST("bind", CONFIG_BIND, "* -::*"), .section = NETWORK, .flags = OPTION_FIXED | OPTION_PROTECTED,
-      .help = "Addresses to listen on, for clients and for the cluster bus. An address with a leading '-' may be missing on this machine. "
+    { LIST("bind", CONFIG_BIND, "* -::*"), .section = NETWORK, .check = config_check_bind,
+      .help = "Addresses to listen on, at most 16, for clients and, from the start on, for the cluster bus. An address with a leading '-' may be missing on this machine. "
               "'*' is every IPv4 address, '::*' every IPv6 address; \"\" listens on none." },
-    { INTEGER("port", port, 6379, 0, 65535), .section = NETWORK, .flags = OPTION_FIXED, .help = "TCP port for clients; 0 listens on none." },
+    { INTEGER("port", port, 6379, 0, 65535), .section = NETWORK,
+      .help = "TCP port for clients; 0 listens on none. Where it changes at run time, the cluster bus stays at its port until the next start." },
     { INTEGER("tcp-backlog", tcp_backlog, 511, 0, INT_MAX), .section = NETWORK, .flags = OPTION_FIXED,
       .help = "Connections that may wait to be accepted. The kernel cuts it to net.core.somaxconn." },
     { TEXT("unixsocket", CONFIG_UNIXSOCKET, ""), .section = NETWORK, .flags = OPTION_FIXED, .help = "Path of a unix socket to listen on; empty for none." },

@@ -16,6 +16,7 @@
 
 #define REDIS_COMPATIBLE_VERSION "7.2.4"
 
+struct acceptor;
 struct acl_log;
 struct bus;
 struct control;
@@ -33,7 +34,9 @@ struct node {
     struct keyspace *keyspace; /* each slot has its lock */
     struct eviction *eviction; /* guards itself */
     struct command_table *commands;
-    struct bus *bus; /* NULL with cluster-enabled no; guards itself */
+    struct acceptor *acceptor; /* guards itself */
+    uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */
+    struct bus *bus;           /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;
     int worker_count;
     struct slowlog *slowlog;    /* guards itself */

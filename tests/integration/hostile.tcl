@@ -161,13 +161,24 @@ test "whatever CONFIG SET took is there again after CONFIG REWRITE and a new sta
     node_start ada [list @dir $dir @port $port @keep_config yes]
     set former [on ada config get *]
     set values [list 17 3 yes no 12345678 2mb 50 "a b" "\"q'\\ \n\x01\xff" allkeys-lru 127.0.0.1 nosave "0 100 200" KEA host.example verbose "normal 2gb 0 0"]
+    set new [free_port]
+    # Where it listens is tried with what others on this machine do not listen on.
+    set values_of(port) [list 70000 -1 x "" 1.5 $new]
+    set values_of(bind) [list "" "a b" 10.99.99.99 "127.0.0.1 127.0.0.1" "-10.99.99.99" "\"\"" "\n" 127.0.0.2 "127.0.0.1 127.0.0.3"]
+    # A limit of a few bytes is one that this connection is over.
+    set values_of(maxmemory-clients) {-1 x 101% 1.5% "" 12345678}
     set taken 0
     foreach {name value} $former {
-        # What would end this connection, or the next node.
-        if {$name in {requirepass maxclients timeout maxmemory-clients client-query-buffer-limit client-output-buffer-limit dir loglevel}} continue
-        foreach value $values { if {![catch {on ada config set $name $value}]} { incr taken } }
+        # The next node would be started elsewhere.
+        if {$name eq "dir"} continue
+        foreach value [expr {[info exists values_of($name)] ? $values_of($name) : $values}] {
+            if {![catch {on ada config set $name $value}]} { incr taken }
+        }
     }
-    assert {$taken > 150} "only $taken values were taken"
+    assert {$taken > 170} "only $taken values were taken"
+    assert_equal "bind {127.0.0.1 127.0.0.3} port $new" [on ada config get port bind]
+    set password [lindex [on ada config get requirepass] 1]
+    assert_equal "normal 2gb 0 0" $password
     assert_equal OK [on ada config set client-output-buffer-limit "normal 2gb 1gb 7"]
     assert_equal OK [on ada config rewrite]
     set all [lsort -stride 2 [on ada config get *]]
@@ -175,6 +186,7 @@ test "whatever CONFIG SET took is there again after CONFIG REWRITE and a new sta
     foreach {name value} $all { if {[dict get $former $name] ne $value} { incr changed } }
     assert {$changed > 60} "only $changed directives have changed"
     node_stop ada
-    node_start ada [list @dir $dir @port $port @keep_config yes]
+    node_start ada [list @dir $dir @port $new @keep_config yes]
+    on ada auth $password
     foreach {name value} [lsort -stride 2 [on ada config get *]] { assert_equal [dict get $all $name] $value $name }
 }
