@@ -4,6 +4,7 @@
  * again a few times, about as long as a futex call costs; whoever still has to wait sleeps in the kernel. */
 #include "base/lock.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +12,17 @@
 #define SPINS_MAX 64
 
 _Static_assert(sizeof(struct lock) == 4, "the kernel waits on four bytes");
+
+#ifdef SANITIZED
+_Thread_local int locks_held;
+#endif
+
+void lock_assert_none_held(void)
+{
+#ifdef SANITIZED
+    assert(locks_held == 0);
+#endif
+}
 
 static inline void pause_briefly(void)
 {
@@ -31,6 +43,7 @@ void lock_wait(struct lock *lock)
      * wake is for nobody. */
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0)
         syscall(SYS_futex, &lock->state, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+    locks_count(1);
 }
 
 void lock_wake(struct lock *lock)

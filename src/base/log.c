@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,6 +168,7 @@ void log_vat(enum log_level level, const char *format, va_list args)
     size_t len;
     int error = errno;
 
+    lock_assert_none_held();
     if (level < log_level()) return;
     if (vsnprintf(message, sizeof(message), format, args) < 0) return;
     len = write_head(line, sizeof(line), level);

@@ -61,7 +61,7 @@ struct bus {
     struct endpoint **endpoints;
     size_t endpoint_count;
 
-    _Atomic bool state_ok, solo;
+    _Atomic bool state_ok, solo, wake_owed;
     _Atomic int64_t node_timeout_ms;
     _Atomic uint64_t sendbuf_limit, over_limit;
 
@@ -456,6 +456,7 @@ static void keep_slots(void *context, const uint8_t *bitmap)
             kept[slot / 8] = (uint8_t)(kept[slot / 8] | (bitmap[slot / 8] & 1u << (slot % 8)));
     cluster_note_keys(cluster, kept, clock_now_ms(), effects);
     bus_unlock(bus);
+    bus_wake(bus);
 }
 
 /* --- Start and end --- */
@@ -612,12 +613,15 @@ struct cluster *bus_lock(struct bus *bus, struct effects **effects)
 
 void bus_unlock(struct bus *bus)
 {
-    bool posted;
-
     carry_out(bus);
-    posted = bus->outbox.count > 0;
+    if (bus->outbox.count > 0) atomic_store_explicit(&bus->wake_owed, true, memory_order_relaxed);
     lock_release(&bus->lock);
-    if (posted) ev_async_send(bus->loop, &bus->wake);
+}
+
+void bus_wake(struct bus *bus)
+{
+    if (!atomic_load_explicit(&bus->wake_owed, memory_order_relaxed)) return;
+    if (atomic_exchange(&bus->wake_owed, false)) ev_async_send(bus->loop, &bus->wake);
 }
 
 bool bus_state_ok(const struct bus *bus)
@@ -652,6 +656,7 @@ void bus_configure(struct bus *bus, const struct cluster_options *options)
     /* Whatever the core makes of it: how endpoints are named may have changed. */
     publish_endpoints(bus);
     bus_unlock(bus);
+    bus_wake(bus);
 }
 
 void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit)

@@ -46,6 +46,8 @@ void bus_free(struct bus **bus);
  * in place when it returns; the rest is posted to the control loop. The saved state is asked for but not awaited. */
 struct cluster *bus_lock(struct bus *bus, struct effects **effects);
 void bus_unlock(struct bus *bus);
+/* Wakes the control loop for what was posted so: by whoever called bus_unlock(), once it holds no slot. Forgotten, it waits for the tick. */
+void bus_wake(struct bus *bus);
 
 /* Without the lock: */
 bool bus_state_ok(const struct bus *bus);

@@ -218,7 +218,7 @@ const struct command command_acl_setuser = {
     .complexity = "O(N) over the rules",
     .history = COMMAND_HISTORY({ "6.2.0", "Channels." }, { "7.0.0", "Selectors." }),
     .arity = -3,
-    .flags = ADMIN,
+    .flags = ADMIN | COMMAND_UNLOCKED,
     .args = setuser_args,
     .run = acl_setuser,
 };
@@ -327,7 +327,7 @@ const struct command command_acl_genpass = {
     .group = "server",
     .complexity = "O(1)",
     .arity = -2,
-    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED,
     .args = genpass_args,
     .run = acl_genpass,
 };

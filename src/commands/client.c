@@ -262,7 +262,7 @@ static const struct command command_client_kill = {
                                { "3.2.0", "TYPE master." }, { "5.0.0", "TYPE replica; slave means the same." },
                                { "6.2.0", "LADDR." }),
     .arity = -3,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED,
     .acl = ACL_CONNECTION,
     .args = client_kill_args,
     .run = client_kill_matching,
@@ -643,7 +643,7 @@ static const struct command command_client_unpause = {
     .group = "connection",
     .complexity = "O(C) over the paused clients",
     .arity = 2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED,
     .acl = ACL_CONNECTION,
     .run = client_unpause,
 };

@@ -380,15 +380,8 @@ void cluster_cmd_bumpepoch(struct call *call)
     reply_simple(call->reply, text);
 }
 
-/* It waits for the disk, so it does that when no slot is locked. */
 void cluster_cmd_saveconfig(struct call *call)
 {
-    call->kept = call->node->bus;
-}
-
-void cluster_cmd_saveconfig_wait(struct call *call)
-{
-    call->kept = NULL;
     if (bus_save_now(call->node->bus))
         reply_ok(call->reply);
     else

@@ -64,21 +64,13 @@ static void config_set_pairs(struct call *call)
     alloc_free(pairs);
 }
 
-/* It waits for the disk, so it does that when no slot is locked. */
 static void config_rewrite_file(struct call *call)
-{
-    if (!call->node->config_file)
-        reply_error(call->reply, "ERR The server is running without a config file");
-    else
-        call->kept = call->node->config;
-}
-
-static void config_rewrite_wait(struct call *call)
 {
     char error[256] = "";
 
-    call->kept = NULL;
-    if (config_rewrite(call->node->config, call->node->config_file, error))
+    if (!call->node->config_file)
+        reply_error(call->reply, "ERR The server is running without a config file");
+    else if (config_rewrite(call->node->config, call->node->config_file, error))
         reply_ok(call->reply);
     else
         reply_errorf(call->reply, "ERR %s", error);
@@ -114,7 +106,8 @@ static void config_help(struct call *call)
     call_reply_help(call, lines);
 }
 
-#define ADMIN_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
+/* GET as well: in a transaction it shows what a SET before it has set. */
+#define ADMIN_FLAGS (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED)
 
 static const struct command_arg get_block[] = { { .name = "parameter", .type = ARG_STRING }, { .name = NULL } };
 static const struct command_arg get_args[] = {
@@ -165,7 +158,6 @@ static const struct command sub_rewrite = {
     .arity = 2,
     .flags = ADMIN_FLAGS,
     .run = config_rewrite_file,
-    .finish = config_rewrite_wait,
 };
 static const struct command sub_resetstat = {
     .name = "resetstat",

@@ -40,8 +40,14 @@ static bool user_matches(struct call *call, struct bytes user, struct bytes pass
     /* Where no password is asked for there is none to guess, and nobody has to wait. */
     if (is_asked) client_hold_reply(call->client, login_failed(call->node->logins, call->client->peer, call->now_ms));
     note_denial(call, user);
-    log_warning("client %llu: a wrong password from %s", (unsigned long long)call->client->id, call->client->peer);
+    call->kept = call->client; /* EXEC holds locks, and a line of the log may have to wait */
     return false;
+}
+
+static void log_denial(struct call *call)
+{
+    call->kept = NULL;
+    log_warning("client %llu: a wrong password from %s", (unsigned long long)call->client->id, call->client->peer);
 }
 
 #define ERROR_WRONG_PASSWORD "WRONGPASS invalid username-password pair or user is disabled."
@@ -88,6 +94,7 @@ static const struct command command_auth = {
     .acl = ACL_CONNECTION,
     .args = auth_args,
     .run = auth,
+    .finish = log_denial,
 };
 
 static void echo(struct call *call)
@@ -231,6 +238,7 @@ static const struct command command_hello = {
     .acl = ACL_CONNECTION,
     .args = hello_args,
     .run = hello,
+    .finish = log_denial,
 };
 
 static void ping(struct call *call)

@@ -1,5 +1,6 @@
 /* commands/debug.c: DEBUG, what tests need to reach inside. Refused unless enable-debug-command allows it; it sees every slot, so inside
  * EXEC all locks are held (COMMAND_ALL_SLOTS). */
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/option.h"
@@ -157,16 +158,27 @@ static void debug_set_active_expire(struct call *call)
 static void debug_sleep(struct call *call)
 {
     long double seconds;
-    struct timespec left;
+    struct timespec *left;
 
     if (!bytes_to_long_double(call_arg(call, 2), &seconds) || !(seconds >= 0)) {
         reply_error(call->reply, ERROR_NOT_FLOAT);
         return;
     }
     if (seconds > 3600) seconds = 3600;
-    left.tv_sec = (time_t)seconds;
-    left.tv_nsec = (long)((seconds - (long double)left.tv_sec) * 1e9L);
-    while (nanosleep(&left, &left) == -1 && errno == EINTR) continue;
+    call->kept = left = alloc(sizeof(*left));
+    left->tv_sec = (time_t)seconds;
+    left->tv_nsec = (long)((seconds - (long double)left->tv_sec) * 1e9L);
+}
+
+/* Of DEBUG SLEEP, which keeps its worker, and nobody else, not even from within EXEC. */
+static void debug_finish(struct call *call)
+{
+    struct timespec *left = call->kept;
+
+    call->kept = NULL;
+    lock_assert_none_held();
+    while (nanosleep(left, left) == -1 && errno == EINTR) continue;
+    alloc_free(left);
     reply_ok(call->reply);
 }
 
@@ -229,4 +241,5 @@ const struct command command_debug = {
     .arity = -2,
     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_ALL_SLOTS,
     .run = debug,
+    .finish = debug_finish,
 };

@@ -33,6 +33,7 @@ static const struct command command_memory_doctor = {
     .group = "server",
     .complexity = "O(1)",
     .arity = 2,
+    .flags = COMMAND_UNLOCKED,
     .tips = memory_doctor_tips,
     .run = memory_doctor,
 };
@@ -89,6 +90,7 @@ static const struct command command_memory_malloc_stats = {
     .group = "server",
     .complexity = "O(1)",
     .arity = 2,
+    .flags = COMMAND_UNLOCKED,
     .tips = memory_malloc_stats_tips,
     .run = memory_malloc_stats,
 };
@@ -108,6 +110,7 @@ static const struct command command_memory_purge = {
     .group = "server",
     .complexity = "O(P) over the unused pages",
     .arity = 2,
+    .flags = COMMAND_UNLOCKED,
     .tips = memory_purge_tips,
     .run = memory_purge,
 };
@@ -187,6 +190,7 @@ static const struct command command_memory_stats = {
     .group = "server",
     .complexity = "O(1)",
     .arity = 2,
+    .flags = COMMAND_UNLOCKED,
     .tips = memory_stats_tips,
     .run = memory_stats,
 };

@@ -1,6 +1,7 @@
 #include "net/mailbox.h"
 
 #include "base/list.h"
+#include "base/lock.h"
 
 static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events)
 {
@@ -22,6 +23,7 @@ void mailbox_post(struct mailbox *mailbox, struct message *message)
 {
     struct message *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
 
+    lock_assert_none_held();
     do message->next = head;
     while (!atomic_compare_exchange_weak_explicit(&mailbox->head, &head, message, memory_order_release,
                                                   memory_order_relaxed));

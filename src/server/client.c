@@ -100,7 +100,7 @@ void client_kill(struct client *client)
         return;
     }
     atomic_store_explicit(&client->kill, true, memory_order_relaxed);
-    worker_poke(worker);
+    atomic_store_explicit(&worker->kills, true, memory_order_relaxed);
 }
 
 void client_discard_transaction(struct client *client)

@@ -93,7 +93,7 @@ void client_set_text(struct client *client, char **text, struct bytes value);
 /* Speaks RESP `version` (2 or 3) from now on. */
 void client_set_resp(struct client *client, int version);
 
-/* Marks a client of any worker for closing and wakes its worker. The caller holds that worker's registry lock. The owner may kill
+/* Marks a client of any worker for closing: for visitors of worker_each_client(), which wakes the worker afterwards. The owner may kill
  * the client it is answering: the reply is still sent. */
 void client_kill(struct client *client);
 

@@ -32,9 +32,11 @@ enum command_flag {
     COMMAND_MOVABLE_KEYS = 1u << 16,
     COMMAND_ALLOW_BUSY = 1u << 17,
     /* Ours; never shown. */
-    COMMAND_ALL_SLOTS = 1u << 24,    /* visits many slots: EXEC takes every lock for it */
-    COMMAND_IN_MULTI = 1u << 25,     /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, RESET, QUIT */
-    COMMAND_MIGRATES = 1u << 26,     /* the redirect decision lets MIGRATE pass */
+    COMMAND_ALL_SLOTS = 1u << 24, /* visits many slots: EXEC takes every lock for it */
+    COMMAND_IN_MULTI = 1u << 25,  /* runs at once inside MULTI: EXEC, DISCARD, MULTI, WATCH, RESET, QUIT */
+    COMMAND_MIGRATES = 1u << 26,  /* the redirect decision lets MIGRATE pass */
+    /* Touches no slot, and waits, calls on the system or wakes other threads: EXEC runs it when it has given its locks back. */
+    COMMAND_UNLOCKED = 1u << 28,
     COMMAND_CLUSTER_ONLY = 1u << 27, /* "ERR This instance has cluster support disabled" without a cluster */
 };
 

@@ -57,6 +57,7 @@ struct config *config_new(void)
     size_t count;
     const struct option *options = config_options(&count);
 
+    pthread_mutex_init(&config->change_lock, NULL);
     for (size_t i = 0; i < count; i++) {
         struct option_value value = { 0 };
 
@@ -71,6 +72,7 @@ void config_free(struct config **config)
 {
     if (!*config) return;
     for (size_t i = 0; i < CONFIG_TEXT_COUNT; i++) buf_free(&(*config)->texts[i]);
+    pthread_mutex_destroy(&(*config)->change_lock);
     alloc_free(*config);
     *config = NULL;
 }
@@ -250,11 +252,12 @@ bool config_set(struct config *config, const struct config_pair *pairs, size_t p
     size_t count = 0;
     bool ok = true;
 
-    lock_take(&config->change_lock);
+    lock_assert_none_held();
+    pthread_mutex_lock(&config->change_lock);
     for (size_t i = 0; ok && i < pair_count; i++)
         ok = read_pair(config, &pairs[i], changes, &count, protected_ok, error);
     if (ok && count > 0) ok = apply(config, changes, count, error);
-    lock_release(&config->change_lock);
+    pthread_mutex_unlock(&config->change_lock);
     for (size_t i = 0; i < count; i++) {
         buf_free(&changes[i].before.text);
         buf_free(&changes[i].after.text);

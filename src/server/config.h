@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/option.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -151,7 +152,9 @@ struct config {
     struct lock lock; /* guards the texts and the hooks */
     struct buf texts[CONFIG_TEXT_COUNT];
     struct config_hook *hooks;
-    struct lock change_lock; /* one CONFIG SET or REWRITE at a time */
+    /* One CONFIG SET or REWRITE at a time. Of another kind than the rest, for whoever holds it may have to wait for the disk: it is taken
+     * by those only who hold nothing else. */
+    pthread_mutex_t change_lock;
 };
 
 /* A number, as every thread reads it: config_int(node->config, maxclients). */

@@ -29,6 +29,7 @@ void config_current_directory(struct buf *out)
 {
     char path[PATH_MAX];
 
+    lock_assert_none_held();
     buf_append_text(out, getcwd(path, sizeof(path)) ? path : "./");
 }
 

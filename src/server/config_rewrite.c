@@ -166,7 +166,8 @@ bool config_rewrite(struct config *config, const char *path, char error[256])
 
     config_options(&count);
     written = alloc_zeroed(count * sizeof(*written));
-    lock_take(&config->change_lock);
+    lock_assert_none_held();
+    pthread_mutex_lock(&config->change_lock);
     ok = config_slurp(path, &content) || errno == ENOENT; /* a file that is gone is written anew */
     if (ok) {
         rewrite_lines(config, buf_bytes(&content), written, &out);
@@ -174,7 +175,7 @@ bool config_rewrite(struct config *config, const char *path, char error[256])
         ok = replace_file(path, buf_bytes(&out));
     }
     if (!ok) snprintf(error, 256, "Rewriting config file: %s", strerror(errno));
-    lock_release(&config->change_lock);
+    pthread_mutex_unlock(&config->change_lock);
     buf_free(&content);
     buf_free(&out);
     alloc_free(written);

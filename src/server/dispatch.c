@@ -321,6 +321,7 @@ static bool run_locked(struct call *call, struct plan *plan)
     if (plan->several_keys) look_at_keys(call);
     run_command(call);
     slot_set_unlock(&plan->slots, call->node->keyspace);
+    if (call->node->bus != NULL) bus_wake(call->node->bus);
     call->held = NULL;
     call->slot = NULL;
     return true;
@@ -386,13 +387,16 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
 struct put_off {
     struct unfinished {
         struct call call;
+        bool to_run;           /* all of it is left, not only finish() */
+        bool failed;           /* in run() */
         size_t queued, offset; /* its number in the queue; where its reply belongs */
         uint64_t ticks;        /* what it has taken so far */
     } * items;
     size_t count, cap;
 };
 
-static void put_off(struct put_off *later, const struct call *call, size_t queued, uint64_t *clock)
+static void put_off(struct put_off *later, const struct call *call, size_t queued, bool to_run, bool failed,
+                    uint64_t *clock)
 {
     uint64_t now = clock_ticks();
 
@@ -400,8 +404,12 @@ static void put_off(struct put_off *later, const struct call *call, size_t queue
         later->cap = later->cap == 0 ? 2 : later->cap * 2;
         later->items = alloc_resize(later->items, later->cap * sizeof(*later->items));
     }
-    later->items[later->count++] =
-        (struct unfinished){ .call = *call, .queued = queued, .offset = call->reply->out->len, .ticks = now - *clock };
+    later->items[later->count++] = (struct unfinished){ .call = *call,
+                                                        .to_run = to_run,
+                                                        .failed = failed,
+                                                        .queued = queued,
+                                                        .offset = call->reply->out->len,
+                                                        .ticks = now - *clock };
     later->items[later->count - 1].call.held = NULL;
     *clock = now;
 }
@@ -416,6 +424,7 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, s
         struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
         uint64_t errors = call->reply->errors;
+        bool to_run_later = (queued->command->flags & COMMAND_UNLOCKED) != 0 && plan->slots.count > 0;
 
         inner.command = queued->command;
         inner.argc = queued->argc;
@@ -427,9 +436,9 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, s
                              command_keys(queued->command, queued->argc, queued->argv, NULL, NULL) > 0
                          ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
                          : NULL;
-        run_command(&inner);
-        if (inner.kept != NULL)
-            put_off(later, &inner, i, &clock);
+        if (!to_run_later) run_command(&inner);
+        if (to_run_later || inner.kept != NULL)
+            put_off(later, &inner, i, to_run_later, call->reply->errors != errors, &clock);
         else
             took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
     }
@@ -445,8 +454,10 @@ static void run_put_off(struct call *call, struct put_off *later, uint64_t *took
         uint64_t clock = clock_ticks() - unfinished->ticks;
 
         unfinished->call.reply = &reply;
+        if (unfinished->to_run) run_command(&unfinished->call);
         took_ns[unfinished->queued] =
-            finish_command(&unfinished->call, call->client->transaction->queue[unfinished->queued].number, 0, &clock);
+            finish_command(&unfinished->call, call->client->transaction->queue[unfinished->queued].number,
+                           unfinished->failed ? UINT64_MAX : 0, &clock);
         if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
         call->reply->errors += reply.errors;
         reply_insert(call->reply, unfinished->offset, &text);
@@ -457,7 +468,8 @@ static void run_put_off(struct call *call, struct put_off *later, uint64_t *took
 static bool visits_other_slots(const struct command *command)
 {
     return (command->flags & COMMAND_ALL_SLOTS) != 0 ||
-           (command->parent != NULL && strcmp(command->parent, "cluster") == 0);
+           (command->parent != NULL && strcmp(command->parent, "cluster") == 0 &&
+            (command->flags & COMMAND_UNLOCKED) == 0);
 }
 
 void transaction_exec(struct call *call)
@@ -494,6 +506,7 @@ void transaction_exec(struct call *call)
             ran = true;
         }
         slot_set_unlock(&plan.slots, call->node->keyspace);
+        if (call->node->bus != NULL) bus_wake(call->node->bus);
         run_put_off(call, &later, took_ns);
     }
     for (size_t i = 0; ran && i < transaction->count; i++) {

@@ -393,4 +393,8 @@ void worker_each_client(struct worker *worker, void (*visit)(void *context, stru
     lock_take(&worker->registry_lock);
     list_each(link, &worker->clients) visit(context, container_of(link, struct client, link));
     lock_release(&worker->registry_lock);
+    /* Not before: nothing is posted under a lock. */
+    if (atomic_load_explicit(&worker->kills, memory_order_relaxed) &&
+        atomic_exchange_explicit(&worker->kills, false, memory_order_relaxed))
+        worker_poke(worker);
 }

@@ -44,6 +44,7 @@ struct worker {
     pthread_t thread;
     bool is_running;
     _Atomic size_t line_bytes;                  /* of MONITOR's lines in the mailbox */
+    _Atomic bool kills;                         /* clients of it were marked for closing; it is to be woken */
     _Atomic bool lines_lost;                    /* some were too many: its monitors are closed */
     _Atomic int64_t cpu_user_us, cpu_system_us; /* published once a second */
 

@@ -211,3 +211,63 @@ test "an EXEC that is refused says so, and leaves no transaction behind" {
         assert_equal 0 [resp::do stranger exists k]
     }
 }
+
+# The words of a command that is good enough to run, for every command that may stand in a transaction.
+proc words_for {name arity} {
+    array set good {
+        config|set {config set timeout 100} config|get {config get *} info {info everything} auth {auth default wrong} debug {debug sleep 0.01}
+        client|kill {client kill id 1000000} hello {hello 3 auth default wrong} acl|setuser {acl setuser default nopass} memory|usage {memory usage k}
+        cluster|meet {cluster meet 127.0.0.1 1} client|pause {client pause 0}
+    }
+    if {[info exists good($name)]} { return $good($name) }
+    concat [split $name |] [lrepeat [expr {abs($arity) - [llength [split $name |]]}] 1]
+}
+
+test "whatever stands in a transaction, its locks are given back before anything waits for the system" {
+    # In a sanitizer build the node stops where a lock is held across a line of the log, a post to another thread, a change of the configuration.
+    node_start ada {cluster-enabled yes requirepass secret logfile log io-threads 2}
+    connect c ada
+    resp::do c auth secret
+    foreach name [resp::do c command list] {
+        lassign [lindex [resp::do c command info $name] 0] - arity flags
+        if {$name in {shutdown quit monitor reset multi exec discard watch client|reply debug} || "no_multi" in $flags} continue
+        resp::send c multi
+        resp::send c set k v
+        resp::send c {*}[words_for $name $arity]
+        resp::send c exec
+        for {set i 0} {$i < 4} {incr i} { resp::read c }
+        if {[string match cluster|* $name]} { foreach words {flushall {cluster reset} {cluster addslotsrange 0 16383}} { resp::ask c {*}$words } }
+        assert_equal PONG [resp::do c ping] $name
+        if {$name eq "hello"} { resp::do c hello 2 }
+    }
+    node_stop ada
+}
+
+test "an EXEC that sleeps, or writes a log that takes nothing, keeps nobody from its keys" {
+    if {[server_is_redis]} { skip "redis-server runs one command at a time" }
+    set pipe [file join [test_dir] log-pipe]
+    exec mkfifo $pipe
+    set reader [open $pipe {RDONLY NONBLOCK}]
+    node_start ada [list cluster-enabled no io-threads 2 requirepass secret enable-debug-command yes logfile $pipe]
+    # Two connections at each worker; two of them are kept waiting.
+    foreach name {a b c d} { connect $name ada; resp::do $name auth secret; resp::do $name ping }
+    set other [expr {[lindex [resp::do a client id] 0] % 2 == [lindex [resp::do b client id] 0] % 2 ? "c" : "b"}]
+    resp::do a set k before
+    resp::write a "[resp::encode multi][resp::encode set k during][resp::encode debug sleep 3][resp::encode get k][resp::encode exec]"
+    set began [clock milliseconds]
+    eventually { [resp::do $other get k] eq "during" } 2500
+    foreach expected {OK QUEUED QUEUED QUEUED} { assert_equal $expected [resp::plain [resp::read a]] }
+    assert_equal {OK OK during} [resp::plain [resp::read a]]
+    # Once the pipe is full the next line of the log waits until somebody reads.
+    catch { exec dd if=/dev/zero of=$pipe bs=1024 count=1000 oflag=nonblock conv=notrunc 2>@1 }
+    resp::write a "[resp::encode multi][resp::encode set k after][resp::encode auth wrong][resp::encode get k][resp::encode exec]"
+    eventually { [resp::do $other get k] eq "after" } 5000
+    assert_equal "" [resp::unread a]
+    exec cat $pipe >/dev/null &
+    foreach expected {OK QUEUED QUEUED QUEUED} { assert_equal $expected [resp::plain [resp::read a]] }
+    lassign [lindex [resp::read a] 1] set auth got
+    assert_equal {error {WRONGPASS invalid username-password pair or user is disabled.}} $auth
+    assert_equal {bulk after} $got
+    node_stop ada
+    close $reader
+}
