@@ -7,6 +7,7 @@
 
 #define NODE_A "b732f8bbc0c3a60dee7d8a44874b824d393397e3"
 #define NODE_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
+#define SHARD_ID 3 /* as an extension */
 
 static void put_be(struct buf *out, size_t at, uint64_t value, unsigned bytes)
 {
@@ -308,6 +309,8 @@ TEST(a_frame_is_cut_by_its_own_length)
     CHECK(cluster_frame(buf_bytes(&packet)) == -1);
     put_be(&packet, 4, 0xffffffff, 4);
     CHECK(cluster_frame(buf_bytes(&packet)) == -1);
+    put_be(&packet, 4, CLUSTER_PACKET_BYTES_MAX, 4);
+    CHECK(cluster_frame(buf_bytes(&packet)) == 0);
     put_be(&packet, 4, CLUSTER_PACKET_BYTES_MAX + 1, 4);
     CHECK(cluster_frame(buf_bytes(&packet)) == -1);
     buf_free(&packet);
@@ -323,7 +326,143 @@ TEST(another_version_is_another_matter)
     buf_free(&packet);
 }
 
-TESTS(the_captured_meet_is_what_we_write, the_captured_meet_is_read, a_gossip_entry_lies_where_redis_puts_it,
+static void append_extension(struct buf *packet, unsigned type, const char *data, size_t len, uint32_t said_bytes)
+{
+    size_t head = packet->len;
+
+    memset(buf_reserve(packet, 8 + len), 0, 8 + len);
+    buf_added(packet, 8 + len);
+    put_be(packet, head, said_bytes, 4);
+    put_be(packet, head + 4, type, 2);
+    memcpy(packet->data + head + 8, data, len);
+}
+
+static struct message ping_with_extension(struct buf *packet, unsigned type, const char *data, size_t len)
+{
+    struct message message;
+
+    message_of(MESSAGE_PING, packet);
+    append_extension(packet, type, data, len, (uint32_t)(8 + len));
+    message_finish(packet, 0, 1);
+    CHECK(message_decode(buf_bytes(packet), &message) == MESSAGE_OK);
+    return message;
+}
+
+TEST(names_that_do_not_end_or_are_of_another_length_are_none)
+{
+    char long_name[264];
+    struct buf packet = { 0 };
+
+    memset(long_name, 'h', sizeof(long_name));
+    assert_string_equal(ping_with_extension(&packet, 0, "host\0\0\0", 8).hostname, "host");
+    assert_string_equal(ping_with_extension(&packet, 0, "abcdefgh", 8).hostname, "");
+    long_name[255] = '\0';
+    CHECK(strlen(ping_with_extension(&packet, 0, long_name, 264).hostname) == 255);
+    long_name[255] = 'h';
+    long_name[256] = '\0';
+    assert_string_equal(ping_with_extension(&packet, 0, long_name, 264).hostname, "");
+
+    assert_string_equal(ping_with_extension(&packet, SHARD_ID, NODE_A, 40).shard_id, NODE_A);
+    assert_string_equal(ping_with_extension(&packet, SHARD_ID, NODE_A "01234567", 48).shard_id, "");
+    assert_string_equal(ping_with_extension(&packet, SHARD_ID, "B732F8BBC0C3A60DEE7D8A44874B824D393397E3", 40).shard_id,
+                        "");
+    buf_free(&packet);
+}
+
+TEST(an_extension_of_more_than_its_count_can_say_is_refused)
+{
+    static char data[0x10000];
+    struct buf packet = { 0 };
+
+    message_of(MESSAGE_PING, &packet);
+    append_extension(&packet, 77, data, sizeof(data), 8 + sizeof(data));
+    message_finish(&packet, 0, 1);
+    CHECK(verdict_of(&packet) == MESSAGE_BAD_EXTENSION);
+    message_of(MESSAGE_PING, &packet);
+    append_extension(&packet, 77, data, 0xfff8 - 8, 0xfff8);
+    message_finish(&packet, 0, 1);
+    CHECK(verdict_of(&packet) == MESSAGE_OK);
+    buf_free(&packet);
+}
+
+TEST(whom_a_message_is_about_has_an_id_and_an_epoch_that_can_be)
+{
+    struct buf packet = { 0 };
+
+    message_of(MESSAGE_FAIL, &packet);
+    buf_append(&packet, "B732F8BBC0C3A60DEE7D8A44874B824D393397E3", 40);
+    message_finish(&packet, 0, 0);
+    CHECK(verdict_of(&packet) == MESSAGE_BAD_FIELD);
+
+    for (int over = 0; over <= 1; over++) {
+        uint8_t slots[SLOT_BITMAP_BYTES] = { 0 };
+
+        message_of(MESSAGE_UPDATE, &packet);
+        message_update_write(&packet, EPOCH_MAX + (uint64_t)over, NODE_B, slots);
+        message_finish(&packet, 0, 0);
+        CHECK(verdict_of(&packet) == (over ? MESSAGE_BAD_FIELD : MESSAGE_OK));
+    }
+    buf_free(&packet);
+}
+
+TEST(a_packet_is_as_long_as_it_says_whatever_its_type)
+{
+    struct buf packet = { 0 };
+
+    message_of(77, &packet);
+    CHECK(verdict_of(&packet) == MESSAGE_OK);
+    buf_append_byte(&packet, 'x');
+    CHECK(verdict_of(&packet) == MESSAGE_BAD_LENGTH);
+    message_finish(&packet, 0, 0);
+    CHECK(verdict_of(&packet) == MESSAGE_OK);
+    buf_free(&packet);
+}
+
+TEST(a_gossip_entry_with_an_impossible_id_or_address_is_passed_over)
+{
+    static const struct {
+        const char *id, *ip;
+        bool good;
+    } entries[] = { { NODE_B, "127.0.0.1", true },
+                    { "B686F8BBC0C3A60DEE7D8A44874B824D39339700", "127.0.0.1", false },
+                    { NODE_B, "127.0.0.1 x", false } };
+    struct buf packet = { 0 };
+    struct message_header header = header_of_node_a(MESSAGE_PONG);
+    struct message message;
+    struct gossip read;
+
+    header.mflags = 0;
+    message_header_write(&packet, &header);
+    for (size_t i = 0; i < 3; i++) {
+        struct gossip entry = { .port = 1, .cport = 2 };
+
+        memcpy(entry.id, entries[i].id, NODE_ID_BYTES);
+        snprintf(entry.ip, sizeof(entry.ip), "%s", entries[i].ip);
+        message_gossip_write(&packet, &entry);
+    }
+    message_finish(&packet, 3, 0);
+    CHECK(message_decode(buf_bytes(&packet), &message) == MESSAGE_OK);
+    for (size_t i = 0; i < 3; i++) CHECK(gossip_decode(&message, i, &read) == entries[i].good);
+    buf_free(&packet);
+}
+
+TEST(a_node_to_be_forgotten_is_named_at_its_exact_length)
+{
+    struct buf packet = { 0 };
+    struct message message = ping_with_extension(&packet, 2, NODE_B "\0\0\0\0\0\0\0\x3cxxxxxxx", 56);
+    char id[NODE_ID_BYTES + 1];
+    uint64_t ttl_s;
+    size_t at = 0;
+
+    CHECK(!message_forgotten(&message, &at, id, &ttl_s));
+    buf_free(&packet);
+}
+
+TESTS(names_that_do_not_end_or_are_of_another_length_are_none, an_extension_of_more_than_its_count_can_say_is_refused,
+      whom_a_message_is_about_has_an_id_and_an_epoch_that_can_be, a_packet_is_as_long_as_it_says_whatever_its_type,
+      a_gossip_entry_with_an_impossible_id_or_address_is_passed_over,
+      a_node_to_be_forgotten_is_named_at_its_exact_length, the_captured_meet_is_what_we_write,
+      the_captured_meet_is_read, a_gossip_entry_lies_where_redis_puts_it,
       a_publish_as_captured_is_read_and_its_lengths_are_checked, each_type_has_its_exact_length,
       a_count_of_gossip_that_is_not_there_is_refused, extensions_are_followed_only_as_far_as_they_reach,
       extensions_count_for_nothing_without_their_bit, nodes_to_be_forgotten_are_come_to_once_each,

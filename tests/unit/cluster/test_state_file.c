@@ -186,9 +186,66 @@ TEST(a_refusal_says_why)
     check_refused("0CEA2a19014efb9c80da68f01b7393c7870c6223 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" VARS,
                   "not a node id");
     check_refused("redis-shard-cluster 1\n", "cut short");
+    check_refused(LINE_A " 9-16384\n" VARS, "not a slot");
+    check_refused(LINE_A " [9->-" ID_B "\n" LINE_B VARS, "not an open slot");
+    check_refused(LINE_A " [9-x-" ID_B "]\n" LINE_B VARS, "not an open slot");
+    check_refused(LINE_A " [16384->-" ID_B "]\n" LINE_B VARS, "not a slot");
+    check_refused(LINE_A "\n" ID_B " 127.0.0.1:21001@31001 master - 0 0 2 connected [9->-" ID_A "]\n" VARS,
+                  "not an open slot");
+    check_refused(LINE_B ID_A " 1.2.3.4:1@2 myself,slave " ID_B " 0 0 1 connected\n" VARS, "is a replica there");
+    check_refused(LINE_A "\n" ID_B " 1.2.3.4:1@2 master " ID_A " 0 0 1 connected\n" VARS, "a master with a master");
+    check_refused(LINE_A "\n" ID_C " 1.2.3.4:1@2 slave " ID_C " 0 0 1 connected\n" VARS, "its own master");
+    check_refused(LINE_A "\n" ID_C " 1.2.3.4:1@2 handshake,master - 0 0 1 connected\n" VARS, "in handshake");
+    check_refused(LINE_A "\n" ID_C " 1.2.3.4:1@2 master - 0 0 1 perhaps\n" VARS, "neither connected nor");
+    check_refused(LINE_A "\n" ID_C " 1.2.3\t4:1@2 master - 0 0 1 connected\n" VARS, "not an address");
+    check_refused(LINE_A "\n" ID_C " 1.2.3.4:1@2,a_b master - 0 0 1 connected\n" VARS, "not a host name");
+    check_refused(LINE_A "\n" ID_C " 1.2.3.4:60000 master - 0 0 1 connected\n" VARS, "not a port");
+    check_refused(LINE_A "\nvars currentEpoch 18446744073709551615 lastVoteEpoch 0\n", "without a number");
+    check_refused(LINE_A "\nvars currentEpoch 1 lastVoteEpoch 0", "the last line has no end");
+}
+
+/* As the reader of our own form would see it: what is in the file, framed by our first line and the checksum. */
+static void check_framed_refused(const char *lines, const char *because)
+{
+    struct buf text = { 0 };
+    uint64_t crc = UINT64_MAX;
+
+    buf_printf(&text, "redis-shard-cluster 1\n%s", lines);
+    for (size_t i = 0; i < text.len; i++) {
+        crc ^= (uint8_t)text.data[i];
+        for (int bit = 0; bit < 8; bit++) crc = (crc & 1) ? crc >> 1 ^ 0xc96c5795d7870f42u : crc >> 1;
+    }
+    buf_printf(&text, "checksum %016llx\n", (unsigned long long)~crc);
+    buf_append_byte(&text, '\0');
+    check_refused(text.data, because);
+    buf_free(&text);
+}
+
+TEST(a_sound_checksum_does_not_make_an_impossible_state_possible)
+{
+    check_framed_refused(LINE_A "\n" VARS "vars", "too short");
+    check_framed_refused(LINE_A "\nvars currentEpoch 2 unheardOf 7\n", "an unknown var");
+    check_framed_refused(LINE_A "\nvars currentEpoch 2 lastVoteEpoch 0 solo 1\n", "solo, but not alone");
+    check_framed_refused(ID_A " 1.2.3.4:1@2 myself,master - 0 0 0 connected\n" LINE_C
+                              "vars currentEpoch 2 lastVoteEpoch 0 solo 1\n",
+                         "solo, but not alone");
+}
+
+/* A node whose current epoch is below one it has seen would take that one again. */
+TEST(what_a_file_contradicts_itself_in_is_read_on_the_safe_side)
+{
+    struct cluster *c =
+        load(BYTES(LINE_B LINE_A " [9000->-" ID_B "] [5-<-" ID_B "]\nvars currentEpoch 1 lastVoteEpoch 0\n"));
+
+    assert_non_null(c);
+    CHECK(c->current_epoch == 2);
+    CHECK(owner_unpack(cluster_owner_word(c, 5)).flags == 0 && owner_unpack(cluster_owner_word(c, 9000)).flags == 0);
+    cluster_free(&c);
 }
 
 TESTS(what_redis_wrote_is_read, what_is_saved_is_read_back_and_saved_the_same,
       a_solo_node_is_solo_and_serves_after_a_restart, a_file_cut_anywhere_is_refused,
       a_file_with_any_bit_flipped_is_refused, a_file_with_something_behind_it_is_refused,
-      a_plain_file_cut_short_is_refused, a_refusal_says_why)
+      a_plain_file_cut_short_is_refused, a_refusal_says_why,
+      a_sound_checksum_does_not_make_an_impossible_state_possible,
+      what_a_file_contradicts_itself_in_is_read_on_the_safe_side)
