@@ -9,9 +9,14 @@
  *
  * So a disk that is slow delays a claim, and a disk that is full prevents it; neither delays a heartbeat.
  *
+ * An id is no different: somebody who met the new one and sees the old one come back after a crash would keep a node that never was. A
+ * node that has a new one therefore says nothing at all, and opens no link, until it is on disk.
+ *
  * Saves may be asked for faster than the disk writes them, and replace each other then. Two unsaved states are enough: the one that is
  * being written, and the newest. One between them was replaced, or it is told a little later, as part of the next. */
 #include "cluster/cluster_internal.h"
+
+#define NOT_ASKED_FOR UINT64_MAX /* no save has the new identity yet */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -42,6 +47,12 @@ void announce_loaded(struct cluster *c)
 void announce_forget(struct cluster *c)
 {
     c->durable = c->being_saved = c->newest_unsaved = (struct announcement){ 0 };
+    c->identity_sequence = NOT_ASKED_FOR;
+}
+
+bool announce_may_speak(const struct cluster *c)
+{
+    return c->identity_sequence == 0;
 }
 
 void announce_saving(struct cluster *c)
@@ -51,6 +62,7 @@ void announce_saving(struct cluster *c)
                                         : c->being_saved.sequence != 0  ? &c->being_saved
                                                                         : &c->durable;
 
+    if (c->identity_sequence == NOT_ASKED_FOR) c->identity_sequence = c->save_sequence;
     if (is_same(latest, &now)) return;
     if (c->being_saved.sequence == 0)
         c->being_saved = now;
@@ -60,6 +72,7 @@ void announce_saving(struct cluster *c)
 
 void announce_saved(struct cluster *c, uint64_t sequence)
 {
+    if (sequence >= c->identity_sequence) c->identity_sequence = 0;
     if (c->being_saved.sequence == 0 || c->being_saved.sequence > sequence) return;
     c->durable = c->being_saved;
     c->being_saved = c->newest_unsaved;

@@ -301,7 +301,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
     expire_handshakes(c, now_ms, e);
     for (size_t i = 0; i < c->node_count; i++) failure_reports_expire(c, c->nodes[i], now_ms);
     for (size_t i = 0; i < c->node_count; i++)
-        if (c->nodes[i] != c->myself) connect_node(c, c->nodes[i], now_ms, e);
+        if (c->nodes[i] != c->myself && announce_may_speak(c)) connect_node(c, c->nodes[i], now_ms, e);
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);
     for (size_t i = 0; i < c->node_count; i++) watch(c, c->nodes[i], now_ms, e);
     /* Elections and manual failovers take their steps here, once there are replicas. */

@@ -174,7 +174,8 @@ struct cluster {
     uint64_t save_sequence;
     struct announcement durable;                     /* what headers say */
     struct announcement being_saved, newest_unsaved; /* asked for since, in this order */
-    bool tell_all;                                   /* as soon as what we are is what we may say */
+    uint64_t identity_sequence; /* the save that has to succeed before our id is said; 0: it is on disk */
+    bool tell_all;              /* as soon as what we are is what we may say */
 };
 
 /* --- effects.c --- */
@@ -297,8 +298,9 @@ void epoch_collision(struct cluster *c, const struct node *sender, uint64_t epoc
 /* --- announce.c --- */
 /* What memory holds was read from the disk just now. */
 void announce_loaded(struct cluster *c);
-/* This node is somebody else from now on, of whom nothing is on disk. */
+/* This node is somebody else from now on, of whom nothing is on disk: until it is, nobody hears a word of us. */
 void announce_forget(struct cluster *c);
+bool announce_may_speak(const struct cluster *c);
 /* A save of what memory holds has been asked for; those up to a sequence are on disk. */
 void announce_saving(struct cluster *c);
 void announce_saved(struct cluster *c, uint64_t sequence);

@@ -36,6 +36,10 @@ void message_send(struct cluster *c, cluster_link link, struct buf *message, str
 {
     uint16_t type = message_type_of(buf_bytes(message));
 
+    if (!announce_may_speak(c)) {
+        buf_free(message);
+        return;
+    }
     if (type != MESSAGE_PING && type != MESSAGE_PONG && type != MESSAGE_MEET) message_finish(message, 0, 0);
     if (type < MESSAGE_TYPES) c->sent[type]++;
     emit_send(e, link, message);

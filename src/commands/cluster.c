@@ -382,7 +382,7 @@ SUB(replicate, "Become a replica of a primary", "3.0.0", "O(1)", 3, CHANGE, clus
     .args = args_node);
 SUB(reset, "Leave the cluster and forget it", "3.0.0", "O(N), N being the nodes", -2,
     COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_STALE | COMMAND_CLUSTER_ONLY, cluster_cmd_reset, .name = "reset",
-    .args = args_reset);
+    .args = args_reset, .finish = cluster_cmd_reset_wait);
 SUB(saveconfig, "Write the state file now", "3.0.0", "O(1)", 2, CHANGE | COMMAND_UNLOCKED, cluster_cmd_saveconfig,
     .name = "saveconfig");
 SUB(set_config_epoch, "Set the config epoch of a new node", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_set_config_epoch,

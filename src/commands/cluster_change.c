@@ -348,7 +348,21 @@ void cluster_cmd_reset(struct call *call)
     cluster_reset(cluster, hard, holds_keys(call), call->now_ms, effects, error);
     bus_unlock(call->node->bus);
     leave_all_slots(call);
-    reply_outcome(call, error);
+    if (hard && error[0] == '\0')
+        call->kept = call->node->bus;
+    else
+        reply_outcome(call, error);
+}
+
+/* Who was told that this is another node finds it to be, also after a crash. */
+void cluster_cmd_reset_wait(struct call *call)
+{
+    call->kept = NULL;
+    if (bus_save_now(call->node->bus))
+        reply_ok(call->reply);
+    else
+        reply_errorf(call->reply, "ERR the node has a new identity, which nobody hears of until it is on disk: %s",
+                     strerror(errno));
 }
 
 /* --- Epochs and the state file --- */

@@ -30,6 +30,7 @@ void cluster_cmd_forget(struct call *call);
 void cluster_cmd_meet(struct call *call);
 void cluster_cmd_replicate(struct call *call);
 void cluster_cmd_reset(struct call *call);
+void cluster_cmd_reset_wait(struct call *call);
 void cluster_cmd_saveconfig(struct call *call);
 void cluster_cmd_set_config_epoch(struct call *call);
 void cluster_cmd_setslot(struct call *call);

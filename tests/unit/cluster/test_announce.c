@@ -232,8 +232,69 @@ TEST(a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing)
     done(&f);
 }
 
-TESTS(an_epoch_and_a_slot_are_told_when_they_are_on_disk, a_save_that_failed_leaves_the_former_word,
-      of_saves_that_replaced_each_other_only_what_is_written_is_told,
+static bool asks_to_connect(const struct fixture *f)
+{
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == EFFECT_CONNECT) return true;
+    return false;
+}
+
+/* A stranger says MEET on an accepted link. */
+static void be_met(struct fixture *f)
+{
+    struct buf packet = { 0 };
+
+    message_header_write(&packet, &(struct message_header){ .type = MESSAGE_MEET,
+                                                            .port = 9000,
+                                                            .cport = 19000,
+                                                            .flags = FLAG_PRIMARY | FLAG_MYSELF,
+                                                            .sender = "0cea2a19014efb9c80da68f01b7393c7870c6223",
+                                                            .primary = "",
+                                                            .ip = "" });
+    message_finish(&packet, 0, 0);
+    cluster_packet(f->c, 50, buf_bytes(&packet), NOW, &f->e);
+    buf_free(&packet);
+}
+
+TEST(nobody_hears_of_a_new_identity_before_it_is_on_disk)
+{
+    struct fixture f = with_neighbour();
+    struct message message;
+    cluster_error error;
+    uint64_t asked_for;
+
+    cluster_link_accepted(f.c, 50, "127.0.0.1", "127.0.0.3", NOW);
+    cluster_reset(f.c, true, false, NOW, &f.e, error);
+    asked_for = asked(&f);
+    cluster_meet(f.c, BYTES("127.0.0.2"), 8000, 18000, NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    effects_clear(&f.e);
+
+    cluster_tick(f.c, NOW, &f.e);
+    be_met(&f);
+    CHECK(!asks_to_connect(&f) && pongs(&f) == 0);
+    /* Neither a save that failed nor one that was asked for before. */
+    save(&f, asked_for - 1, true);
+    save(&f, asked_for, false);
+    cluster_tick(f.c, NOW, &f.e);
+    be_met(&f);
+    CHECK(!asks_to_connect(&f) && pongs(&f) == 0);
+
+    save(&f, asked_for, true);
+    effects_clear(&f.e);
+    cluster_tick(f.c, NOW, &f.e);
+    be_met(&f);
+    CHECK(asks_to_connect(&f) && pongs(&f) == 1);
+    for (size_t i = 0; i < f.e.count; i++) {
+        if (f.e.items[i].kind != EFFECT_SEND) continue;
+        CHECK(message_decode(f.e.items[i].data, &message) == MESSAGE_OK);
+        assert_string_equal(message.sender, cluster_my_id(f.c));
+    }
+    done(&f);
+}
+
+TESTS(nobody_hears_of_a_new_identity_before_it_is_on_disk, an_epoch_and_a_slot_are_told_when_they_are_on_disk,
+      a_save_that_failed_leaves_the_former_word, of_saves_that_replaced_each_other_only_what_is_written_is_told,
       a_slot_that_is_lost_is_not_claimed_any_more_whatever_the_disk_says,
       the_end_of_an_import_is_told_to_all_as_soon_as_it_is_on_disk, nobody_is_corrected_with_what_is_not_on_disk,
       a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing)
