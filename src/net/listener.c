@@ -41,6 +41,16 @@ static void share_port(int fd, int shares)
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shares, sizeof(shares));
 }
 
+/* The kernel remembers that a port was shared once, and would let any further sharer in: only who leaves that very port may ask. */
+static bool is_on_port(int fd, uint16_t port)
+{
+    union address at = { 0 };
+    socklen_t len = sizeof(at);
+
+    if (getsockname(fd, &at.any, &len) != 0) return false;
+    return ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port) == port;
+}
+
 static int tcp_socket(const union address *at, socklen_t len, int backlog, bool shares)
 {
     int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
@@ -62,7 +72,8 @@ int listener_tcp_beside(const char *address, uint16_t port, int backlog, const i
 {
     union address at = { 0 };
     socklen_t len;
-    int fd;
+    bool any = false;
+    int fd, error;
 
     if (strcmp(address, "*") == 0) address = "0.0.0.0";
     if (strcmp(address, "::*") == 0) address = "::";
@@ -79,12 +90,17 @@ int listener_tcp_beside(const char *address, uint16_t port, int backlog, const i
         return -1;
     }
     fd = tcp_socket(&at, len, backlog, false);
-    if (fd >= 0 || errno != EADDRINUSE || leaving_count == 0) return fd;
+    if (fd >= 0 || errno != EADDRINUSE) return fd;
+    for (size_t i = 0; i < leaving_count; i++) any |= is_on_port(leaving[i], port);
+    errno = EADDRINUSE;
+    if (!any) return -1;
     /* For this moment only: whoever else wanted the port would be let in beside us for ever, and a port that is taken go unnoticed. */
     for (size_t i = 0; i < leaving_count; i++) share_port(leaving[i], 1);
     fd = tcp_socket(&at, len, backlog, true);
+    error = errno;
     if (fd >= 0) share_port(fd, 0);
     for (size_t i = 0; i < leaving_count; i++) share_port(leaving[i], 0);
+    errno = error;
     return fd;
 }
 

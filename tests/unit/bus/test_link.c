@@ -3,7 +3,9 @@
 
 #include "unit/unit.h"
 
+#include <arpa/inet.h>
 #include <ev.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,18 +17,22 @@ static struct links *links;
 static bool are_members;
 static size_t packets;
 
+static size_t openings;
+static bool packet_breaks;
+
 static void opened(void *context, struct link *link)
 {
     (void)context;
     (void)link;
+    openings++;
 }
 
 static void packet(void *context, struct link *link, struct bytes message)
 {
     (void)context;
-    (void)link;
     (void)message;
     packets++;
+    if (packet_breaks) link_break(link);
 }
 
 static void turn_ended(void *context)
@@ -50,7 +56,8 @@ static void begin(bool members)
     static const struct link_events events = { opened, packet, turn_ended, is_member };
 
     are_members = members;
-    packets = 0;
+    packets = openings = 0;
+    packet_breaks = false;
     loop = ev_loop_new(EVFLAG_AUTO);
     links = links_new(loop, &events, NULL);
 }
@@ -167,5 +174,103 @@ TEST(what_waits_to_be_sent_on_a_link_has_an_end)
     end();
 }
 
-TESTS(a_strangers_message_may_be_so_large_and_no_larger, all_strangers_together_are_kept_so_much_of_and_no_more,
+static void send_message(int peer)
+{
+    static const char rest[2256 - 8];
+
+    begin_message(peer, 2256);
+    CHECK(send(peer, rest, sizeof(rest), MSG_NOSIGNAL) == sizeof(rest));
+}
+
+TEST(who_says_nothing_in_time_is_let_go_and_who_has_spoken_is_not)
+{
+    cluster_link silent, speaks;
+    int peers[2];
+
+    begin(true);
+    silent = adopt(&peers[0]);
+    speaks = adopt(&peers[1]);
+    send_message(peers[1]);
+    for (int i = 0; i < 20 && packets == 0; i++) ev_run(loop, EVRUN_NOWAIT);
+    CHECK(packets == 1);
+    links_tick(links, 14999);
+    turn_ended(NULL);
+    CHECK(is_open(silent) && is_open(speaks));
+    links_tick(links, 15000);
+    turn_ended(NULL);
+    CHECK(!is_open(silent) && is_open(speaks));
+    close(peers[0]);
+    close(peers[1]);
+    end();
+}
+
+TEST(nothing_is_read_of_a_link_that_a_message_of_it_has_ended)
+{
+    cluster_link id;
+    int peer;
+
+    begin(true);
+    packet_breaks = true;
+    id = adopt(&peer);
+    send_message(peer);
+    send_message(peer);
+    for (int i = 0; i < 20 && is_open(id); i++) ev_run(loop, EVRUN_NOWAIT);
+    CHECK(packets == 1 && !is_open(id));
+    close(peer);
+    end();
+}
+
+TEST(who_does_not_read_is_not_read_from_and_over_the_limit_let_go)
+{
+    static char message[64 << 10];
+    struct link *link;
+    cluster_link id;
+    size_t pending;
+    int peer;
+
+    begin(true);
+    id = adopt(&peer);
+    link = links_find(links, id);
+    while (conn_pending(&link->conn) <= MIB) {
+        CHECK(ev_is_active(&link->conn.readable));
+        link_send(link, (struct bytes){ message, sizeof(message) });
+    }
+    CHECK(!ev_is_active(&link->conn.readable));
+    pending = conn_pending(&link->conn);
+    CHECK(links_break_over(links, pending) == 0 && links_break_over(links, pending - 1) == 1);
+    turn_ended(NULL);
+    CHECK(!is_open(id));
+    close(peer);
+    end();
+}
+
+TEST(a_node_is_connected_to_once_and_where_nobody_listens_not_at_all)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t len = sizeof(at);
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), taken;
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(listening, (struct sockaddr *)&at, len) == 0 && listen(listening, 8) == 0);
+    CHECK(getsockname(listening, (struct sockaddr *)&at, &len) == 0);
+    begin(true);
+    links_connect(links, 3, "127.0.0.1", ntohs(at.sin_port), 0, 1000);
+    links_connect(links, 3, "127.0.0.1", ntohs(at.sin_port), 0, 1000);
+    for (int i = 0; i < 100 && openings == 0; i++) ev_run(loop, EVRUN_ONCE);
+    CHECK(openings == 1);
+    CHECK((taken = accept(listening, NULL, NULL)) >= 0 && accept(listening, NULL, NULL) < 0);
+    close(listening);
+
+    links_connect(links, 4, "127.0.0.1", ntohs(at.sin_port), 0, 1000);
+    for (int i = 0; i < 5; i++) ev_run(loop, EVRUN_NOWAIT);
+    CHECK(openings == 1);
+    close(taken);
+    end();
+}
+
+TESTS(who_says_nothing_in_time_is_let_go_and_who_has_spoken_is_not,
+      nothing_is_read_of_a_link_that_a_message_of_it_has_ended,
+      who_does_not_read_is_not_read_from_and_over_the_limit_let_go,
+      a_node_is_connected_to_once_and_where_nobody_listens_not_at_all,
+      a_strangers_message_may_be_so_large_and_no_larger, all_strangers_together_are_kept_so_much_of_and_no_more,
       what_waits_to_be_sent_on_a_link_has_an_end)

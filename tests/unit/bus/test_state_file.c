@@ -8,8 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static int syncs_until_failure; /* 0: none fails */
+
+/* In place of the C library's: what a full or broken disk says late. */
+int fsync(int fd)
+{
+    if (syncs_until_failure > 0 && --syncs_until_failure == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 /* --- A folder of its own for each test --- */
 
@@ -345,6 +358,66 @@ TEST(a_failed_save_is_reported_and_tried_again_until_it_works)
     remove_folder();
 }
 
+TEST(what_is_not_synced_is_not_saved)
+{
+    for (int failing = 1; failing <= 2; failing++) { /* the file, the folder */
+        struct state_file *file;
+        struct stat info;
+
+        new_folder();
+        file = must_open();
+        state_file_start(file, NULL, NULL);
+        syncs_until_failure = failing;
+        CHECK(!state_file_wait(file, submit(file, "good 1", 7)) && errno == EIO);
+        CHECK(state_file_done(file).durable_sequence == 0);
+        if (failing == 1) CHECK(stat(beside(".tmp"), &info) != 0 && stat(path, &info) != 0);
+        state_file_close(&file);
+        remove_folder();
+    }
+}
+
+TEST(a_save_that_tells_nobody_does_not_make_others_forget_theirs)
+{
+    struct state_file *file;
+
+    new_folder();
+    file = must_open();
+    submit(file, "good 1", 7);
+    submit(file, "good 2", 0);
+    state_file_start(file, NULL, NULL);
+    CHECK(state_file_wait(file, submit(file, "good 3", 0)));
+    CHECK(state_file_done(file).durable_sequence == 7 && strcmp(get(""), "good 3") == 0);
+    state_file_close(&file);
+    remove_folder();
+}
+
+static bool accept_any(void *context, struct bytes content, char reason[256])
+{
+    (void)context;
+    (void)content;
+    (void)reason;
+    return true;
+}
+
+TEST(what_is_empty_or_larger_than_any_state_is_not_even_looked_at)
+{
+    static const off_t sizes[] = { 0, (64 << 20) + 1 };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct state_file *file;
+        char error[512];
+
+        new_folder();
+        put(".old", "good");
+        put("", "");
+        CHECK(truncate(path, sizes[i]) == 0);
+        file = must_open();
+        CHECK(state_file_load(file, accept_any, NULL, error) == STATE_FORMER);
+        state_file_close(&file);
+        remove_folder();
+    }
+}
+
 TEST(closing_writes_what_was_asked_for)
 {
     struct state_file *file;
@@ -358,7 +431,8 @@ TEST(closing_writes_what_was_asked_for)
     remove_folder();
 }
 
-TESTS(what_was_saved_is_found_and_nobody_else_may_read_it,
+TESTS(what_is_not_synced_is_not_saved, a_save_that_tells_nobody_does_not_make_others_forget_theirs,
+      what_is_empty_or_larger_than_any_state_is_not_even_looked_at, what_was_saved_is_found_and_nobody_else_may_read_it,
       a_crash_at_any_step_of_a_save_leaves_the_old_or_the_new_content,
       a_damaged_file_falls_back_to_the_generation_before_it_and_is_kept_for_a_look, an_emptied_file_falls_back_too,
       with_both_generations_damaged_the_node_is_refused_and_nothing_is_touched,
