@@ -8,7 +8,7 @@
  *     keyspace    16384 hints in a row     one for each slot; what a worker scans
  *     table       one                      of the root
  *     directory   one for each cell        behind the cells
- *     leaf        one for each bucket      in a cache line behind the buckets; a leaf without deadlines has no such line
+ *     leaf        one for each bucket      in a cache line behind the buckets (leaf_hints.h); a leaf without deadlines has none
  *
  * A hint is never later than the truth, but may be earlier: it follows an earlier deadline down at once, while entries that go, or
  * are given a later deadline, leave it behind. That costs one visit in vain, which sets it right.

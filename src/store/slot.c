@@ -93,14 +93,19 @@ static void count_form(struct slot *slot, const struct entry *entry, int64_t sig
     if (entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER) count(&slot->expiring, sign);
 }
 
-static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
+static void count_keys(struct slot *slot, int64_t more)
 {
-    uint64_t keys = counter(&slot->keys), bit = (uint64_t)1 << slot->id % 64;
+    uint64_t former = counter(&slot->keys), bit = (uint64_t)1 << slot->id % 64;
     _Atomic uint64_t *occupied = &slot->shared->occupied[slot->id / 64];
 
-    if (sign > 0 && keys == 0) atomic_fetch_or_explicit(occupied, bit, memory_order_relaxed);
-    if (sign < 0 && keys == 1) atomic_fetch_and_explicit(occupied, ~bit, memory_order_relaxed);
-    count(&slot->keys, sign);
+    count(&slot->keys, more);
+    if (former == 0) atomic_fetch_or_explicit(occupied, bit, memory_order_relaxed);
+    if (counter(&slot->keys) == 0) atomic_fetch_and_explicit(occupied, ~bit, memory_order_relaxed);
+}
+
+static void count_entry(struct slot *slot, const struct entry *entry, int64_t sign)
+{
+    count_keys(slot, sign);
     count_form(slot, entry, sign);
 }
 
@@ -540,17 +545,20 @@ void slot_prefetch_due(const struct slot *slot, int64_t now_ms, enum due_step st
 
 size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT_TAKE_MAX])
 {
+    uint64_t taken_before = taken_by(slot);
     uint32_t former = hint_load(&slot->table.hint);
-    unsigned found = table_find_due(&slot->table, now_ms, taken);
+    int64_t found = table_take_due(&slot->table, now_ms, taken);
 
     slot_assert_locked(slot);
-    for (unsigned i = 0; i < found; i++) {
-        uint64_t hash = hash_bytes(entry_key(taken[i]));
-
-        take_expired(slot, hash, table_find_entry(&slot->table, hash, taken[i]));
-    }
     show_hint(slot, former);
-    return found;
+    if (found == 0) return 0;
+    for (int64_t i = 0; i < found; i++) count_form(slot, taken[i], -1);
+    count_keys(slot, -found);
+    count(&slot->expired, found);
+    charge(slot, taken_before, -found);
+    if (!list_is_empty(&slot->feeds))
+        for (int64_t i = 0; i < found; i++) tell_removed(slot, entry_key(taken[i]));
+    return (size_t)found;
 }
 
 /* --- For eviction --- */

@@ -42,8 +42,8 @@ static void add_passer(struct bucket *bucket, uint64_t more)
     word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) + (more << 56));
 }
 
-/* Puts a word into the first free place from its home on; there is one. Returns the bucket it came to. */
-static unsigned leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint64_t word)
+/* Puts a word into the first free place from its home on; there is one. Returns where it came to. */
+static struct position leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, uint64_t word)
 {
     for (unsigned at = home_of(tag, buckets);; at = next_of(at, buckets)) {
         struct bucket *bucket = &leaf[at];
@@ -52,28 +52,28 @@ static unsigned leaf_place(struct bucket *leaf, unsigned buckets, unsigned tag, 
             if (word_load(&bucket->words[place]) != 0) continue;
             word_store(&bucket->words[place], (word & ~(uint64_t)15) | tag >> 8);
             word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) | (uint64_t)(tag & 255) << 8 * place);
-            return at;
+            return (struct position){ at, place };
         }
         add_passer(bucket, 1);
     }
 }
 
-/* Which of a leaf's buckets a word is in. */
-static unsigned word_bucket(uint64_t leaf, const table_word *word)
+static struct position position_of(uint64_t leaf, const table_word *word)
 {
-    return (unsigned)((size_t)((const char *)word - (const char *)node_buckets(leaf)) / sizeof(struct bucket));
+    unsigned at = (unsigned)((size_t)((const char *)word - (const char *)node_buckets(leaf)) / sizeof(struct bucket));
+
+    return (struct position){ at, (unsigned)(word - node_buckets(leaf)[at].words) };
 }
 
-static void leaf_unplace(uint64_t node, table_word *word)
+void leaf_unplace(uint64_t leaf, struct position position)
 {
-    struct bucket *leaf = node_buckets(node);
-    unsigned buckets = node_bucket_count(node), at = word_bucket(node, word);
-    unsigned place = (unsigned)(word - leaf[at].words);
-    unsigned home = home_of(tag_at(&leaf[at], place), buckets);
+    struct bucket *buckets = node_buckets(leaf), *bucket = &buckets[position.bucket];
+    unsigned count = node_bucket_count(leaf);
+    unsigned home = home_of(tag_at(bucket, position.place), count);
 
-    for (; home != at; home = next_of(home, buckets)) add_passer(&leaf[home], (uint64_t)-1);
-    word_store(&leaf[at].fingerprints, word_load(&leaf[at].fingerprints) & ~((uint64_t)255 << 8 * place));
-    word_store(word, 0);
+    for (; home != position.bucket; home = next_of(home, count)) add_passer(&buckets[home], (uint64_t)-1);
+    word_store(&bucket->fingerprints, word_load(&bucket->fingerprints) & ~((uint64_t)255 << 8 * position.place));
+    word_store(&bucket->words[position.place], 0);
 }
 
 static struct bucket *buckets_new(struct table *table, unsigned class)
@@ -91,19 +91,74 @@ static void buckets_free(struct table *table, uint64_t leaf)
     reclaim_later(node_buckets(leaf));
 }
 
-/* Puts all words of a leaf into another, new one. Entries are not looked at: each takes its bucket's hint along, which
- * may be earlier than its own. half and shift turn the tag it had into the one it gets. */
-static void leaf_move(uint64_t from, uint64_t to, unsigned half, unsigned shift)
-{
-    const struct bucket *buckets = node_buckets(from);
+/* A leaf that is being filled. What would be searched for in it, where there is room and what is known of deadlines, is at hand. */
+struct filling {
+    uint64_t leaf;
+    unsigned buckets;
+    uint8_t used[LEAF_BUCKETS_MAX]; /* places of each bucket */
+    struct bucket_hint hints[LEAF_BUCKETS_MAX];
+    struct bucket_hint
+        far[LEAF_BUCKETS_MAX]; /* of what was not near where it was: a hint of an earlier span than its own */
+};
 
-    each_word(from, at, place)
-    {
-        unsigned came_to = leaf_place(node_buckets(to), node_bucket_count(to),
-                                      half << (TAG_BITS - 1) | tag_at(&buckets[at], place) >> shift,
-                                      word_load(&buckets[at].words[place]));
-        if (node_is_hinted(from) && node_is_hinted(to))
-            hint_lower(&node_hints(to)[came_to], hint_load(&node_hints(from)[at]));
+static void filling_begin(struct filling *filling, uint64_t leaf)
+{
+    *filling = (struct filling){ .leaf = leaf, .buckets = node_bucket_count(leaf) };
+}
+
+/* As leaf_place(). */
+static inline struct position filling_add(struct filling *filling, unsigned tag, uint64_t word)
+{
+    struct bucket *buckets = node_buckets(filling->leaf);
+    unsigned at = home_of(tag, filling->buckets), place;
+
+    for (; filling->used[at] == BUCKET_ENTRIES; at = next_of(at, filling->buckets)) add_passer(&buckets[at], 1);
+    place = filling->used[at]++;
+    word_store(&buckets[at].words[place], (word & ~(uint64_t)15) | tag >> 8);
+    word_store(&buckets[at].fingerprints, word_load(&buckets[at].fingerprints) | (uint64_t)(tag & 255) << 8 * place);
+    return (struct position){ at, place };
+}
+
+/* Where nothing near came to a bucket, the far ones are looked at when those were due that they were far from: not later than
+ * necessary, so that a leaf whose deadlines are all over has no hint left. */
+static void filling_end(struct filling *filling)
+{
+    hint_place *line = node_hints(filling->leaf);
+
+    if (!node_is_hinted(filling->leaf)) return;
+    for (unsigned at = 0; at < filling->buckets; at++) {
+        struct bucket_hint hint = filling->hints[at], far = filling->far[at];
+
+        if (hint.earliest == HINT_NONE)
+            hint = far;
+        else if (far.earliest != HINT_NONE && !hint_is_in_span(far.earliest, hint.earliest))
+            bucket_hint_lower(&hint, far.near, hint_next_span(far.earliest));
+        leaf_hints_set(line, filling->buckets, at, hint.earliest, hint.near);
+    }
+}
+
+/* Adds all words of a leaf. Entries are not looked at: each takes along what the hint of its bucket says of it, which may be earlier
+ * than the truth. half and shift turn the tag it had into the one it gets. */
+static void filling_add_leaf(struct filling *filling, uint64_t from, unsigned half, unsigned shift)
+{
+    bool hinted = node_is_hinted(from) && node_is_hinted(filling->leaf);
+
+    for (unsigned at = 0; at < node_bucket_count(from); at++) {
+        const struct bucket *bucket = &node_buckets(from)[at];
+        struct bucket_hint hint = { HINT_NONE, 0 };
+
+        if (hinted) hint = leaf_hints_bucket(node_hints(from), at);
+        for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
+            uint64_t word = word_load(&bucket->words[place]);
+            struct bucket_hint *kept;
+            struct position came_to;
+
+            if (word == 0) continue;
+            came_to = filling_add(filling, half << (TAG_BITS - 1) | tag_at(bucket, place) >> shift, word);
+            if (hint.earliest == HINT_NONE) continue;
+            kept = (hint.near >> place & 1) != 0 ? filling->hints : filling->far;
+            bucket_hint_lower(&kept[came_to.bucket], 1u << came_to.place, hint.earliest);
+        }
     }
 }
 
@@ -111,8 +166,11 @@ static void leaf_move(uint64_t from, uint64_t to, unsigned half, unsigned shift)
 static uint64_t leaf_rebuilt(struct table *table, uint64_t leaf, unsigned class, bool hinted)
 {
     uint64_t rebuilt = leaf_node(buckets_new(table, class), class, hinted, node_entries(leaf), node_depth(leaf));
+    struct filling filling;
 
-    leaf_move(leaf, rebuilt, 0, 0);
+    filling_begin(&filling, rebuilt);
+    filling_add_leaf(&filling, leaf, 0, 0);
+    filling_end(&filling);
     table->moved += node_entries(leaf);
     buckets_free(table, leaf);
     return rebuilt;
@@ -313,6 +371,7 @@ static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, int64
     uint32_t hints[TABLE_LEAF_MAX];
     unsigned entries = 0, counts[2] = { 0, 0 };
     bool hinted[2] = { false, false };
+    struct filling fillings[2];
 
     assert(depth < DEPTH_MAX); /* the seed is secret: nobody can choose a hundred keys of one prefix */
     each_word(leaf, at, place)
@@ -334,13 +393,15 @@ static void leaf_split(struct table *table, uint64_t leaf, unsigned depth, int64
         unsigned class = class_for(counts[half], hinted[half]);
 
         halves[half] = leaf_node(buckets_new(table, class), class, hinted[half], counts[half], node_depth(leaf) + 1);
+        filling_begin(&fillings[half], halves[half]);
     }
     for (unsigned i = 0; i < entries; i++) {
-        uint64_t half = halves[hashes[i] << depth >> 63];
-        unsigned at = leaf_place(node_buckets(half), node_bucket_count(half), tag_of(hashes[i], depth + 1), words[i]);
+        struct filling *filling = &fillings[hashes[i] << depth >> 63];
+        struct position came_to = filling_add(filling, tag_of(hashes[i], depth + 1), words[i]);
 
-        if (hints[i] != HINT_NONE) hint_lower(&node_hints(half)[at], hints[i]);
+        if (hints[i] != HINT_NONE) bucket_hint_lower(&filling->hints[came_to.bucket], 1u << came_to.place, hints[i]);
     }
+    for (int half = 0; half < 2; half++) filling_end(&fillings[half]);
     table->moved += entries;
     buckets_free(table, leaf);
 }
@@ -370,14 +431,14 @@ static void split(struct table *table, uint64_t hash, int64_t now_ms)
     for (unsigned half = 0; half < 2; half++) hint_store(&path.hint[half * path.cells / 2], leaf_hint(halves[half]));
 }
 
-/* Lowers a bucket's hint, and those of all that leads to it. */
-static void lower_hints(struct table *table, uint64_t hash, hint_place *bucket_hint, uint32_t hint)
+/* Lowers the hint of a bucket for the entry at a position of the leaf, and those of all that leads to it. */
+static void lower_hints(struct table *table, uint64_t hash, uint64_t leaf, struct position position, uint32_t hint)
 {
     uint64_t node = node_load(&table->root);
     hint_place *above = &table->hint;
     unsigned used = 0;
 
-    if (!hint_lower(bucket_hint, hint)) return;
+    if (!leaf_hints_lower(node_hints(leaf), node_bucket_count(leaf), position.bucket, position.place, hint)) return;
     for (;;) {
         unsigned bits = node_bits(node), index, cells = 1;
         uint64_t below;
@@ -419,12 +480,12 @@ void table_insert(struct table *table, uint64_t hash, struct entry *entry, uint1
     uint64_t word = (uintptr_t)entry | (uint64_t)eviction_bits << TABLE_EVICTION_SHIFT;
     uint32_t hint = hint_of(entry_expires_at_ms(entry), now_ms);
     struct path path = path_with_room(table, hash, 1, hint != HINT_NONE, now_ms);
-    unsigned at;
+    struct position came_to;
 
     assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
-    at = leaf_place(node_buckets(path.leaf), node_bucket_count(path.leaf), tag_of(hash, path.depth), word);
+    came_to = leaf_place(node_buckets(path.leaf), node_bucket_count(path.leaf), tag_of(hash, path.depth), word);
     path_store(&path, leaf_with_entries(path.leaf, node_entries(path.leaf) + 1));
-    if (hint != HINT_NONE) lower_hints(table, hash, &node_hints(path.leaf)[at], hint);
+    if (hint != HINT_NONE) lower_hints(table, hash, path.leaf, came_to, hint);
 }
 
 void table_replace(struct table *table, uint64_t hash, table_word *word, struct entry *entry, int64_t now_ms)
@@ -440,7 +501,7 @@ void table_replace(struct table *table, uint64_t hash, table_word *word, struct 
         path = path_with_room(table, hash, 0, true, now_ms);
         word = table_find_entry(table, hash, entry);
     }
-    lower_hints(table, hash, &node_hints(path.leaf)[word_bucket(path.leaf, word)], hint);
+    lower_hints(table, hash, path.leaf, position_of(path.leaf, word), hint);
 }
 
 /* --- Shrinking --- */
@@ -477,12 +538,15 @@ static uint64_t leaf_merged(struct table *table, const uint64_t halves[2])
     bool hinted = leaf_hint(halves[0]) != HINT_NONE || leaf_hint(halves[1]) != HINT_NONE;
     unsigned class = class_for(entries, hinted);
     uint64_t merged = leaf_node(buckets_new(table, class), class, hinted, entries, node_depth(halves[0]) - 1);
+    struct filling filling;
 
+    filling_begin(&filling, merged);
     for (unsigned half = 0; half < 2; half++) {
         /* The bit that told the halves apart becomes the first of the tag. */
-        leaf_move(halves[half], merged, half, 1);
+        filling_add_leaf(&filling, halves[half], half, 1);
         buckets_free(table, halves[half]);
     }
+    filling_end(&filling);
     table->moved += entries;
     return merged;
 }
@@ -517,27 +581,43 @@ static bool merge(struct table *table, uint64_t hash)
     return true;
 }
 
-struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
+/* The smallest class that leaves some room for more, or the one it has. */
+static unsigned class_shrunk(unsigned class, unsigned entries, bool hinted)
+{
+    while (entries + entries / 8 + 1 <= class_capacity(class - 1, hinted)) class --;
+    return class;
+}
+
+void table_settle(struct table *table, uint64_t hash, unsigned taken)
 {
     struct path path = path_to(table, hash);
-    struct entry *entry = table_entry(word);
-    unsigned entries = node_entries(path.leaf) - 1;
+    unsigned entries = node_entries(path.leaf) - taken, class;
     bool hinted;
 
-    leaf_unplace(path.leaf, word);
     path_store(&path, leaf_with_entries(path.leaf, entries));
     if (merge(table, hash)) {
         /* On to the next level, so that two sibling leaves never have fewer entries than a merged one may have. */
         while (merge(table, hash)) continue;
-        return entry;
+        return;
     }
-    hinted = leaf_hint(path.leaf) != HINT_NONE;
     if (entries == 0) {
         buckets_free(table, path.leaf);
         path_store(&path, leaf_node(NULL, 0, false, 0, node_depth(path.leaf)));
-    } else if (entries + entries / 8 + 1 <= class_capacity(node_class(path.leaf) - 1, hinted)) {
-        path_store(&path, leaf_rebuilt(table, path.leaf, node_class(path.leaf) - 1, hinted));
+        return;
     }
+    hinted = leaf_hint(path.leaf) != HINT_NONE;
+    class = class_shrunk(node_class(path.leaf), entries, hinted);
+    if (class != node_class(path.leaf)) path_store(&path, leaf_rebuilt(table, path.leaf, class, hinted));
+}
+
+struct entry *table_remove(struct table *table, uint64_t hash, table_word *word)
+{
+    struct entry *entry = table_entry(word);
+    unsigned depth;
+    uint64_t leaf = leaf_of(table, hash, &depth);
+
+    leaf_unplace(leaf, position_of(leaf, word));
+    table_settle(table, hash, 1);
     return entry;
 }
 

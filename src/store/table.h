@@ -119,13 +119,12 @@ void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved,
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);
 
-/* Looks at entries whose hints say that they may be due, a few dozen at most, puts those that are past their deadline into
- * due[] and returns how many they are. The caller takes them out before anything else: the hints already say that they are
- * gone. To be called until the table's hint is no longer due. */
+/* Looks at entries whose hints say that they may be due, a few dozen at most, takes out those that are past their deadline, puts them
+ * into due[] and returns how many they are; they are then the caller's. To be called until the table's hint is no longer due. */
 #define TABLE_DUE_MAX 32u
-unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX]);
+unsigned table_take_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX]);
 
-/* Looking ahead for table_find_due(), as below for a key: each step loads what the one before led to. In a table of very many
+/* Looking ahead for table_take_due(), as below for a key: each step loads what the one before led to. In a table of very many
  * leaves it does nothing. */
 void table_prefetch_due(const struct table *table, int64_t now_ms, enum due_step step);
 

@@ -1,6 +1,7 @@
 /* store/table_internal.h: how a table lies in memory, for those who go through it. See table.h. */
 #pragma once
 
+#include "store/leaf_hints.h"
 #include "store/table.h"
 
 #include <assert.h>
@@ -9,12 +10,15 @@
 #define TAG_BITS 12u
 #define TAG_COUNT (1u << TAG_BITS)
 #define LEAF_CLASS_MAX 12u
+#define LEAF_BUCKETS_MAX 16u
 
 struct bucket {
     _Atomic uint64_t fingerprints; /* byte i is word i's; the top byte counts entries that passed by */
     table_word words[BUCKET_ENTRIES];
 };
 _Static_assert(sizeof(struct bucket) == 64, "one cache line");
+_Static_assert((1 + LEAF_HINTS_MAX) * sizeof(hint_place) == 64, "another one");
+_Static_assert(BUCKET_ENTRIES == NEAR_PLACES, "a bit for each place");
 
 /* The cache lines of a leaf, by its class: sizes that the allocator has, too. */
 static const uint8_t class_lines[LEAF_CLASS_MAX + 1] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16 };
@@ -81,7 +85,12 @@ static inline _Atomic uint64_t *node_cells(uint64_t directory)
     return (_Atomic uint64_t *)(uintptr_t)(directory & NODE_POINTER_MASK);
 }
 
-/* The hints of a leaf's buckets. */
+/* Where in a leaf a word is. */
+struct position {
+    unsigned bucket, place;
+};
+
+/* The hints of a leaf's buckets, see leaf_hints.h. */
 static inline hint_place *node_hints(uint64_t leaf)
 {
     return (hint_place *)(node_buckets(leaf) + node_bucket_count(leaf));
@@ -176,12 +185,7 @@ static inline unsigned next_of(unsigned at, unsigned buckets)
 /* The earliest hint of a leaf's buckets. */
 static inline uint32_t leaf_hint(uint64_t leaf)
 {
-    uint32_t earliest = HINT_NONE;
-
-    if (!node_is_hinted(leaf)) return HINT_NONE;
-    for (unsigned at = 0; at < node_bucket_count(leaf); at++)
-        earliest = hint_earlier(earliest, hint_load(&node_hints(leaf)[at]));
-    return earliest;
+    return node_is_hinted(leaf) ? leaf_hints_earliest(node_hints(leaf), node_bucket_count(leaf)) : HINT_NONE;
 }
 
 /* --- The way to a leaf --- */
@@ -199,3 +203,12 @@ static inline uint64_t leaf_of(const struct table *table, uint64_t hash, unsigne
     *depth = used + node_depth(node);
     return node;
 }
+
+/* --- Taking out (table.c) --- */
+
+/* Takes the word at a position out of a leaf, whose node still counts it. */
+void leaf_unplace(uint64_t leaf, struct position position);
+
+/* After so many words were taken out of the leaf that a hash leads to: counts them off, and makes it smaller, or one with its sibling,
+ * where it has become too large. Hints must be right by now. */
+void table_settle(struct table *table, uint64_t hash, unsigned taken);

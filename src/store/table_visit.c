@@ -81,48 +81,92 @@ struct search_due {
     int64_t now_ms;
     struct entry **due;
     unsigned found;
+    uint64_t hash; /* leads to the leaf that was looked at */
 };
 
-static bool bucket_is_due(uint64_t leaf, unsigned at, int64_t now_ms)
+static unsigned due_buckets(uint64_t leaf, int64_t now_ms)
 {
-    return hint_is_due(hint_load(&node_hints(leaf)[at]), now_ms);
+    return leaf_hints_due(node_hints(leaf), node_bucket_count(leaf), now_ms);
 }
 
-/* Looks at a due bucket, and sets its hint right. */
-static void look_at_bucket(struct search_due *search, const struct bucket *bucket, hint_place *hint)
-{
-    uint32_t earliest = HINT_NONE;
+#define each_bit(bits, at)                                                                                             \
+    for (unsigned left_ = (bits), at; left_ != 0 && (at = (unsigned)__builtin_ctz(left_), true); left_ &= left_ - 1)
 
-    for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
-        struct entry *entry = table_entry(&bucket->words[place]);
+/* What a visit to a bucket reads. When the only near entry goes all others are looked at, to know when one of them is due. */
+static unsigned places_read(uint64_t leaf, unsigned at)
+{
+    unsigned near = leaf_hints_near(node_hints(leaf), at);
+
+    return (near & (near - 1)) == 0 ? NEAR_ALL : near;
+}
+
+static void prefetch_entries(uint64_t leaf, unsigned at)
+{
+    const struct bucket *bucket = &node_buckets(leaf)[at];
+
+    each_bit(places_read(leaf, at), place)
+    {
+        const struct entry *entry = table_entry(&bucket->words[place]);
+
+        /* To find that nothing is mapped at 0 takes the processor as long as a miss, each time. */
+        if (entry != NULL) __builtin_prefetch(entry);
+    }
+}
+
+/* What is to be known of a bucket once the due entries are gone. */
+struct rest {
+    uint32_t hints[BUCKET_ENTRIES]; /* of the places that were read */
+    uint32_t earliest;
+};
+
+static void look_at_places(struct search_due *search, uint64_t leaf, unsigned at, unsigned places, struct rest *rest)
+{
+    each_bit(places, place)
+    {
+        struct entry *entry = table_entry(&node_buckets(leaf)[at].words[place]);
 
         if (entry == NULL) continue;
-        if (entry_is_expired(entry, search->now_ms))
+        if (entry_is_expired(entry, search->now_ms)) {
             search->due[search->found++] = entry;
-        else
-            earliest = hint_earlier(earliest, hint_of(entry_expires_at_ms(entry), search->now_ms));
+            leaf_unplace(leaf, (struct position){ at, place });
+            continue;
+        }
+        rest->hints[place] = hint_of(entry_expires_at_ms(entry), search->now_ms);
+        rest->earliest = hint_earlier(rest->earliest, rest->hints[place]);
     }
-    hint_store(hint, earliest);
+}
+
+/* Takes what is due out of a bucket, and sets its hint right. */
+static void look_at_bucket(struct search_due *search, uint64_t leaf, unsigned at)
+{
+    hint_place *line = node_hints(leaf);
+    unsigned near = leaf_hints_near(line, at), still_near = 0;
+    struct rest rest = { .earliest = HINT_NONE };
+
+    look_at_places(search, leaf, at, near, &rest);
+    if (rest.earliest == HINT_NONE || !hint_is_in_span(rest.earliest, leaf_hints_get(line, at)))
+        look_at_places(search, leaf, at, NEAR_ALL & ~near, &rest);
+    for (unsigned place = 0; place < BUCKET_ENTRIES; place++)
+        if (rest.hints[place] != HINT_NONE && hint_is_in_span(rest.hints[place], rest.earliest))
+            still_near |= 1u << place;
+    leaf_hints_set(line, node_bucket_count(leaf), at, rest.earliest, still_near);
 }
 
 /* What is not looked at for want of room keeps its hint, and is looked at next time. */
 static uint32_t look_at_leaf(struct search_due *search, uint64_t leaf)
 {
-    const struct bucket *buckets = node_buckets(leaf);
+    unsigned due;
 
     if (!node_is_hinted(leaf)) return HINT_NONE;
-    for (unsigned at = 0; at < node_bucket_count(leaf); at++)
-        if (bucket_is_due(leaf, at, search->now_ms)) __builtin_prefetch(&buckets[at]);
-    for (unsigned at = 0; at < node_bucket_count(leaf); at++)
-        for (unsigned place = 0; bucket_is_due(leaf, at, search->now_ms) && place < BUCKET_ENTRIES; place++)
-            __builtin_prefetch(table_entry(&buckets[at].words[place]));
-    for (unsigned at = 0; at < node_bucket_count(leaf) && search->found + BUCKET_ENTRIES <= TABLE_DUE_MAX; at++)
-        if (bucket_is_due(leaf, at, search->now_ms)) look_at_bucket(search, &buckets[at], &node_hints(leaf)[at]);
+    due = due_buckets(leaf, search->now_ms);
+    each_bit(due, at) __builtin_prefetch(&node_buckets(leaf)[at]);
+    each_bit(due, at) prefetch_entries(leaf, at);
+    each_bit(due, at) if (search->found + BUCKET_ENTRIES <= TABLE_DUE_MAX) look_at_bucket(search, leaf, at);
     return leaf_hint(leaf);
 }
 
 /* Goes down to the first leaf that is due and, on the way back, sets right what leads to it. Returns the node's hint. */
-static uint32_t look_below(struct search_due *search, uint64_t node)
+static uint32_t look_below(struct search_due *search, uint64_t node, unsigned used)
 {
     uint32_t earliest = HINT_NONE;
     hint_place *hints;
@@ -135,7 +179,8 @@ static uint32_t look_below(struct search_due *search, uint64_t node)
 
         step = node_is_directory(below) ? 1 : (size_t)1 << (node_bits(node) - node_depth(below));
         if (!looked && hint_is_due(hint_load(&hints[i]), search->now_ms)) {
-            hint_store(&hints[i], look_below(search, below));
+            search->hash |= (uint64_t)i << (64 - used - node_bits(node));
+            hint_store(&hints[i], look_below(search, below, used + node_bits(node)));
             looked = true;
         }
         earliest = hint_earlier(earliest, hint_load(&hints[i]));
@@ -143,12 +188,13 @@ static uint32_t look_below(struct search_due *search, uint64_t node)
     return earliest;
 }
 
-unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX])
+unsigned table_take_due(struct table *table, int64_t now_ms, struct entry *due[TABLE_DUE_MAX])
 {
     struct search_due search = { .now_ms = now_ms, .due = due };
 
-    if (hint_is_due(hint_load(&table->hint), now_ms))
-        hint_store(&table->hint, look_below(&search, node_load(&table->root)));
+    if (!hint_is_due(hint_load(&table->hint), now_ms)) return 0;
+    hint_store(&table->hint, look_below(&search, node_load(&table->root), 0));
+    if (search.found > 0) table_settle(table, search.hash, search.found);
     return search.found;
 }
 
@@ -158,21 +204,17 @@ unsigned table_find_due(struct table *table, int64_t now_ms, struct entry *due[T
 
 static void prefetch_leaf(uint64_t leaf, int64_t now_ms, enum due_step step)
 {
-    const struct bucket *buckets = node_buckets(leaf);
-
     if (!node_is_hinted(leaf)) return;
     if (step <= DUE_HINTS) {
         __builtin_prefetch((const void *)node_hints(leaf));
         return;
     }
-    for (unsigned at = 0; at < node_bucket_count(leaf); at++) {
-        if (!bucket_is_due(leaf, at, now_ms)) continue;
-        if (step == DUE_BUCKETS) {
-            __builtin_prefetch(&buckets[at]);
-            continue;
-        }
-        for (unsigned place = 0; place < BUCKET_ENTRIES; place++)
-            __builtin_prefetch(table_entry(&buckets[at].words[place]));
+    each_bit(due_buckets(leaf, now_ms), at)
+    {
+        if (step == DUE_BUCKETS)
+            __builtin_prefetch(&node_buckets(leaf)[at]);
+        else
+            prefetch_entries(leaf, at);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct model {
     bool here;
@@ -56,7 +57,8 @@ static void check_leaf(uint64_t leaf, uint32_t above, int64_t now_ms)
         uint32_t deadline = hint_of(entry_expires_at_ms(table_entry(&node_buckets(leaf)[at].words[place])), now_ms);
 
         if (deadline != HINT_NONE) CHECK(node_is_hinted(leaf));
-        if (node_is_hinted(leaf)) CHECK(covers(hint_load(&node_hints(leaf)[at]), deadline));
+        if (node_is_hinted(leaf))
+            CHECK(covers(bucket_hint_of_place(leaf_hints_bucket(node_hints(leaf), at), place), deadline));
     }
     CHECK(covers(above, leaf_hint(leaf)));
 }
@@ -139,9 +141,10 @@ static void take_out(struct world *world, uint32_t number)
 static void expire(struct world *world)
 {
     struct entry *due[TABLE_DUE_MAX];
+    uint64_t hash;
 
     for (uint32_t visits = 0; hint_is_due(hint_load(&world->table.hint), world->now_ms); visits++) {
-        unsigned found = table_find_due(&world->table, world->now_ms, due);
+        unsigned found = table_take_due(&world->table, world->now_ms, due);
 
         CHECK(visits < 4 * world->keys + 1000);
         for (unsigned i = 0; i < found; i++) {
@@ -149,7 +152,9 @@ static void expire(struct world *world)
 
             CHECK(world->model[number].here && world->model[number].expires_at_ms <= world->now_ms);
             CHECK(world->model[number].expires_at_ms == entry_expires_at_ms(due[i]));
-            take_out(world, number);
+            CHECK(find(&world->table, number, &hash) == NULL);
+            world->model[number].here = false;
+            entry_free(&due[i]);
         }
     }
     /* Whose tick is over is gone. */
@@ -203,6 +208,82 @@ TEST(hints_lead_to_all_that_is_due_in_tables_of_any_size)
 #endif
 }
 
+/* What nobody may look at is where looking is fatal. */
+TEST(a_visit_looks_at_no_entry_that_is_far_from_due)
+{
+    struct model model[3] = { { 0 } };
+    struct world world = { .model = model, .keys = 3, .now_ms = 900 };
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct entry *due[TABLE_DUE_MAX], *far;
+    uint64_t hash;
+
+    CHECK(page != MAP_FAILED);
+    put(&world, 2, 3600000);
+    put(&world, 1, 3000);
+    put(&world, 0, 1000);
+    far = table_entry(find(&world.table, 2, &hash));
+    table_set_entry(table_find_entry(&world.table, hash, far), page);
+    table_prefetch_due(&world.table, 1024, DUE_ENTRIES);
+    CHECK(table_take_due(&world.table, 1024, due) == 1 && number_of(due[0]) == 0);
+    entry_free(&due[0]);
+    CHECK(table_take_due(&world.table, 1024, due) == 0);
+    table_set_entry(table_find_entry(&world.table, hash, page), far);
+    /* With the last near one gone it is its turn to be looked at. */
+    CHECK(table_take_due(&world.table, 3024, due) == 1 && number_of(due[0]) == 1);
+    entry_free(&due[0]);
+    CHECK(hint_load(&world.table.hint) == hint_of(3600000, 3024));
+    table_clear(&world.table);
+    munmap(page, 4096);
+}
+
+static uint32_t model_hint(struct random *random, bool is_wide)
+{
+    static const uint32_t reaches[] = { 4, 1000, 100000, HINT_AFTER_BASE_MAX, 1u << 29 };
+
+    return UINT32_MAX - 500 + (uint32_t)random_below(random, reaches[random_below(random, is_wide ? 5 : 3)]);
+}
+
+TEST(the_hints_of_a_leaf_are_never_late_and_early_only_when_days_away)
+{
+    for (uint32_t round = 0; round < 2000; round++) {
+        hint_place line[1 + LEAF_HINTS_MAX] = { 0 };
+        uint32_t hints[LEAF_HINTS_MAX] = { 0 }, earliest = HINT_NONE;
+        unsigned buckets = 1 + round % LEAF_HINTS_MAX;
+        bool is_wide = round % 2 == 0;
+        struct random random;
+
+        random_seed(&random, round);
+        for (unsigned step = 0; step < 40; step++) {
+            unsigned at = (unsigned)random_below(&random, buckets);
+            uint32_t hint = random_below(&random, 4) == 0 ? HINT_NONE : model_hint(&random, is_wide);
+
+            if (hint == HINT_NONE && random_below(&random, 2) == 0) hint = hints[at]; /* as it was */
+            hints[at] = hint;
+            leaf_hints_set(line, buckets, at, hint, 1u + at);
+            earliest = HINT_NONE;
+            for (unsigned i = 0; i < buckets; i++) earliest = hint_earlier(earliest, hints[i]);
+            for (unsigned i = 0; i < buckets; i++) {
+                uint32_t kept = leaf_hints_get(line, i);
+
+                CHECK((kept == HINT_NONE) == (hints[i] == HINT_NONE));
+                if (kept == HINT_NONE) continue;
+                CHECK(leaf_hints_near(line, i) == 1u + i);
+                CHECK(!hint_is_earlier(hints[i], kept));
+                if (!is_wide) CHECK(kept == hints[i]);
+            }
+            CHECK(!hint_is_earlier(earliest, leaf_hints_earliest(line, buckets)));
+            for (unsigned tick = 0; tick < 8; tick++) {
+                int64_t now_ms = ((int64_t)model_hint(&random, is_wide) + (int64_t)7 * (1ll << 32)) * HINT_TICK_MS;
+                unsigned due = leaf_hints_due(line, buckets, now_ms);
+
+                for (unsigned i = 0; i < buckets; i++)
+                    CHECK((due >> i & 1) == hint_is_due(leaf_hints_get(line, i), now_ms));
+                CHECK(due >> buckets == 0);
+            }
+        }
+    }
+}
+
 TEST(ticks_may_wrap_around)
 {
     int64_t turn_ms = (int64_t)HINT_TICK_MS << 32;
@@ -248,5 +329,6 @@ TEST(a_hint_says_when_it_is_due)
     CHECK(hint_is_due(hint_of(1, 1754000000000), 1754000000000));
 }
 
-TESTS(a_hint_says_when_it_is_due, hints_lead_to_all_that_is_due_in_tables_of_any_size, ticks_may_wrap_around,
-      a_leaf_without_deadlines_pays_nothing_for_hints)
+TESTS(a_hint_says_when_it_is_due, the_hints_of_a_leaf_are_never_late_and_early_only_when_days_away,
+      a_visit_looks_at_no_entry_that_is_far_from_due, hints_lead_to_all_that_is_due_in_tables_of_any_size,
+      ticks_may_wrap_around, a_leaf_without_deadlines_pays_nothing_for_hints)
