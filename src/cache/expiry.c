@@ -20,6 +20,28 @@ void expiry_init(struct expiry *expiry, struct keyspace *keyspace, unsigned inde
     expiry->first = (uint16_t)((uint64_t)SLOT_COUNT * index / workers);
     expiry->count = (uint16_t)((uint64_t)SLOT_COUNT * (index + 1) / workers - expiry->first);
     expiry->next = 0;
+    expiry->late_ms = 0;
+}
+
+/* Percent of the clients' time for each step of effort and one. The first two are near each other: clients wait the shortest in the worst
+ * case where a wave is met by an even share from the first moment on. */
+#define SHARE_LEAST 50
+#define SHARE_LATE 65
+#define SHARE_MOST 100
+#define EXPIRY_EARLY_MS 16
+
+int64_t expiry_share_us(const struct expiry *expiry, int64_t clients_us, int64_t effort)
+{
+    int64_t late_ms = expiry->late_ms, percent = SHARE_MOST;
+
+    if (late_ms <= EXPIRY_EARLY_MS)
+        percent = SHARE_LEAST;
+    else if (late_ms <= EXPIRY_LATE_MS)
+        percent =
+            SHARE_LEAST + (SHARE_LATE - SHARE_LEAST) * (late_ms - EXPIRY_EARLY_MS) / (EXPIRY_LATE_MS - EXPIRY_EARLY_MS);
+    else if (late_ms < 2 * EXPIRY_LATE_MS)
+        percent = SHARE_LATE + (SHARE_MOST - SHARE_LATE) * (late_ms - EXPIRY_LATE_MS) / EXPIRY_LATE_MS;
+    return clients_us * percent * (1 + effort) / 100;
 }
 
 /* One call of expiry_run(). */
@@ -129,6 +151,7 @@ int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint
     if (__builtin_add_overflow(clock_monotonic_us(), slice_us, &run.end_us)) run.end_us = INT64_MAX;
     run.deadlines = keyspace_deadlines(expiry->keyspace);
     atomic_store_explicit(&run.deadlines->now_ms, now_ms, memory_order_relaxed);
+    expiry->late_ms = 0;
     while (!is_over && (found = find_due(expiry, &run, &seen, ids)) > 0) {
         unsigned visited;
 
@@ -137,6 +160,7 @@ int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint
         if (run.reader != NULL) reclaim_leave(run.reader);
         if (visited == found) continue;
         expiry->next = (uint16_t)(ids[visited] - expiry->first);
+        expiry->late_ms = -hint_due_in_ms(deadlines_hint(run.deadlines, ids[visited]), now_ms);
         is_over = true;
     }
     *removed += run.removed;

@@ -207,15 +207,14 @@ static void publish_cpu(struct worker *worker)
                           memory_order_relaxed);
 }
 
-/* What expiry may take of this turn. While a wave of deadlines is taken down that is twice what serving the clients took in this turn, or more
- * with more effort: memory comes back as soon as its deadlines pass, and the clients of a worker that has no time to spare wait about three
- * times as long while it lasts. */
+/* What expiry may take of this turn. While a wave of deadlines is taken down, clients of a worker that has no time to spare wait longer, and so
+ * much that memory comes back on time. */
 static int64_t expiry_slice_us(const struct worker *worker)
 {
     int64_t effort = config_int(worker->node->config, active_expire_effort), least = EXPIRY_SLICE_US(effort), share;
 
     if (!ev_is_active(&worker->expiry_at_once)) return least;
-    share = (clock_monotonic_us() - worker->expiry_ended_us) * (1 + effort);
+    share = expiry_share_us(&worker->expiry, clock_monotonic_us() - worker->expiry_ended_us, effort);
     return share < least ? least : share < 10 * least ? share : 10 * least;
 }
 

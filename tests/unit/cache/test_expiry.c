@@ -175,6 +175,46 @@ TEST(a_run_keeps_to_its_slice_and_the_next_goes_on)
     keyspace_free(&keyspace);
 }
 
+TEST(a_run_that_ends_early_knows_how_late_the_next_slot_is)
+{
+    struct keyspace *keyspace = keyspace_at(0);
+    struct expiry expiry;
+    uint64_t removed = 0;
+
+    for (unsigned number = 0; number < 10; number++)
+        put_into(keyspace, (uint16_t)number, number, 1600 + number / 5 * 160);
+    expiry_init(&expiry, keyspace, 0, 1);
+    CHECK(expiry_run(&expiry, 1600, 0, &removed) == HINT_TICK_MS);
+    CHECK(expiry.late_ms == 0);
+    for (unsigned number = 0; number < 9; number++) {
+        CHECK(expiry_run(&expiry, 2000, 0, &removed) == 0);
+        CHECK(removed == number + 1);
+        CHECK(expiry.late_ms == (number < 4 ? 400 : 240) - HINT_TICK_MS); /* from the end of its tick on */
+    }
+    expiry_run(&expiry, 2000, NO_LIMIT, &removed);
+    CHECK(expiry.late_ms == 0);
+    keyspace_free(&keyspace);
+}
+
+TEST(the_share_of_time_grows_with_lateness_and_effort_up_to_a_bound)
+{
+    struct expiry expiry = { .late_ms = 0 };
+
+    CHECK(expiry_share_us(&expiry, 1000, 1) == 1000);
+    CHECK(expiry_share_us(&expiry, 1000, 10) == 5500);
+    CHECK(expiry_share_us(&expiry, 0, 10) == 0);
+    for (int64_t late_ms = 1, former = 1000; late_ms < 5 * EXPIRY_LATE_MS; late_ms++) {
+        int64_t share;
+
+        expiry.late_ms = late_ms;
+        share = expiry_share_us(&expiry, 1000, 1);
+        CHECK(share >= former && share - former <= 20); /* no step at which clients would notice */
+        if (late_ms == EXPIRY_LATE_MS) CHECK(share == 1300);
+        if (late_ms >= 2 * EXPIRY_LATE_MS) CHECK(share == 2000);
+        former = share;
+    }
+}
+
 TEST(a_large_slot_does_not_keep_the_cycle_from_the_others)
 {
     struct keyspace *keyspace = keyspace_at(0);
@@ -255,5 +295,7 @@ TEST(workers_cycle_side_by_side)
 TESTS(shares_cover_every_slot_once, what_expired_is_removed_and_what_did_not_stays,
       a_million_deadlines_within_a_second_are_met_one_tick_late_at_most,
       setting_the_wall_clock_by_an_hour_expires_nothing_and_keeps_nothing,
-      a_run_keeps_to_its_slice_and_the_next_goes_on, a_large_slot_does_not_keep_the_cycle_from_the_others,
-      the_backlog_is_what_is_late_and_still_there, workers_cycle_side_by_side)
+      a_run_keeps_to_its_slice_and_the_next_goes_on, a_run_that_ends_early_knows_how_late_the_next_slot_is,
+      the_share_of_time_grows_with_lateness_and_effort_up_to_a_bound,
+      a_large_slot_does_not_keep_the_cycle_from_the_others, the_backlog_is_what_is_late_and_still_there,
+      workers_cycle_side_by_side)
