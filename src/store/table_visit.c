@@ -97,7 +97,7 @@ static unsigned places_read(uint64_t leaf, unsigned at)
 {
     unsigned near = leaf_hints_near(node_hints(leaf), at);
 
-    return (near & (near - 1)) == 0 ? NEAR_ALL : near;
+    return near != 0 && (near & (near - 1)) != 0 ? near : NEAR_ALL;
 }
 
 static void prefetch_entries(uint64_t leaf, unsigned at)
