@@ -35,6 +35,11 @@ static void count_removed(void *memory)
 
 #define count_added(memory) ((void)0)
 #define count_removed(memory) ((void)0)
+
+/* What jemalloc reads at its start, before MALLOC_CONF. It keeps a note of 128 bytes for each slab, which by default has between 16
+ * and 256 allocations of up to 256 bytes: four bytes for each allocation of 128, eight for each of 256. In slabs of some 32 KiB it
+ * is half a byte to one, and fewer slabs are begun. */
+const char *malloc_conf = "slab_sizes:1-128:8|129-160:10|161-192:9|193-224:14|225-256:8";
 #endif
 
 static __attribute__((noreturn, cold, noinline)) void out_of_memory(size_t bytes)
