@@ -9,13 +9,13 @@
 
 #include <limits.h>
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef SANITIZED
-#include <stdatomic.h>
 #include <unistd.h>
 
 static _Atomic size_t live_bytes;
@@ -93,6 +93,13 @@ void *alloc_aligned(size_t bytes, size_t alignment)
     return memory;
 }
 
+static _Atomic uint64_t apart_count;
+
+uint64_t alloc_apart_count(void)
+{
+    return atomic_load_explicit(&apart_count, memory_order_relaxed);
+}
+
 #ifdef SANITIZED
 
 void alloc_join(void)
@@ -101,6 +108,7 @@ void alloc_join(void)
 
 void *alloc_apart(size_t bytes)
 {
+    atomic_fetch_add_explicit(&apart_count, 1, memory_order_relaxed);
     return alloc_zeroed(bytes);
 }
 
@@ -179,6 +187,7 @@ bool alloc_purge_in_background(bool on)
  * workers take in new keys only, an arena for each of them would be the way. */
 static pthread_once_t apart_once = PTHREAD_ONCE_INIT;
 static int apart_flags;
+static _Atomic unsigned apart_arena; /* 0, which is never it, while there is none */
 
 static void make_arena(void)
 {
@@ -189,6 +198,7 @@ static void make_arena(void)
     if (mallctl("arenas.create", &arena, &size, NULL, 0) != 0) return;
     apart_flags |= MALLOCX_ARENA(arena);
     huge_pages_use(arena);
+    atomic_store_explicit(&apart_arena, arena, memory_order_relaxed);
     arena_free_later(arena);
 }
 
@@ -197,6 +207,7 @@ void *alloc_apart(size_t bytes)
     void *memory;
 
     pthread_once(&apart_once, make_arena);
+    atomic_fetch_add_explicit(&apart_count, 1, memory_order_relaxed);
     memory = mallocx(bytes ? bytes : 1, apart_flags);
     if (__builtin_expect(!memory, 0)) out_of_memory(bytes);
     return memory;
@@ -271,6 +282,11 @@ struct alloc_stats alloc_stats(void)
     };
 }
 
+struct alloc_stats alloc_apart_stats(void)
+{
+    return (struct alloc_stats){ 0 };
+}
+
 const char *alloc_name(void)
 {
     return "libc";
@@ -311,6 +327,28 @@ struct alloc_stats alloc_stats(void)
         .active_bytes = stat_bytes("stats.active"),
         .resident_bytes = stat_bytes("stats.resident"),
         .mapped_bytes = stat_bytes("stats.mapped"),
+    };
+}
+
+static size_t arena_stat(unsigned arena, const char *name)
+{
+    char full[64];
+
+    snprintf(full, sizeof(full), "stats.arenas.%u.%s", arena, name);
+    return stat_bytes(full);
+}
+
+struct alloc_stats alloc_apart_stats(void)
+{
+    unsigned arena = atomic_load_explicit(&apart_arena, memory_order_relaxed);
+    uint64_t epoch = 1;
+    size_t size = sizeof(epoch), page = stat_bytes("arenas.page");
+
+    if (arena == 0) return (struct alloc_stats){ 0 };
+    mallctl("epoch", &epoch, &size, &epoch, size);
+    return (struct alloc_stats){
+        .allocated_bytes = arena_stat(arena, "small.allocated") + arena_stat(arena, "large.allocated"),
+        .active_bytes = arena_stat(arena, "pactive") * page,
     };
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 void *alloc(size_t bytes) __attribute__((malloc, returns_nonnull));
 void *alloc_zeroed(size_t bytes) __attribute__((malloc, returns_nonnull));
@@ -25,6 +26,8 @@ void *alloc_aligned(size_t bytes, size_t alignment) __attribute__((malloc, retur
  * sizes it would leave holes behind that nothing fits into. Zeroed. alloc_apart_free() takes memory from alloc() as well. */
 void *alloc_apart(size_t bytes) __attribute__((malloc, returns_nonnull));
 void alloc_apart_free(void *memory);
+/* How many allocations alloc_apart() has ever made; any thread. */
+uint64_t alloc_apart_count(void);
 
 /* Gives memory back; NULL is allowed. */
 void alloc_free(void *memory);
@@ -45,6 +48,10 @@ struct alloc_stats {
     size_t mapped_bytes;
 };
 struct alloc_stats alloc_stats(void);
+
+/* The allocated and the active bytes of alloc_apart() alone, which are part of the above; the others are 0. All are 0 where it has no
+ * memory of its own. */
+struct alloc_stats alloc_apart_stats(void);
 
 /* "jemalloc-5.3.0" or "libc". */
 const char *alloc_name(void);

@@ -149,3 +149,10 @@ struct relocate_use relocate_use(void)
 }
 
 #endif
+
+struct relocate_use relocate_use_apart(void)
+{
+    struct alloc_stats stats = alloc_apart_stats();
+
+    return (struct relocate_use){ stats.active_bytes, stats.allocated_bytes };
+}

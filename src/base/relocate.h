@@ -31,3 +31,5 @@ struct relocate_use {
     size_t active_bytes, allocated_bytes;
 };
 struct relocate_use relocate_use(void);
+/* The same of what alloc_apart() made. In sanitizer builds there is nothing to bring. */
+struct relocate_use relocate_use_apart(void);

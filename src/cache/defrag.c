@@ -2,6 +2,7 @@
 #include "cache/defrag.h"
 
 #include "base/clock.h"
+#include "base/relocate.h"
 #include "store/keyspace.h"
 
 #include <assert.h>
@@ -103,6 +104,38 @@ void defrag_measure(struct defrag *defrag, const struct defrag_limits *limits, u
     set_percent(defrag, effort, now_us);
 }
 
+/* --- Of tables --- */
+
+/* While more than so many tables change their size within a tenth of a second, they are left alone: what is moved now would move again. */
+#define TABLES_BUSY 64
+/* Measuring asks the allocator about all it has, so it is done only after so many. */
+#define TABLES_CHANGED_MIN 1024
+
+void tables_measure(struct defrag *defrag, struct tables_seen *seen, uint64_t made, struct relocate_use use(void),
+                    uint32_t shares, int64_t now_us)
+{
+    static const struct defrag_limits grown = {
+        .on = true, .ignore_bytes = 256 << 10, .lower = 4, .upper = 20, .cycle_min = 10, .cycle_max = 25
+    };
+    static const struct defrag_limits growing = { .on = false };
+    uint64_t moved = load(&defrag->hits), changed = made - seen->made;
+    struct relocate_use now;
+
+    changed -= moved - seen->moved < changed ? moved - seen->moved : changed;
+    seen->made = made;
+    seen->moved = moved;
+    seen->changed += changed;
+    if (changed > TABLES_BUSY) {
+        defrag_measure(defrag, &growing, 0, 0, shares, now_us);
+        seen->settled = false;
+    }
+    if (changed > TABLES_BUSY || (seen->settled && seen->changed < TABLES_CHANGED_MIN)) return;
+    now = use();
+    defrag_measure(defrag, &grown, now.allocated_bytes, now.active_bytes, shares, now_us);
+    seen->settled = atomic_load_explicit(&defrag->percent, memory_order_relaxed) == 0;
+    seen->changed = 0;
+}
+
 void defrag_reset_counts(struct defrag *defrag)
 {
     atomic_store_explicit(&defrag->hits, 0, memory_order_relaxed);
@@ -167,7 +200,8 @@ int64_t defrag_run(struct defrag_share *share, int64_t slice_us)
         struct slot *slot = keyspace_slot(share->keyspace, (uint16_t)share->next);
 
         slot_lock(slot);
-        share->cursor = slot_defrag(slot, share->cursor, &moves);
+        share->cursor = defrag->tables_only ? slot_defrag_table(slot, share->cursor, &moves)
+                                            : slot_defrag(slot, share->cursor, &moves);
         slot_unlock(slot);
         if (share->cursor == 0) {
             share->next = keyspace_next_occupied(share->keyspace, share->next + 1, share->end);

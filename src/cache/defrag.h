@@ -7,6 +7,11 @@
  *     each worker    goes through its share of the slots, once a pass,      defrag_run()
  *                    a slice of time after the other
  *
+ * There are two of them. One is for all that a slot holds, if `activedefrag` says so. The other is for the tables alone, and always there: as all
+ * tables grow at about the same time, they pass through the allocator's size classes together, and those that are still in one keep its pages when
+ * the others have moved on: a fifth of what tables take. Few words lead to tables, so it costs little, and it waits until
+ * they have grown (tables_measure()).
+ *
  * The workers do it because an extra thread would take its CPU from one of them at a moment that the scheduler chooses, perhaps with a
  * slot's lock held. A slice is 0.25 ms, between two turns, and then the worker is its clients' until the share of the time that defragmentation
  * may take is kept. That share grows with what there is to win. */
@@ -18,6 +23,7 @@
 #include <stdint.h>
 
 struct keyspace;
+struct relocate_use;
 
 struct defrag_limits {
     bool on;
@@ -28,6 +34,7 @@ struct defrag_limits {
 
 /* What is shared by the threads. All zero is ready. */
 struct defrag {
+    bool tables_only;                      /* entries stay where they are; set before it is used */
     _Atomic uint32_t percent;              /* of a worker's time that it takes now; 0: it does not run */
     _Atomic uint64_t pass;                 /* its number */
     _Atomic uint32_t shares_left;          /* whose workers are not through with this pass */
@@ -44,6 +51,15 @@ struct defrag {
 /* So many bytes are allocated, in pages of so many. Decides whether to run, how hard, and whether for another pass. */
 void defrag_measure(struct defrag *defrag, const struct defrag_limits *limits, uint64_t allocated_bytes,
                     uint64_t active_bytes, uint32_t shares, int64_t now_us);
+
+/* The same for one with tables_only: to be called ten times a second. It knows by itself what is worth it. */
+struct tables_seen {
+    uint64_t made, moved; /* by the last call: allocations of tables, and those that were the moves of this */
+    uint64_t changed;     /* since it found nothing to do */
+    bool settled;         /* it did, and hardly anything has changed since */
+};
+void tables_measure(struct defrag *defrag, struct tables_seen *seen, uint64_t made, struct relocate_use use(void),
+                    uint32_t shares, int64_t now_us);
 
 /* CONFIG RESETSTAT; any thread. */
 void defrag_reset_counts(struct defrag *defrag);

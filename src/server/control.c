@@ -22,6 +22,7 @@ struct control {
     struct ev_signal terminate, interrupt, hangup;
     struct ev_async wake;
     struct ev_timer sample;
+    struct tables_seen tables;
 };
 
 static void on_end(struct ev_loop *loop, struct ev_signal *watcher, int events)
@@ -79,6 +80,9 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)events;
     stats_sample(control->node, clock_now_ms());
     measure_defrag(control->node);
+    if (relocate_is_possible())
+        tables_measure(&control->node->table_defrag, &control->tables, alloc_apart_count(), relocate_use_apart,
+                       (uint32_t)control->node->worker_count, clock_monotonic_us());
 }
 
 void control_start(struct node *node, struct ev_loop *loop)
@@ -87,6 +91,7 @@ void control_start(struct node *node, struct ev_loop *loop)
 
     control->node = node;
     control->loop = loop;
+    node->table_defrag.tables_only = true;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     signal(SIGUSR2, SIG_IGN);

@@ -67,7 +67,7 @@ struct node {
     _Atomic int monitors;        /* how many clients MONITOR; guarded for changes by monitor_lock */
     _Atomic bool shutdown_asked; /* SHUTDOWN or a signal; main's loop is woken by node_shutdown() */
 
-    struct defrag defrag; /* its atomics; the rest is the main thread's */
+    struct defrag defrag, table_defrag; /* their atomics; the rest is the main thread's */
 
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */

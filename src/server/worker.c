@@ -371,7 +371,7 @@ void worker_free(struct worker **held)
     ev_timer_stop(worker->loop, &worker->expiry_timer);
     ev_idle_stop(worker->loop, &worker->expiry_at_once);
     ev_timer_stop(worker->loop, &worker->make_room);
-    ev_timer_stop(worker->loop, &worker->defrag_timer);
+    worker_defrag_stop(worker);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

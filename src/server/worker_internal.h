@@ -67,10 +67,12 @@ struct worker {
     struct ev_timer expiry_timer;  /* until the next deadline; not while nothing has one */
     struct ev_idle expiry_at_once; /* while more is due than one run could take */
     int64_t expiry_ended_us;       /* when the last run did */
-    struct defrag_share defrag;
-    struct ev_timer defrag_timer; /* until the next slice; not while there is nothing to do */
-    char *scratch;                /* SCRATCH_BYTES, of which as many are taken: */
-    size_t scratch_used;          /* by what the ready clients have sent; READ_BYTES are always free when one is read */
+    struct worker_defrag {
+        struct defrag_share share;
+        struct ev_timer timer; /* until the next slice; not while there is nothing to do */
+    } defrag[2];               /* of all there is, and of tables */
+    char *scratch;             /* SCRATCH_BYTES, of which as many are taken: */
+    size_t scratch_used;       /* by what the ready clients have sent; READ_BYTES are always free when one is read */
     struct batch_part ready[LOOK_AHEAD_MAX]; /* clients that were read in this turn and wait to be answered together */
     int ready_count;
     struct buf out;             /* replies of the client being answered */
@@ -104,6 +106,7 @@ void worker_count_command(struct worker *worker, size_t number, uint64_t ns, boo
 
 /* server/worker_defrag.c */
 void worker_defrag_init(struct worker *worker);
+void worker_defrag_stop(struct worker *worker);
 /* Begins with a pass that was asked for. */
 void worker_defrag_tick(struct worker *worker);
 

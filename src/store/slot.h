@@ -169,6 +169,8 @@ struct slot_moves {
 /* Moves what pays (base/relocate.h) of a few buckets and their table, adds to the counts and returns the next cursor, 0 at the end. The slot
  * is as before but for addresses: nothing is told to feeds, nothing counts as a use. */
 uint32_t slot_defrag(struct slot *slot, uint32_t cursor, struct slot_moves *moves);
+/* The same for a few leaves of the table, and no entries. */
+uint32_t slot_defrag_table(struct slot *slot, uint32_t cursor, struct slot_moves *moves);
 
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

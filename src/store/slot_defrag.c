@@ -11,6 +11,7 @@
 
 /* So many words, and what is left of a bucket, are looked at under one lock; it takes some 10 us when all of them are moved. */
 #define STEP_WORDS 16u
+#define STEP_LEAVES 8u
 
 struct words {
     table_word *words[RELOCATE_MAX];
@@ -59,5 +60,15 @@ uint32_t slot_defrag(struct slot *slot, uint32_t cursor, struct slot_moves *move
         cursor = table_scan_words(&slot->table, cursor, collect, &found);
     } while (cursor != 0 && found.count < STEP_WORDS);
     move_worthy(&found, moves);
+    return cursor;
+}
+
+uint32_t slot_defrag_table(struct slot *slot, uint32_t cursor, struct slot_moves *moves)
+{
+    slot_assert_locked(slot);
+    for (unsigned leaves = 0; leaves < STEP_LEAVES; leaves++) {
+        cursor = table_relocate_nodes(&slot->table, cursor, &moves->nodes_moved, &moves->nodes_left);
+        if (cursor == 0) break;
+    }
     return cursor;
 }

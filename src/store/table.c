@@ -650,7 +650,7 @@ static void directory_relocate(struct table *table, _Atomic uint64_t *cell)
     directory_free(table, directory);
 }
 
-void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left)
+uint32_t table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left)
 {
     uint64_t hash = (uint64_t)cursor << 32;
     _Atomic uint64_t *cell = &table->root;
@@ -666,8 +666,9 @@ void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved,
         used += bits;
     }
     path = path_to(table, hash);
-    if (hash << path.depth != 0 || node_class(path.leaf) == 0) return;
-    if (is_worth_moving(node_buckets(path.leaf), moved, left)) path_store(&path, leaf_relocated(table, path.leaf));
+    if (hash << path.depth == 0 && node_class(path.leaf) != 0 && is_worth_moving(node_buckets(path.leaf), moved, left))
+        path_store(&path, leaf_relocated(table, path.leaf));
+    return path.depth == 0 ? 0 : ((cursor >> (32 - path.depth)) + 1) << (32 - path.depth);
 }
 
 /* --- Freeing all --- */

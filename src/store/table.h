@@ -113,8 +113,9 @@ uint32_t table_scan_words(const struct table *table, uint32_t cursor,
                           void (*visit)(void *context, table_word *word, uint64_t hash), void *context);
 
 /* Moves the leaf at whose beginning a cursor of table_scan_words() is, and the directories that begin there, where that pays
- * (base/relocate.h). Counts what it moved and what it left. Words of that leaf are no longer good. */
-void table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left);
+ * (base/relocate.h). Counts what it moved and what it left. Words of that leaf are no longer good. Returns the
+ * cursor of the next leaf, 0 at the end. */
+uint32_t table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left);
 
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);

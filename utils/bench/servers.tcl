@@ -156,8 +156,10 @@ proc status_bytes {name field} {
 
 proc anonymous_bytes {name} { return [status_bytes $name RssAnon] }
 
-# What a server holds after it has given back what it can: freed memory that it merely keeps for later is not what keys take.
+# What a server holds after it has given back what it can: freed memory that it merely keeps for later is not what keys take. Two seconds
+# are for what it does by itself once a load has ended.
 proc settled_bytes {name} {
+    after 2000
     if {$::server($name,kind) in {ours redis}} { ask $name memory purge }
     after 100
     return [anonymous_bytes $name]
