@@ -363,6 +363,7 @@ void alloc_purge(void)
 {
     /* A thread's own cache holds freed memory back from its arena. */
     mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    huge_pages_trim();
     mallctl("arena." ARENAS_ALL ".purge", NULL, NULL, NULL, 0);
 }
 

@@ -32,6 +32,10 @@ void huge_pages_use(unsigned arena)
     (void)arena;
 }
 
+void huge_pages_trim(void)
+{
+}
+
 #else
 
 #include <jemalloc/jemalloc.h>
@@ -43,6 +47,12 @@ void huge_pages_use(unsigned arena)
 /* What all arenas may map before huge pages pay: less would show in the size of an empty node. */
 #define SMALL_NODE_BYTES ((size_t)6 << 20)
 
+/* What trimming takes of an arena for a moment: blocks that fit between allocations, and of them more than a huge page in all. */
+#define BLOCK_BYTES ((size_t)64 << 10)
+#define BLOCKS (3 * HUGE_PAGE_BYTES / 2 / BLOCK_BYTES)
+#define ARENAS_MAX 256u
+
+static _Atomic unsigned arenas[ARENAS_MAX], arena_count; /* that use huge pages; those beyond are not trimmed */
 static _Atomic size_t mapped_bytes;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static extent_hooks_t *jemallocs, hooks; /* written once */
@@ -82,12 +92,37 @@ static void wrap_hooks(void)
 void huge_pages_use(unsigned arena)
 {
     extent_hooks_t *wrapped = &hooks;
+    unsigned place;
     char name[64];
 
     pthread_once(&once, wrap_hooks);
     if (jemallocs == NULL) return;
     hooks_name(name, sizeof(name), arena);
-    mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped));
+    if (mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped)) != 0) return;
+    place = atomic_fetch_add_explicit(&arena_count, 1, memory_order_relaxed);
+    if (place < ARENAS_MAX) atomic_store_explicit(&arenas[place], arena, memory_order_relaxed);
+}
+
+/* The allocator takes blocks from where it ended before, or from holes of their size, and does not touch them. */
+static void trim(unsigned arena)
+{
+    int flags = (int)(MALLOCX_ARENA(arena) | MALLOCX_TCACHE_NONE);
+    void *blocks[BLOCKS];
+    unsigned count = 0;
+
+    while (count < BLOCKS && (blocks[count] = mallocx(BLOCK_BYTES, flags)) != NULL) count++;
+    while (count > 0) dallocx(blocks[--count], flags);
+}
+
+void huge_pages_trim(void)
+{
+    if (atomic_load_explicit(&mapped_bytes, memory_order_relaxed) <= SMALL_NODE_BYTES) return;
+    for (unsigned i = 0; i < ARENAS_MAX; i++) {
+        unsigned arena = atomic_load_explicit(&arenas[i], memory_order_relaxed);
+
+        if (arena == 0) continue; /* no place, or the main thread's, which has none of this */
+        trim(arena);
+    }
 }
 
 #endif

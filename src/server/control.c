@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "base/relocate.h"
 #include "server/node.h"
@@ -72,6 +73,17 @@ static void measure_defrag(struct node *node)
                    clock_monotonic_us());
 }
 
+/* What has grown is moved together, and what then lies unused behind it is given back. */
+static void look_after_tables(struct control *control)
+{
+    struct node *node = control->node;
+    bool was_settled = control->tables.settled;
+
+    tables_measure(&node->table_defrag, &control->tables, alloc_apart_count(), relocate_use_apart,
+                   (uint32_t)node->worker_count, clock_monotonic_us());
+    if (control->tables.settled && !was_settled) huge_pages_trim();
+}
+
 static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     struct control *control = watcher->data;
@@ -80,9 +92,7 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)events;
     stats_sample(control->node, clock_now_ms());
     measure_defrag(control->node);
-    if (relocate_is_possible())
-        tables_measure(&control->node->table_defrag, &control->tables, alloc_apart_count(), relocate_use_apart,
-                       (uint32_t)control->node->worker_count, clock_monotonic_us());
+    if (relocate_is_possible()) look_after_tables(control);
 }
 
 void control_start(struct node *node, struct ev_loop *loop)

@@ -152,6 +152,29 @@ TEST(whoever_frees_much_leaves_giving_its_pages_back_to_others)
 #endif
 }
 
+/* Its blocks are taken from between these, and given back. */
+TEST(trimming_the_last_huge_page_leaves_what_is_allocated)
+{
+    enum { COUNT = 200000 };
+    unsigned **numbers = alloc(COUNT * sizeof *numbers);
+    size_t allocated;
+
+    alloc_join();
+    for (unsigned i = 0; i < COUNT; i++) {
+        numbers[i] = alloc(96);
+        memset(numbers[i], (int)i, 96);
+        *numbers[i] = i;
+    }
+    allocated = alloc_stats().allocated_bytes;
+    for (int i = 0; i < 3; i++) alloc_purge();
+    CHECK(alloc_stats().allocated_bytes <= allocated + 4096);
+    for (unsigned i = 0; i < COUNT; i++) {
+        CHECK(*numbers[i] == i && ((unsigned char *)numbers[i])[95] == (unsigned char)i);
+        alloc_free(numbers[i]);
+    }
+    alloc_free(numbers);
+}
+
 TEST(an_allocation_of_nothing_is_still_one)
 {
     void *nothing = alloc(0);
@@ -164,4 +187,5 @@ TEST(an_allocation_of_nothing_is_still_one)
 
 TESTS(a_buffer_keeps_what_is_appended_however_it_grows, a_formatted_text_of_any_length_fits,
       reserved_room_has_a_byte_to_spare, nothing_appended_to_nothing_is_nothing, live_allocations_are_counted,
-      whoever_frees_much_leaves_giving_its_pages_back_to_others, an_allocation_of_nothing_is_still_one)
+      whoever_frees_much_leaves_giving_its_pages_back_to_others, trimming_the_last_huge_page_leaves_what_is_allocated,
+      an_allocation_of_nothing_is_still_one)
