@@ -132,7 +132,7 @@ test-deps:
 
 # The fuzz targets are built by clang, the layers they need with them.
 FUZZ_CC ?= clang
-FUZZ_LAYERS := base proto types store cluster
+FUZZ_LAYERS := base proto types store cluster transfer
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthread -Wall -Wextra -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DSANITIZED=1
 FUZZ_LDFLAGS :=

@@ -654,3 +654,22 @@ unsigned eviction_frequency(const struct eviction *eviction, uint16_t usage)
 {
     return usage_load(&eviction->usage->kind) == USAGE_LFU ? lfu_count(eviction->usage, usage) : 0;
 }
+
+uint16_t eviction_usage_idle(const struct eviction *eviction, uint16_t usage, int64_t idle_s, int64_t now_ms)
+{
+    uint32_t tick = usage_load(&eviction->usage->tick), kind = usage_load(&eviction->usage->kind);
+    uint32_t a_moment = LOAD(eviction->ticks_turnover) / S3S_TICKS;
+    uint16_t mask = kind == USAGE_LRU ? 0xffff : S3S_TICK_MASK, aged = usage;
+
+    if (kind != USAGE_LRU && kind != USAGE_S3S) return usage;
+    for (uint32_t age = 0; age < MOMENTS; age++) {
+        aged = (uint16_t)((usage & ~mask) | ((tick - age * a_moment) & mask));
+        if (eviction_idle_s(eviction, aged, now_ms) >= idle_s) break;
+    }
+    return aged;
+}
+
+uint16_t eviction_usage_frequent(const struct eviction *eviction, uint16_t usage, unsigned frequency)
+{
+    return usage_load(&eviction->usage->kind) == USAGE_LFU ? lfu_bits(eviction->usage, frequency) : usage;
+}

@@ -72,3 +72,8 @@ size_t eviction_own_bytes(const struct eviction *eviction);
 int64_t eviction_idle_s(const struct eviction *eviction, uint16_t usage, int64_t now_ms);
 /* The count of LFU. */
 unsigned eviction_frequency(const struct eviction *eviction, uint16_t usage);
+
+/* The other way round, for an entry that comes with a past: its bits, as if it had last been used so many seconds ago, or with LFU so often.
+ * As far back as is remembered; where the policy remembers nothing of the kind, the bits stay. */
+uint16_t eviction_usage_idle(const struct eviction *eviction, uint16_t usage, int64_t idle_s, int64_t now_ms);
+uint16_t eviction_usage_frequent(const struct eviction *eviction, uint16_t usage, unsigned frequency);

@@ -1,5 +1,5 @@
 /* commands/keys.c: keys that are there, go, or get another name. Expiry is in keys_expiry.c, what looks at all keys in keys_scan.c,
- * FLUSHALL in keys_flush.c. */
+ * FLUSHALL in keys_flush.c, DUMP and RESTORE in keys_dump.c. */
 #include "commands/commands.h"
 #include "commands/keys_internal.h"
 #include "server/build.h"
@@ -339,5 +339,7 @@ const struct command *const commands_keys[] = {
     &command_keys_pattern, &command_scan,
     &command_randomkey,    &command_dbsize,
     &command_flushall,     &command_flushdb,
-    &command_object,       NULL,
+    &command_object,       &command_dump,
+    &command_restore,      &command_restore_asking,
+    NULL,
 };

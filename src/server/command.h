@@ -125,6 +125,9 @@ struct command {
     const char *const *tips;                  /* ends with NULL */
     const struct command *const *subcommands; /* ends with NULL */
     const char *parent;                       /* of a subcommand: its container's name */
+    /* What takes long and needs no slot: called before the locks are taken, those of EXEC too. May leave an entry for run() in
+     * *call->incoming (intake_keep()), and replies nothing. */
+    void (*prepare)(struct call *call);
     void (*run)(struct call *call);
     /* What takes long, or waits, and needs no slot: called where run() left something in call->kept, after the locks were given back,
      * those of EXEC too. Replies, and frees what was kept. */

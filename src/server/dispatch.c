@@ -489,7 +489,9 @@ void transaction_exec(struct call *call)
         inner.command = queued->command;
         inner.argc = queued->argc;
         inner.argv = queued->argv;
+        inner.incoming = &transaction->queue[i].entry;
         plan_command(&plan, &inner);
+        if (queued->command->prepare != NULL) queued->command->prepare(&inner);
         if (visits_other_slots(queued->command)) all_slots = true;
     }
     plan.call = NULL;
@@ -701,10 +703,12 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
     if (queues) {
         transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
         reply_simple(call->reply, "QUEUED");
-    } else if (prepared->slot != NULL) {
-        run_on_slot(call, prepared, clock);
-    } else {
-        run_on_slots(call, number, clock);
+        return OUTCOME_DONE;
     }
+    if (call->command->prepare != NULL) call->command->prepare(call);
+    if (prepared->slot != NULL)
+        run_on_slot(call, prepared, clock);
+    else
+        run_on_slots(call, number, clock);
     return OUTCOME_DONE;
 }

@@ -81,9 +81,20 @@ void intake_prepare(struct call *call)
 {
     int arg = call->command->value_arg;
 
+    struct entry *entry;
+
     if (*call->incoming != NULL) return; /* read into place */
-    *call->incoming = entry_new(call->argv[call->command->keys[0].first], call->argv[arg], ENTRY_KEEPS_FOREVER);
-    call->client->intake.filled = call->argv[arg].len;
+    entry = entry_new(call->argv[call->command->keys[0].first], call->argv[arg], ENTRY_KEEPS_FOREVER);
+    intake_keep(call, &entry);
+}
+
+void intake_keep(struct call *call, struct entry **entry)
+{
+    struct intake *intake = &call->client->intake;
+
+    *call->incoming = *entry;
+    if (call->incoming == &intake->entry) intake->filled = entry_value(*entry).len;
+    *entry = NULL;
 }
 
 void intake_end(struct client *client)

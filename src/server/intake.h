@@ -39,6 +39,9 @@ void intake_added(struct client *client, size_t bytes);
 /* Makes an entry of the big value of a command, where it has come whole and is none yet; before any lock is taken. */
 void intake_prepare(struct call *call);
 
+/* Keeps an entry that a command's prepare() has made for its run(), which takes it; *entry is NULL afterwards. */
+void intake_keep(struct call *call, struct entry **entry);
+
 /* The command has run, or the client goes. */
 void intake_end(struct client *client);
 

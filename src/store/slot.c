@@ -619,3 +619,12 @@ bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint1
     *usage = table_eviction_bits(word);
     return true;
 }
+
+void slot_set_usage(struct slot *slot, struct bytes key, int64_t now_ms, uint16_t usage)
+{
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find(&slot->table, hash_bytes(key), key);
+    if (word != NULL && !entry_is_expired(table_entry(word), now_ms)) table_set_eviction_bits(word, usage);
+}

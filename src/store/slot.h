@@ -160,6 +160,8 @@ struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candida
 
 /* The usage of a key's entry; false if it has none. */
 bool slot_usage(const struct slot *slot, struct bytes key, int64_t now_ms, uint16_t *usage);
+/* Gives it this one; nothing where there is no entry. */
+void slot_set_usage(struct slot *slot, struct bytes key, int64_t now_ms, uint16_t usage);
 
 /* --- For defragmentation (cache/defrag.h) --- */
 

@@ -154,6 +154,29 @@ test "a migrating slot serves what is still there and asks for the rest" {
     }
 }
 
+test "RESTORE-ASKING brings a key into a slot that is being imported, RESTORE does not" {
+    with_cluster {ada bob} {
+        set slot [slot_of {{m}}]
+        on ada mset {{m}1} one {{m}2} two
+        set payload [on ada dump {{m}1}]
+        assert_redirect MOVED ada { on bob restore-asking {{m}1} 0 $payload }
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        assert_redirect MOVED ada { on bob restore {{m}1} 0 $payload }
+        assert_equal OK [on bob restore-asking {{m}1} 0 $payload]
+        assert_error "BUSYKEY *" { on bob restore-asking {{m}1} 0 $payload }
+        assert_equal OK [on bob restore-asking {{m}2} 0 [on ada dump {{m}2}]]
+        assert_equal 2 [on ada del {{m}1} {{m}2}]
+        # Where a key was, DUMP and RESTORE follow it as any command does.
+        assert_redirect ASK bob { on ada dump {{m}1} }
+        assert_redirect ASK bob { on ada restore {{m}1} 0 $payload }
+        on bob cluster setslot $slot node [node_id bob]
+        on ada cluster setslot $slot node [node_id bob]
+        assert_equal {one two} [list [on bob get {{m}1}] [on bob get {{m}2}]]
+        assert_redirect MOVED bob { on ada restore-asking {{m}3} 0 $payload }
+    }
+}
+
 test "an empty slot changes hands and everybody learns of it" {
     with_cluster {ada bob cleo} {
         give_slot 866 ada bob

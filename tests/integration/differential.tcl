@@ -35,6 +35,12 @@ proc draw {template} {
     return [lmap word $template { if {[info exists ::class($word)]} { pick $::class($word) } else { set word } }]
 }
 
+# What is sent for a word: text as UTF-8, or the bytes that it names.
+proc bytes_of {word} {
+    if {[regexp {^hex:([0-9a-f]*)$} $word - hex]} { return [binary decode hex $hex] }
+    return [encoding convertto utf-8 $word]
+}
+
 # Every item of every class at its place once, the other places holding their classes' first items.
 proc systematic_cases {} {
     set cases {}
@@ -136,7 +142,7 @@ proc is_race {words} {
     set text [string tolower [join $words " "]]
     # The deadline of the state before: on one node the clock may have moved since.
     if {$text in {"expire exp 100 gt" "expire exp 100 lt"}} { return 1 }
-    return [regexp {(^(pexpire|psetex) \S* |px )(1|2|10|100|1e2|01)( |$)} $text]
+    return [regexp {(^(pexpire|psetex|restore|restore-asking) \S* |px )(1|2|10|100|1e2|01)( |$)} $text]
 }
 
 # The bytes of a batch's replies, which end with that of the marker that was sent last.
@@ -267,7 +273,7 @@ proc run_differential {options resp cluster} {
     }
     set conversations [lmap conversation $conversations {
         lmap words $conversation {
-            set words [lmap word $words { encoding convertto utf-8 $word }]
+            set words [lmap word $words { bytes_of $word }]
             # HELLO and RESET in the stream must not change the protocol under the comparison.
             if {[string tolower [lindex $words 0]] eq "hello" && [lindex $words 1] in {2 3}} { set words [lreplace $words 1 1 $resp] }
             if {[string tolower [lindex $words 0]] eq "reset" && [llength $words] == 1 && $resp == 3} { set words {client setname ""} }

@@ -19,6 +19,12 @@ array set ::class {
     @type   {string list STRING bogus ""}
 }
 set ::class(@int) $::edges
+# Payloads of DUMP: of "hello", 128, 21 times "a" in compressed form, an empty string; then damaged, of a type there is none of, cut in its
+# value (with a right sum), too short, and none.
+set ::class(@payload) {
+    hex:000568656c6c6f0a006372df766534200a hex:00c180000a00eb7ab3b510cf4b65 hex:00c30615016161e00a000a00fd0cb36807413f68 hex:00000a005d9b5c400f7fa2da
+    hex:000568656c6c6f0a006372df766534200b hex:0568656c6c6f0a006372df76653420 hex:0a00 hex:0a005d9b5c400f7fa2da00 ""
+}
 set ::class(@float) [concat $::class(@float) $::edges]
 
 # The state before every case: a text, another, a number, a float, a long text, one with a deadline.
@@ -51,6 +57,10 @@ set ::templates {
     {ttl @key} {expiretime missing} {expiretime k1} {pexpiretime k2} {pttl missing} {pttl k1}
     {keys @pattern} {randomkey} {dbsize} {scan @int} {scan 0 match @pattern} {scan 0 count @int} {scan 0 type @type} {scan 0 bogus x} {scan 0 match} {scan @int count 10 match * type string}
     {object encoding @key} {object refcount missing} {object refcount k1} {object freq k1} {object idletime missing} {object help} {object bogus k1} {object encoding}
+    {dump @key} {dump missing} {restore @key 0 @payload} {restore missing @int @payload} {restore missing @int @payload absttl} {restore k1 @int @payload absttl} {restore @key 0 @payload replace}
+    {restore exp 1000000 @payload replace} {restore missing 0 @payload idletime @int} {restore missing 0 @payload freq @int} {restore missing 0 @payload replace absttl idletime 5}
+    {restore missing @word @payload @word} {restore missing 0 @payload freq 1 idletime 1} {restore missing 0 @payload idletime 1 freq 1} {restore missing 0 @payload freq} {restore-asking missing @int @payload}
+    {restore-asking @key 0 @payload replace}
     {flushall} {flushall async} {flushall sync} {flushall bogus} {flushdb} {flushdb async} {flushdb sync} {flushdb bogus} {flushall async sync}
     {echo @value} {ping} {ping @value} {select @int} {select 0}
     {config get nosuch} {config get} {config set} {config set a} {config set nosuch x} {config bogus} {config help} {config resetstat x}

@@ -1,0 +1,242 @@
+/* commands/keys_dump.c: DUMP and RESTORE: a key's value as bytes that another server takes (transfer/payload.h).
+ *
+ * A payload is summed and read before the slot is locked, and written after it: what takes as long as the value is never under the lock. */
+#include "base/alloc.h"
+#include "cache/eviction.h"
+#include "commands/deadline.h"
+#include "commands/keys_internal.h"
+#include "server/client.h"
+#include "server/intake.h"
+#include "server/node.h"
+#include "transfer/payload.h"
+
+/* --- DUMP --- */
+
+static void let_go(void *text)
+{
+    alloc_free(text);
+}
+
+static void reply_payload(struct call *call, struct bytes value)
+{
+    struct buf payload = { 0 };
+
+    payload_of_string(&payload, value);
+    reply_bulk_piece(call->reply,
+                     (struct piece){ .bytes = buf_bytes(&payload), .release = let_go, .owner = payload.data });
+}
+
+static void dump(struct call *call)
+{
+    struct entry *entry = call_find_read(call, 1);
+
+    if (entry == NULL) {
+        reply_null(call->reply);
+    } else if (entry_is_big(entry)) {
+        entry_hold(entry);
+        call->kept = entry;
+    } else {
+        reply_payload(call, entry_value(entry));
+    }
+}
+
+static void dump_finish(struct call *call)
+{
+    struct entry *entry = call->kept;
+
+    call->kept = NULL;
+    reply_payload(call, entry_value(entry));
+    entry_free(&entry);
+}
+
+/* --- RESTORE --- */
+
+enum { KEY_ARG = 1, TTL_ARG, PAYLOAD_ARG, OPTIONS_ARG };
+
+struct restore_options {
+    bool replaces, ttl_is_unix_time;
+    int64_t idle_s, frequency; /* -1: not given */
+};
+
+static enum payload_flaw read_payload(const struct call *call, struct buf *space, struct bytes *value)
+{
+    return payload_to_string(call_arg(call, PAYLOAD_ARG), (size_t)config_int(call->node->config, proto_max_bulk_len),
+                             space, value);
+}
+
+static void restore_prepare(struct call *call)
+{
+    struct buf space = { 0 };
+    struct bytes value;
+
+    if (read_payload(call, &space, &value) == PAYLOAD_FINE) {
+        struct entry *entry = entry_new(call_arg(call, KEY_ARG), value, ENTRY_KEEPS_FOREVER);
+
+        intake_keep(call, &entry);
+    }
+    buf_free(&space);
+}
+
+/* A payload that cannot be restored: looks at it once more, to tell why. */
+static void restore_finish(struct call *call)
+{
+    struct buf space = { 0 };
+    struct bytes value;
+
+    call->kept = NULL;
+    switch (read_payload(call, &space, &value)) {
+    case PAYLOAD_BAD_FRAME:
+        reply_error(call->reply, "ERR DUMP payload version or checksum are wrong");
+        break;
+    case PAYLOAD_FOREIGN_TYPE:
+        reply_errorf(call->reply, "ERR Bad data format: a %s, and this node has only strings",
+                     payload_type_name(call_arg(call, PAYLOAD_ARG)));
+        break;
+    case PAYLOAD_BAD_VALUE:
+    case PAYLOAD_FINE: /* proto-max-bulk-len was raised in between */
+        reply_error(call->reply, "ERR Bad data format");
+        break;
+    }
+    buf_free(&space);
+}
+
+/* A number of seconds or uses. False: has replied. */
+static bool parse_count(struct call *call, int arg, int64_t max, const char *error, int64_t *out)
+{
+    if (!call_arg_i64(call, arg, out)) return false;
+    if (*out >= 0 && *out <= max) return true;
+    reply_error(call->reply, error);
+    return false;
+}
+
+/* False: has replied. */
+static bool parse_options(struct call *call, struct restore_options *options)
+{
+    for (int arg = OPTIONS_ARG; arg < call->argc; arg++) {
+        bool has_more = arg + 1 < call->argc;
+
+        if (call_arg_is(call, arg, "replace")) {
+            options->replaces = true;
+        } else if (call_arg_is(call, arg, "absttl")) {
+            options->ttl_is_unix_time = true;
+        } else if (call_arg_is(call, arg, "idletime") && has_more && options->frequency < 0) {
+            if (!parse_count(call, ++arg, INT64_MAX, "ERR Invalid IDLETIME value, must be >= 0", &options->idle_s))
+                return false;
+        } else if (call_arg_is(call, arg, "freq") && has_more && options->idle_s < 0) {
+            if (!parse_count(call, ++arg, 255, "ERR Invalid FREQ value, must be >= 0 and <= 255", &options->frequency))
+                return false;
+        } else {
+            reply_error(call->reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* When the key is to go; 0 stands for never. False: has replied. */
+static bool deadline_of_ttl(struct call *call, const struct restore_options *options, int64_t ttl_ms,
+                            int64_t *expires_at_ms)
+{
+    *expires_at_ms = ENTRY_KEEPS_FOREVER;
+    return ttl_ms == 0 || deadline_of_arg(call, TTL_ARG, options->ttl_is_unix_time ? DEADLINE_AT_MS : DEADLINE_IN_MS,
+                                          false, expires_at_ms);
+}
+
+static void remember_past(struct call *call, const struct restore_options *options)
+{
+    const struct eviction *eviction = call->node->eviction;
+    struct slot *slot = call_slot(call, KEY_ARG);
+    struct bytes key = call_arg(call, KEY_ARG);
+    uint16_t usage;
+
+    if (!slot_usage(slot, key, call->now_ms, &usage)) return;
+    if (options->idle_s >= 0) usage = eviction_usage_idle(eviction, usage, options->idle_s, call->now_ms);
+    if (options->frequency >= 0) usage = eviction_usage_frequent(eviction, usage, (unsigned)options->frequency);
+    slot_set_usage(slot, key, call->now_ms, usage);
+}
+
+static void restore(struct call *call)
+{
+    struct restore_options options = { .idle_s = -1, .frequency = -1 };
+    int64_t ttl_ms, expires_at_ms;
+
+    if (!parse_options(call, &options)) return;
+    if (!options.replaces && call_find_write(call, KEY_ARG) != NULL) {
+        reply_error(call->reply, "BUSYKEY Target key name already exists.");
+        return;
+    }
+    if (!parse_count(call, TTL_ARG, INT64_MAX, "ERR Invalid TTL value, must be >= 0", &ttl_ms)) return;
+    if (*call->incoming == NULL) {
+        call->kept = &call->kept; /* only that it is there counts */
+        return;
+    }
+    if (!deadline_of_ttl(call, &options, ttl_ms, &expires_at_ms)) return;
+    if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
+        slot_remove(call_slot(call, KEY_ARG), call_arg(call, KEY_ARG), call->now_ms);
+    } else {
+        struct entry *entry = entry_set_expiry(*call->incoming, expires_at_ms);
+
+        *call->incoming = NULL;
+        slot_put(call_slot(call, KEY_ARG), &entry);
+        if (options.idle_s >= 0 || options.frequency >= 0) remember_past(call, &options);
+    }
+    reply_ok(call->reply);
+}
+
+/* --- Descriptors --- */
+
+static const char *const dump_tips[] = { "nondeterministic_output", NULL };
+
+static const struct command_arg dump_args[] = { { .name = "key", .type = ARG_KEY, .key_spec = 0 }, { .name = NULL } };
+
+static const struct command_arg restore_args[] = {
+    { .name = "key", .type = ARG_KEY, .key_spec = 0 },
+    { .name = "ttl", .type = ARG_INTEGER },
+    { .name = "serialized-value", .type = ARG_STRING },
+    { .name = "replace", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "REPLACE", .since = "3.0.0" },
+    { .name = "absttl", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "ABSTTL", .since = "5.0.0" },
+    { .name = "seconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "IDLETIME", .since = "5.0.0" },
+    { .name = "frequency", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FREQ", .since = "5.0.0" },
+    { .name = NULL },
+};
+
+const struct command command_dump = {
+    .name = "dump",
+    .summary = "Read the value at a key in the form that RESTORE takes.",
+    .since = "2.6.0",
+    .group = "generic",
+    .complexity = "O(N) for a value of N bytes",
+    .arity = 2,
+    .flags = COMMAND_READONLY,
+    .acl = ACL_KEYSPACE,
+    .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
+    .args = dump_args,
+    .tips = dump_tips,
+    .run = dump,
+    .finish = dump_finish,
+};
+
+#define RESTORES                                                                                                       \
+    .complexity = "O(N) for a value of N bytes",                                                                       \
+    .history = COMMAND_HISTORY({ "3.0.0", "REPLACE." }, { "5.0.0", "ABSTTL." }, { "5.0.0", "IDLETIME and FREQ." }),    \
+    .arity = -4, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .keys = ONE_KEY(KEY_OW | KEY_UPDATE), .args = restore_args,      \
+    .prepare = restore_prepare, .run = restore, .finish = restore_finish
+
+const struct command command_restore = {
+    .name = "restore",
+    .summary = "Give a key the value that DUMP has read.",
+    .since = "2.6.0",
+    .group = "generic",
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM,
+    RESTORES,
+};
+
+const struct command command_restore_asking = {
+    .name = "restore-asking",
+    .summary = "RESTORE into a slot that is being imported, as MIGRATE sends it.",
+    .since = "3.0.0",
+    .group = "server",
+    .is_system = true,
+    .flags = COMMAND_WRITE | COMMAND_DENYOOM | COMMAND_ASKING,
+    RESTORES,
+};
