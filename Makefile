@@ -163,7 +163,7 @@ $(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call 
 # --- measuring, trying ---
 .PHONY: bench bench-docs demo demo-stop
 BENCH_PROGRAMS := $(addprefix build/bench/,load floor idle)
-bench: redis-shard $(BENCH_PROGRAMS)
+bench: redis-shard $(BENCH_PROGRAMS) build/soak/load
 	@deps/install.sh bench
 	@utils/bench/run
 bench-docs:

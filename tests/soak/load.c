@@ -3,6 +3,7 @@
  *     load PORT idle COUNT      opens so many connections, says "connected", and closes them when its input ends
  *     load PORT fill            writes every key once
  *     load PORT mix SECONDS     the clients below; prints what they have done, or the first promise that was broken
+ *     load PORT mix SECONDS slow,half-closed     only those kinds of them
  *
  * Every value says which key it is of and which version, and all its bytes follow from these, so that whoever reads one knows whether
  * it is whole. No client is asked to be quick, but those that behave must get each reply before PATIENCE_MS. */
@@ -402,8 +403,8 @@ static void transmit(struct client *client)
     }
     client->out_at += (size_t)sent;
     if (client->out_at < client->out_len) return;
+    if (client->kind == QUITTER || client->kind == NEVER || client->kind == LIAR) done[client->kind]++;
     if (client->kind == QUITTER) {
-        done[QUITTER]++;
         close_client(client, 50 + random_below(100)); /* a slow node would have to take ever more of them */
         return;
     }
@@ -425,7 +426,6 @@ static void tick(struct client *client, uint64_t now)
     case NEVER:
     case LIAR:
         if (now < client->wake_ms) return;
-        done[client->kind]++;
         close_client(client, 1 + random_below(500));
         return;
     case SLOW:
@@ -455,16 +455,30 @@ static void on_event(struct client *client, uint32_t events)
         go_on(client);
 }
 
-static void mix(uint64_t seconds)
+/* Whether a kind is in a list of names with commas between them; all are in the empty list. */
+static bool is_wanted(const char *list, enum kind kind)
+{
+    size_t len = strlen(kind_names[kind]);
+
+    if (*list == '\0') return true;
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        if (*at == ',') at++;
+        if (strncmp(at, kind_names[kind], len) == 0 && (at[len] == ',' || at[len] == '\0')) return true;
+    }
+    return false;
+}
+
+static void mix(uint64_t seconds, const char *kinds)
 {
     uint64_t end_ms = now_ms() + seconds * 1000;
     struct client *clients;
     int count = 0, at = 0;
 
-    for (int kind = 0; kind < KINDS; kind++) count += kind_counts[kind];
+    for (int kind = 0; kind < KINDS; kind++) count += is_wanted(kinds, (enum kind)kind) ? kind_counts[kind] : 0;
+    if (count == 0) fail("no such kinds: %s", kinds);
     clients = calloc((size_t)count, sizeof *clients);
     for (int kind = 0; kind < KINDS; kind++)
-        for (int i = 0; i < kind_counts[kind]; i++)
+        for (int i = 0; i < kind_counts[kind] && is_wanted(kinds, (enum kind)kind); i++)
             clients[at++] = (struct client){ .kind = (enum kind)kind, .fd = -1 };
     poller = epoll_create1(EPOLL_CLOEXEC);
     while (now_ms() < end_ms) {
@@ -480,6 +494,7 @@ static void mix(uint64_t seconds)
         for (int i = 0; i < count; i++) tick(&clients[i], now);
     }
     for (int kind = 0; kind < KINDS; kind++) {
+        if (!is_wanted(kinds, (enum kind)kind)) continue;
         printf("%s %llu ", kind_names[kind], (unsigned long long)done[kind]);
         if (done[kind] == 0) fail("no %s client has done anything", kind_names[kind]);
     }
@@ -539,6 +554,6 @@ int main(int argc, char **argv)
     random_state ^= (uint64_t)time(NULL) * 2654435761u;
     if (strcmp(argv[2], "idle") == 0) idle(atoi(argv[3]));
     if (strcmp(argv[2], "fill") == 0) fill();
-    if (strcmp(argv[2], "mix") == 0) mix((uint64_t)atoll(argv[3]));
+    if (strcmp(argv[2], "mix") == 0) mix((uint64_t)atoll(argv[3]), argc > 4 ? argv[4] : "");
     return 0;
 }
