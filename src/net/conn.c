@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/list.h"
+#include "net/bare.h"
 
 #include <errno.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static ssize_t send_runs(const struct conn *conn, struct iovec *runs, size_t cou
 {
     struct msghdr message = { .msg_iov = runs, .msg_iovlen = count };
 
-    if (count == 1) return send(conn->fd, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+    if (count == 1) return bare_send(conn->fd, runs[0].iov_base, runs[0].iov_len);
     return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 }
 
@@ -208,7 +209,7 @@ static ssize_t read_result(struct conn *conn, ssize_t got)
 
 ssize_t conn_read(struct conn *conn, void *into, size_t room)
 {
-    return read_result(conn, recv(conn->fd, into, room, 0));
+    return read_result(conn, bare_recv(conn->fd, into, room));
 }
 
 ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count)
@@ -218,9 +219,18 @@ ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count)
 
 bool conn_write(struct conn *conn, const void *data, size_t len)
 {
-    struct piece piece = { .bytes = { data, len } };
+    struct piece rest = { .bytes = { data, len } };
+    ssize_t sent;
 
-    return conn_write_pieces(conn, &piece, 1);
+    if (conn->first != NULL) return conn_write_pieces(conn, &rest, 1);
+    /* Nearly always: nothing waits, and the socket takes all of it. */
+    sent = bare_send(conn->fd, data, len);
+    if (sent == (ssize_t)len) return true;
+    if (sent < 0 && !is_for_later(errno)) return false;
+    if (sent > 0) rest.bytes = (struct bytes){ rest.bytes.data + sent, len - (size_t)sent };
+    keep(conn, &rest);
+    ev_io_start(conn->loop, &conn->writable);
+    return true;
 }
 
 /* Sends from the front until the socket takes no more. *done is how many pieces are written and released; the one after them may be

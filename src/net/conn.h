@@ -29,12 +29,14 @@ struct conn {
     int fd;          /* -1 when closed */
     bool peer_ended; /* a read came to the end of what the peer sends; it may still read */
     uint32_t chunk_count;
-    struct ev_loop *loop;
-    struct ev_io readable, writable;
-    struct conn_chunk *first, *last; /* what the socket did not take yet */
-    size_t pending;                  /* bytes of it */
-    size_t kept;                     /* what the queue holds of memory, bytes of others included */
     const struct conn_events *events;
+    struct ev_io readable;
+    struct conn_chunk *first; /* what the socket did not take yet, up to `last` */
+    size_t pending;           /* bytes of it */
+    size_t kept;              /* what the queue holds of memory, bytes of others included */
+    struct conn_chunk *last;
+    struct ev_loop *loop;
+    struct ev_io writable;
 };
 
 /* Takes fd over and starts to watch it for bytes. */
