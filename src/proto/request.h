@@ -49,7 +49,6 @@ struct request {
     } * spans;
     int spans_count;
     int spans_cap;
-    char error_text[96];
     struct buf inline_words; /* where quoted inline words are unescaped */
     /* An argument that is not in the data (request_move_out()); moved_arg 0: none */
     int moved_arg;
@@ -58,6 +57,7 @@ struct request {
     /* For a partial request: how many bytes in all, from its first, are known to be needed (0 = unknown): lets a caller
      * reserve once for a big value. */
     size_t needed;
+    char error_text[96]; /* rarely touched */
 };
 
 enum request_status request_read(struct request *request, struct bytes data, const struct request_limits *limits);

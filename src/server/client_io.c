@@ -65,7 +65,16 @@ static size_t query_len(const struct client *client)
     return client->query.len + (client->intake.entry == NULL ? 0 : client->intake.filled);
 }
 
-void client_account(struct client *client)
+/* Has it nothing of its own, and is that what was published? So it nearly always is, and then there is nothing to do. */
+static bool is_bare(const struct client *client)
+{
+    return client->request == NULL && client->query.cap == 0 && client->conn.kept == 0 &&
+           client->intake.entry == NULL &&
+           atomic_load_explicit(&client->memory, memory_order_relaxed) == sizeof(*client) &&
+           atomic_load_explicit(&client->multi_bytes, memory_order_relaxed) == 0;
+}
+
+static void publish(struct client *client)
 {
     const struct conn *conn = &client->conn;
     const struct request *request = client->request;
@@ -81,6 +90,11 @@ void client_account(struct client *client)
     atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
     atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
     count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi);
+}
+
+void client_account(struct client *client)
+{
+    if (!is_bare(client)) publish(client);
 }
 
 void client_account_gone(struct client *client)
@@ -106,7 +120,7 @@ static bool has_low_limit(const struct client *client)
 }
 
 /* Bounds by class: `hard` at once, `soft` when it has been exceeded for so many seconds. */
-bool client_output_is_over_limit(struct client *client)
+static bool is_over_limit(struct client *client)
 {
     const struct config *config = client->worker->node->config;
     enum config_client_class class = class_of(client);
@@ -115,10 +129,6 @@ bool client_output_is_over_limit(struct client *client)
     int64_t seconds = config_int(config, client_output_buffer_limit[class].soft_seconds), now_ms;
     size_t kept = client->conn.kept;
 
-    if (conn_pending(&client->conn) == 0) {
-        client->over_soft_since_ms = 0;
-        return false;
-    }
     if (asks_for_password(client) && conn_pending(&client->conn) > UNAUTHENTICATED_REPLY_MAX) return true;
     if (hard > 0 && kept > hard) return true;
     if (soft == 0 || kept <= soft) {
@@ -128,6 +138,13 @@ bool client_output_is_over_limit(struct client *client)
     now_ms = clock_monotonic_ms();
     if (client->over_soft_since_ms == 0) client->over_soft_since_ms = now_ms;
     return now_ms - client->over_soft_since_ms > seconds * 1000;
+}
+
+bool client_output_is_over_limit(struct client *client)
+{
+    if (conn_pending(&client->conn) > 0) return is_over_limit(client);
+    client->over_soft_since_ms = 0;
+    return false;
 }
 
 void client_close_slow(struct client *client)
@@ -360,6 +377,8 @@ static void keep_rest(struct client *client, struct bytes data, size_t used)
     struct buf *query = &client->query;
     struct bytes rest = used < data.len ? (struct bytes){ data.data + used, data.len - used } : BYTES_NONE;
     size_t head;
+
+    if (rest.len == 0 && is_bare(client)) return;
 
     if (rest.len > 0 && intake_begin(client, rest, &head)) {
         /* The head is short, and whatever it stood in may be long. */
