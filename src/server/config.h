@@ -96,7 +96,7 @@ enum config_text {
 enum config_client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBSUB, CLIENT_CLASS_COUNT };
 
 #define BIND_ADDRESSES_MAX 16
-#define LOOK_AHEAD_MAX 16 /* commands of a pipeline */
+#define LOOK_AHEAD_MAX 64 /* commands: more than the clients of one turn of the loop mostly are */
 
 struct config {
     /* Network and clients */

@@ -63,7 +63,7 @@ struct slot_counts slot_counts(const struct slot *slot);
 void slot_prefetch_head(const struct slot *slot); /* the slot itself, which the steps read */
 
 enum slot_prefetch_step {
-    SLOT_PREFETCH_CELL, /* of the directory that leads to the bucket, in slots of many keys */
+    SLOT_PREFETCH_CELL, /* of the directory that leads to the bucket; the bucket itself, in slots of few keys */
     SLOT_PREFETCH_BUCKET,
     SLOT_PREFETCH_ENTRY,
 };

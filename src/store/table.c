@@ -303,16 +303,19 @@ static struct bucket *home_bucket(const struct table *table, uint64_t hash, unsi
 void table_prefetch_cell(const struct table *table, uint64_t hash)
 {
     uint64_t node = node_load(&table->root);
+    unsigned tag;
 
     if (node_is_directory(node))
         __builtin_prefetch((const void *)(node_cells(node) + (hash >> (64 - node_bits(node)))));
+    else
+        __builtin_prefetch(home_bucket(table, hash, &tag));
 }
 
 void table_prefetch_bucket(const struct table *table, uint64_t hash)
 {
     unsigned tag;
 
-    __builtin_prefetch(home_bucket(table, hash, &tag));
+    if (node_is_directory(node_load(&table->root))) __builtin_prefetch(home_bucket(table, hash, &tag));
 }
 
 /* Of the home bucket only: four entries out of five are there. */

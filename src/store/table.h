@@ -131,7 +131,7 @@ void table_prefetch_due(const struct table *table, int64_t now_ms, enum due_step
 
 /* --- Looking ahead, without the lock, between reclaim_enter() and reclaim_leave() (base/reclaim.h) ---
  *
- * A key's misses come one after the other: the directory's cell if there is one, the bucket, the entry. Each step starts
+ * A key's misses come one after the other: the directory's cell (the bucket at once, if there is none), the bucket, the entry. Each step starts
  * one load and waits for that of the step before; so whoever has several keys takes each step for all of them. */
 void table_prefetch_cell(const struct table *table, uint64_t hash);
 void table_prefetch_bucket(const struct table *table, uint64_t hash);
