@@ -120,7 +120,7 @@ test "a restored key has the past it comes with" {
 
 test "redis-server moves its keys here with MIGRATE" {
     with_node ada {requirepass secret} {
-        resp::do ada auth secret
+        on ada auth secret
         node_start redis {@binary redis-server}
         set values {}
         for {set i 0} {$i < 50} {incr i} {
