@@ -153,7 +153,11 @@ static void find_big_arena(void)
     void *big = mallocx(BIG_BYTES, 0);
     size_t size = sizeof(big_arena);
 
-    if (big == NULL || mallctl("arenas.lookup", &big_arena, &size, &big, sizeof(big)) != 0) big_arena = ARENA_NONE;
+    if (big == NULL) {
+        big_arena = ARENA_NONE;
+        return;
+    }
+    if (mallctl("arenas.lookup", &big_arena, &size, &big, sizeof(big)) != 0) big_arena = ARENA_NONE;
     dallocx(big, 0);
     if (big_arena != ARENA_NONE) arena_free_later(big_arena);
 }

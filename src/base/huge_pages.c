@@ -99,6 +99,8 @@ void huge_pages_use(unsigned arena)
     if (jemallocs == NULL) return;
     hooks_name(name, sizeof(name), arena);
     if (mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped)) != 0) return;
+    for (unsigned i = 0; i < ARENAS_MAX; i++)
+        if (atomic_load_explicit(&arenas[i], memory_order_relaxed) == arena) return; /* another thread's, too */
     place = atomic_fetch_add_explicit(&arena_count, 1, memory_order_relaxed);
     if (place < ARENAS_MAX) atomic_store_explicit(&arenas[place], arena, memory_order_relaxed);
 }

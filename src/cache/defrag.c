@@ -117,7 +117,6 @@ void tables_measure(struct defrag *defrag, struct tables_seen *seen, uint64_t ma
     static const struct defrag_limits grown = {
         .on = true, .ignore_bytes = 256 << 10, .lower = 4, .upper = 20, .cycle_min = 10, .cycle_max = 25
     };
-    static const struct defrag_limits growing = { .on = false };
     uint64_t moved = load(&defrag->hits), changed = made - seen->made;
     struct relocate_use now;
 
@@ -126,7 +125,7 @@ void tables_measure(struct defrag *defrag, struct tables_seen *seen, uint64_t ma
     seen->moved = moved;
     seen->changed += changed;
     if (changed > TABLES_BUSY) {
-        defrag_measure(defrag, &growing, 0, 0, shares, now_us);
+        set_percent(defrag, 0, now_us); /* what a pass could not win is remembered */
         seen->settled = false;
     }
     if (changed > TABLES_BUSY || (seen->settled && seen->changed < TABLES_CHANGED_MIN)) return;

@@ -141,6 +141,14 @@ static int64_t wait_ms(const struct run *run)
     return ms < EXPIRY_WAIT_MS_MAX ? ms : EXPIRY_WAIT_MS_MAX;
 }
 
+/* How long a slot has been due. Somebody may have emptied it since it was found. */
+static int64_t late_ms(uint32_t hint, int64_t now_ms)
+{
+    int64_t ms = hint == HINT_NONE ? 0 : -hint_due_in_ms(hint, now_ms);
+
+    return ms > 0 ? ms : 0;
+}
+
 int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint64_t *removed)
 {
     struct run run = { .keyspace = expiry->keyspace, .reader = expiry->reader, .now_ms = now_ms };
@@ -160,7 +168,7 @@ int64_t expiry_run(struct expiry *expiry, int64_t now_ms, int64_t slice_us, uint
         if (run.reader != NULL) reclaim_leave(run.reader);
         if (visited == found) continue;
         expiry->next = (uint16_t)(ids[visited] - expiry->first);
-        expiry->late_ms = -hint_due_in_ms(deadlines_hint(run.deadlines, ids[visited]), now_ms);
+        expiry->late_ms = late_ms(deadlines_hint(run.deadlines, ids[visited]), now_ms);
         is_over = true;
     }
     *removed += run.removed;

@@ -23,7 +23,7 @@ struct expiry {
     uint16_t count;
     uint16_t next; /* where the next run begins, counted from first */
     int64_t
-        late_ms; /* how long what the next run begins with had been due when the last one ended; 0 when nothing was */
+        late_ms; /* how long the slot that the next run begins with had been due at the last one, where that ended with its time; else 0 */
 };
 
 /* The state of worker `index` of `workers`, 1 <= workers <= 16384. */

@@ -13,7 +13,8 @@
 #include <limits.h>
 #include <string.h>
 
-#define ADMIN (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
+/* Who reads what ACL SETUSER and CONFIG SET write waits for the end of EXEC as they do, so that the order stays. */
+#define ADMIN (COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED)
 
 static bool is_the_user(struct bytes name)
 {
@@ -42,7 +43,7 @@ const struct command command_acl_list = {
     .group = "server",
     .complexity = "O(1)",
     .arity = 2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = ADMIN,
     .run = acl_list,
 };
 
@@ -60,7 +61,7 @@ const struct command command_acl_users = {
     .group = "server",
     .complexity = "O(1)",
     .arity = 2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = ADMIN,
     .run = acl_users,
 };
 
@@ -218,7 +219,7 @@ const struct command command_acl_setuser = {
     .complexity = "O(N) over the rules",
     .history = COMMAND_HISTORY({ "6.2.0", "Channels." }, { "7.0.0", "Selectors." }),
     .arity = -3,
-    .flags = ADMIN | COMMAND_UNLOCKED,
+    .flags = ADMIN,
     .args = setuser_args,
     .run = acl_setuser,
 };

@@ -90,7 +90,8 @@ static const struct command command_auth = {
     .complexity = "O(1)",
     .history = COMMAND_HISTORY({ "6.0.0", "Takes a user name, too." }),
     .arity = -2,
-    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY,
+    .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY |
+             COMMAND_UNLOCKED,
     .acl = ACL_CONNECTION,
     .args = auth_args,
     .run = auth,

@@ -1,7 +1,8 @@
 /* commands/keys_dump.c: DUMP and RESTORE: a key's value as bytes that another server takes (transfer/payload.h).
  *
- * A payload is summed and read before the slot is locked, and written after it: what takes as long as the value is never under the lock. */
-#include "base/alloc.h"
+ * A payload is summed and read before the slot is locked, that of a big value written after it: of what takes as long as a big value only EXEC's
+ * RESTORE is done under the lock. */
+#include "base/crc64.h"
 #include "cache/eviction.h"
 #include "commands/deadline.h"
 #include "commands/keys_internal.h"
@@ -12,18 +13,20 @@
 
 /* --- DUMP --- */
 
-static void let_go(void *text)
+static void let_go(void *owner)
 {
-    alloc_free(text);
+    struct entry *entry = owner;
+
+    entry_free(&entry);
 }
 
-static void reply_payload(struct call *call, struct bytes value)
+static void reply_small(struct call *call, struct bytes value)
 {
     struct buf payload = { 0 };
 
     payload_of_string(&payload, value);
-    reply_bulk_piece(call->reply,
-                     (struct piece){ .bytes = buf_bytes(&payload), .release = let_go, .owner = payload.data });
+    reply_bulk(call->reply, buf_bytes(&payload));
+    buf_free(&payload);
 }
 
 static void dump(struct call *call)
@@ -36,17 +39,24 @@ static void dump(struct call *call)
         entry_hold(entry);
         call->kept = entry;
     } else {
-        reply_payload(call, entry_value(entry));
+        reply_small(call, entry_value(entry));
     }
 }
 
+/* A big value is not copied: the reply holds the entry until it was written. */
 static void dump_finish(struct call *call)
 {
     struct entry *entry = call->kept;
+    struct bytes value = entry_value(entry);
+    char head[PAYLOAD_HEAD_MAX], tail[PAYLOAD_TAIL_BYTES];
+    bool value_follows;
+    size_t head_len = payload_head(value, head, &value_follows);
 
     call->kept = NULL;
-    reply_payload(call, entry_value(entry));
-    entry_free(&entry);
+    payload_tail(crc64(crc64(0, (struct bytes){ head, head_len }), value), tail);
+    reply_bulk_framed(call->reply, (struct bytes){ head, head_len },
+                      (struct piece){ .bytes = value, .release = let_go, .owner = entry },
+                      (struct bytes){ tail, sizeof(tail) });
 }
 
 /* --- RESTORE --- */
@@ -64,7 +74,8 @@ static enum payload_flaw read_payload(const struct call *call, struct buf *space
                              space, value);
 }
 
-static void restore_prepare(struct call *call)
+/* Leaves the entry that the payload leads to in *call->incoming, or nothing. */
+static void make_entry(struct call *call)
 {
     struct buf space = { 0 };
     struct bytes value;
@@ -75,6 +86,13 @@ static void restore_prepare(struct call *call)
         intake_keep(call, &entry);
     }
     buf_free(&space);
+}
+
+static void restore_prepare(struct call *call)
+{
+    make_entry(call);
+    /* It may be far larger than the payload that there was room for. */
+    if (*call->incoming != NULL) eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
 }
 
 /* A payload that cannot be restored: looks at it once more, to tell why. */
@@ -166,6 +184,8 @@ static void restore(struct call *call)
         return;
     }
     if (!parse_count(call, TTL_ARG, INT64_MAX, "ERR Invalid TTL value, must be >= 0", &ttl_ms)) return;
+    /* Only here, and under the lock: what all payloads of a transaction lead to need not be in memory at once. */
+    if (call->in_exec) make_entry(call);
     if (*call->incoming == NULL) {
         call->kept = &call->kept; /* only that it is there counts */
         return;

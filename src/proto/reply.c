@@ -133,17 +133,24 @@ static void make_room(struct reply_pieces *pieces)
 
 void reply_bulk_piece(struct reply *reply, struct piece piece)
 {
+    reply_bulk_framed(reply, BYTES_NONE, piece, BYTES_NONE);
+}
+
+void reply_bulk_framed(struct reply *reply, struct bytes before, struct piece piece, struct bytes behind)
+{
     struct reply_pieces *pieces = reply->pieces;
 
+    head(reply, '$', before.len + piece.bytes.len + behind.len);
+    buf_append_bytes(reply->out, before);
     if (pieces == NULL) {
-        reply_bulk(reply, piece.bytes);
+        buf_append_bytes(reply->out, piece.bytes);
         piece_release(&piece);
-        return;
+    } else {
+        make_room(pieces);
+        pieces->items[pieces->count++] = (struct reply_piece){ .offset = reply->out->len, .piece = piece };
+        pieces->bytes += piece.bytes.len;
     }
-    make_room(pieces);
-    head(reply, '$', piece.bytes.len);
-    pieces->items[pieces->count++] = (struct reply_piece){ .offset = reply->out->len, .piece = piece };
-    pieces->bytes += piece.bytes.len;
+    buf_append_bytes(reply->out, behind);
     buf_append(reply->out, "\r\n", 2);
 }
 

@@ -49,6 +49,8 @@ void reply_integer(struct reply *reply, int64_t number);
 void reply_bulk(struct reply *reply, struct bytes bytes);
 /* The same without a copy, where there are pieces: the bytes are released when they were written. Takes the piece over. */
 void reply_bulk_piece(struct reply *reply, struct piece piece);
+/* The same, with bytes before and behind it that are copied. */
+void reply_bulk_framed(struct reply *reply, struct bytes before, struct piece piece, struct bytes behind);
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_i64(struct reply *reply, int64_t number);
 void reply_double(struct reply *reply, double number);

@@ -218,6 +218,9 @@ void apply_changes_of(struct node *node)
     static const char *const of_defrag[] = { "activedefrag", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
+        /* The last is the first that is asked. A port that was left cannot be had back for sure, so all that may refuse has been asked before
+         * it; and others hear of a port when we have it. */
+        { .names = of_listening, .changed = listening_changed },
         { .names = of_loglevel, .changed = loglevel_changed },
         { .names = of_maxclients, .changed = maxclients_changed },
         { .names = of_dir, .changed = dir_changed },
@@ -225,8 +228,6 @@ void apply_changes_of(struct node *node)
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
         { .names = of_defrag, .changed = defrag_changed },
-        /* The last is the first that is asked: others hear of a port when we have it. */
-        { .names = of_listening, .changed = listening_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

@@ -26,8 +26,8 @@ struct build {
     size_t offset;
 };
 
-/* Where it is false the handler returns, having changed nothing, replied nothing and counted nothing; it may ask for more of them before it
- * does. */
+/* Where it is false the handler returns, having changed nothing, replied nothing and counted nothing that its next run would count again (call->builds
+ * tells it which run this is); it may ask for more of them before it does. */
 bool build_is_ready(struct call *call, const struct build *build);
 
 /* The entry, which nobody else holds. Only of what was ready; once. */

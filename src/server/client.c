@@ -100,7 +100,7 @@ void client_kill(struct client *client)
         return;
     }
     atomic_store_explicit(&client->kill, true, memory_order_relaxed);
-    atomic_store_explicit(&worker->kills, true, memory_order_relaxed);
+    atomic_store_explicit(&worker->kills, true, memory_order_release); /* behind the mark */
 }
 
 void client_discard_transaction(struct client *client)

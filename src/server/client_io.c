@@ -27,6 +27,7 @@
 
 /* A client that has sent so much has a pipeline, or a value, and need not wait for others. */
 #define ALONE_BYTES 512u
+_Static_assert(LOOK_AHEAD_MAX *ALONE_BYTES + READ_BYTES <= SCRATCH_BYTES, "what the clients of a batch have sent fits");
 #define AHEAD_BYTES_MAX (8u << 20)
 #define LOW_LIMIT_MAX ((uint64_t)256 << 20)
 

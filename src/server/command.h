@@ -125,7 +125,7 @@ struct command {
     const char *const *tips;                  /* ends with NULL */
     const struct command *const *subcommands; /* ends with NULL */
     const char *parent;                       /* of a subcommand: its container's name */
-    /* What takes long and needs no slot: called before the locks are taken, those of EXEC too. May leave an entry for run() in
+    /* What takes long and needs no slot: called before the lock is taken, but not within EXEC. May leave an entry for run() in
      * *call->incoming (intake_keep()), and replies nothing. */
     void (*prepare)(struct call *call);
     void (*run)(struct call *call);

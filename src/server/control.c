@@ -24,7 +24,14 @@ struct control {
     struct ev_async wake;
     struct ev_timer sample;
     struct tables_seen tables;
+    int64_t unsettled_us,
+        trimmed_us; /* when tables last changed, and when what is behind them was last given back; 0: never */
+    bool trims;     /* they have changed since */
 };
+
+/* A load that comes and goes would lose its huge pages one by one. */
+#define TRIM_AFTER_US 1000000
+#define TRIM_EVERY_US 10000000
 
 static void on_end(struct ev_loop *loop, struct ev_signal *watcher, int events)
 {
@@ -77,11 +84,19 @@ static void measure_defrag(struct node *node)
 static void look_after_tables(struct control *control)
 {
     struct node *node = control->node;
-    bool was_settled = control->tables.settled;
+    int64_t now_us = clock_monotonic_us();
 
     tables_measure(&node->table_defrag, &control->tables, alloc_apart_count(), relocate_use_apart,
-                   (uint32_t)node->worker_count, clock_monotonic_us());
-    if (control->tables.settled && !was_settled) huge_pages_trim();
+                   (uint32_t)node->worker_count, now_us);
+    if (!control->tables.settled) {
+        control->unsettled_us = now_us;
+        control->trims = true;
+    } else if (control->trims && now_us - control->unsettled_us >= TRIM_AFTER_US &&
+               (control->trimmed_us == 0 || now_us - control->trimmed_us >= TRIM_EVERY_US)) {
+        huge_pages_trim();
+        control->trimmed_us = now_us;
+        control->trims = false;
+    }
 }
 
 static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)

@@ -389,6 +389,7 @@ struct put_off {
         struct call call;
         bool to_run;           /* all of it is left, not only finish() */
         bool failed;           /* in run() */
+        uint8_t resp;          /* the protocol of its reply */
         size_t queued, offset; /* its number in the queue; where its reply belongs */
         uint64_t ticks;        /* what it has taken so far */
     } * items;
@@ -407,6 +408,7 @@ static void put_off(struct put_off *later, const struct call *call, size_t queue
     later->items[later->count++] = (struct unfinished){ .call = *call,
                                                         .to_run = to_run,
                                                         .failed = failed,
+                                                        .resp = call->reply->resp,
                                                         .queued = queued,
                                                         .offset = call->reply->out->len,
                                                         .ticks = now - *clock };
@@ -450,7 +452,7 @@ static void run_put_off(struct call *call, struct put_off *later, uint64_t *took
     for (size_t i = 0; i < later->count; i++) {
         struct unfinished *unfinished = &later->items[i];
         struct buf text = { 0 };
-        struct reply reply = { .out = &text, .resp = call->reply->resp };
+        struct reply reply = { .out = &text, .resp = unfinished->resp };
         uint64_t clock = clock_ticks() - unfinished->ticks;
 
         unfinished->call.reply = &reply;
@@ -489,9 +491,7 @@ void transaction_exec(struct call *call)
         inner.command = queued->command;
         inner.argc = queued->argc;
         inner.argv = queued->argv;
-        inner.incoming = &transaction->queue[i].entry;
         plan_command(&plan, &inner);
-        if (queued->command->prepare != NULL) queued->command->prepare(&inner);
         if (visits_other_slots(queued->command)) all_slots = true;
     }
     plan.call = NULL;

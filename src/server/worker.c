@@ -394,6 +394,6 @@ void worker_each_client(struct worker *worker, void (*visit)(void *context, stru
     lock_release(&worker->registry_lock);
     /* Not before: nothing is posted under a lock. */
     if (atomic_load_explicit(&worker->kills, memory_order_relaxed) &&
-        atomic_exchange_explicit(&worker->kills, false, memory_order_relaxed))
+        atomic_exchange_explicit(&worker->kills, false, memory_order_acq_rel))
         worker_poke(worker);
 }

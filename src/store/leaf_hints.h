@@ -139,10 +139,3 @@ static inline bool leaf_hints_lower(hint_place *line, unsigned buckets, unsigned
         hint_store(&line[1 + at], hint_load(&line[1 + at]) | bucket.near);
     return is_lower;
 }
-
-/* No later than the deadline of whatever is at a place; HINT_NONE where nothing in the bucket has any. */
-static inline uint32_t bucket_hint_of_place(struct bucket_hint bucket, unsigned place)
-{
-    if (bucket.earliest == HINT_NONE || (bucket.near >> place & 1) != 0) return bucket.earliest;
-    return hint_next_span(bucket.earliest);
-}

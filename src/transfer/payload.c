@@ -23,7 +23,7 @@
 #define FORM_INT32 0xc2u
 #define FORM_LZF 0xc3u
 
-/* A text that is shorter than this may be of an integer of 32 bits. */
+/* A text that is no longer than this may be of an integer of 32 bits. */
 #define INT_TEXT_MAX 11u
 
 static const char *const type_names[] = {

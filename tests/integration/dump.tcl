@@ -138,3 +138,21 @@ test "redis-server moves its keys here with MIGRATE" {
         assert_equal -1 [on ada pttl key:8]
     }
 }
+
+test "a payload that leads to far more than itself makes way for that" {
+    with_node ada {maxmemory 20mb io-threads 1} {
+        node_start redis {@binary redis-server}
+        on redis set key [string repeat a 4000000]
+        set payload [on redis dump key]
+        assert {[string length $payload] < 100000}
+        for {set i 0} {$i < 20000} {incr i} { on ada set small:$i [string repeat x 1000] }
+        set worst 0
+        for {set i 0} {$i < 12} {incr i} {
+            on ada restore large:$i 0 $payload
+            set used [info_field ada used_memory_data]
+            if {$used > $worst} { set worst $used }
+            assert_equal 4000000 [on ada strlen large:$i]
+        }
+        assert {$worst <= 20971520 * 1.02} "at worst $worst"
+    }
+}

@@ -271,3 +271,25 @@ test "an EXEC that sleeps, or writes a log that takes nothing, keeps nobody from
     node_stop ada
     close $reader
 }
+
+test "what EXEC runs after its locks keeps its order, and its protocol" {
+    with_node ada {} {
+        connect c ada
+        resp::hello3 c
+        resp::do c multi
+        foreach words {{set key value} {config set requirepass secret} {auth secret} {acl getuser default} {config get maxmemory} {hello 2} {config get maxmemory}} {
+            assert_equal QUEUED [resp::do c {*}$words]
+        }
+        set replies [lindex [resp::ask c exec] 1]
+        assert_equal {{simple OK} {simple OK} {simple OK}} [lrange $replies 0 2]
+        assert {![string match *nopass* [lindex $replies 3]]}
+        assert_equal {map array} [list [lindex $replies 4 0] [lindex $replies 6 0]]
+        on ada auth secret
+        on ada multi
+        foreach words {{get key} {client unpause} {client pause 200 write} } { assert_equal QUEUED [on ada {*}$words] }
+        on ada exec
+        set began [clock milliseconds]
+        on ada set key other
+        assert {[clock milliseconds] - $began >= 100} "it is not paused"
+    }
+}

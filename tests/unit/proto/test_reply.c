@@ -148,15 +148,36 @@ TEST(a_piece_stands_where_it_was_replied_and_is_released_once)
     buf_free(&out);
 }
 
+TEST(a_piece_may_have_bytes_before_and_behind_it_in_its_bulk)
+{
+    struct piece piece = { .bytes = BYTES("hello"), .release = release, .owner = &released };
+    struct reply_pieces pieces = { 0 };
+    struct buf out = { 0 };
+    struct reply reply = { .out = &out, .resp = 2, .pieces = &pieces };
+
+    released = 0;
+    reply_bulk_framed(&reply, BYTES("<<"), piece, BYTES(">"));
+    CHECK(bytes_equal(buf_bytes(&out), BYTES("$8\r\n<<>\r\n")));
+    CHECK(pieces.count == 1 && pieces.bytes == 5 && pieces.items[0].offset == 6);
+    reply_pieces_free(&pieces);
+    buf_free(&out);
+    CHECK(released == 1);
+}
+
 TEST(a_piece_is_copied_where_pieces_are_not_kept)
 {
     released = 0;
     WRITES_BOTH("$5\r\nhello\r\n",
                 reply_bulk_piece(reply,
                                  (struct piece){ .bytes = BYTES("hello"), .release = release, .owner = &released }));
-    CHECK(released == 2);
+    WRITES_BOTH("$8\r\n<<hello>\r\n",
+                reply_bulk_framed(reply, BYTES("<<"),
+                                  (struct piece){ .bytes = BYTES("hello"), .release = release, .owner = &released },
+                                  BYTES(">")));
+    CHECK(released == 4);
 }
 
 TESTS(what_both_versions_share_is_written_alike, what_resp2_lacks_it_gets_in_its_own_words, resp3_says_what_a_reply_is,
       a_double_is_written_as_redis_writes_it, a_line_ends_where_we_end_it, errors_are_counted_under_their_code,
-      a_piece_stands_where_it_was_replied_and_is_released_once, a_piece_is_copied_where_pieces_are_not_kept)
+      a_piece_stands_where_it_was_replied_and_is_released_once, a_piece_may_have_bytes_before_and_behind_it_in_its_bulk,
+      a_piece_is_copied_where_pieces_are_not_kept)

@@ -14,6 +14,13 @@ struct model {
     int64_t expires_at_ms;
 };
 
+/* No later than the deadline of whatever is at a place; HINT_NONE where nothing in the bucket has any. */
+static uint32_t bucket_hint_of_place(struct bucket_hint bucket, unsigned place)
+{
+    if (bucket.earliest == HINT_NONE || (bucket.near >> place & 1) != 0) return bucket.earliest;
+    return hint_next_span(bucket.earliest);
+}
+
 static struct bytes key_of(uint32_t number, char text[24])
 {
     return (struct bytes){ text, (size_t)snprintf(text, 24, "key:%u", number) };
