@@ -33,9 +33,28 @@ void config_current_directory(struct buf *out)
     buf_append_text(out, getcwd(path, sizeof(path)) ? path : "./");
 }
 
-static bool complain(struct config_problem *problem, const struct place *place, struct bytes shown, const char *reason,
+/* What of a line may be shown: its first word alone where that is the name of a secret, or was meant to be. */
+static struct bytes without_secret(struct bytes line)
+{
+    size_t count, quote = line.len > 0 && (line.data[0] == '"' || line.data[0] == '\'');
+    struct bytes name = { line.data + quote, 0 };
+    const struct option *options, *option;
+    const char *nearest;
+
+    line.len -= quote;
+    while (name.len < line.len && strchr(" \t\"'", name.data[name.len]) == NULL) name.len++;
+    options = config_options(&count);
+    option = option_find(options, count, name);
+    nearest = option == NULL ? option_nearest(options, count, name) : NULL;
+    if (nearest != NULL) option = option_find(options, count, bytes_of(nearest));
+    return option != NULL && (option->flags & OPTION_SECRET) ? name
+                                                             : (struct bytes){ name.data - quote, line.len + quote };
+}
+
+static bool complain(struct config_problem *problem, const struct place *place, struct bytes line, const char *reason,
                      const char *nearest)
 {
+    struct bytes shown = without_secret(line);
     struct buf text = { 0 };
     size_t len;
 
@@ -103,7 +122,7 @@ static bool read_words(struct config *config, const struct words *words, const s
     if (ok)
         config_store(config, option, &value);
     else
-        complain(problem, place, option->flags & OPTION_SECRET ? words->items[0] : line, reason, NULL);
+        complain(problem, place, line, reason, NULL);
     buf_free(&value.text);
     return ok;
 }

@@ -44,6 +44,14 @@ TEST(a_mistake_is_told_with_file_line_and_the_name_that_was_meant)
           strstr(problem.text, "Did you mean 'maxclients'?"));
     CHECK(!reads(config, "appendonly yes") && strstr(problem.text, "no append-only file"));
     CHECK(!reads(config, "requirepass secret word") && !strstr(problem.text, "secret"));
+    CHECK(!reads(config, "requirepass \"secret") && !strstr(problem.text, "secret") &&
+          strstr(problem.text, ">>> 'requirepass'"));
+    CHECK(!reads(config, "'requirepass' \"secret") && !strstr(problem.text, "secret"));
+    CHECK(!reads(config, "requirepas secret") && !strstr(problem.text, "secret") &&
+          strstr(problem.text, "mean 'requirepass'"));
+    CHECK(!reads(config, "tls-key-file-pass sec\"ret") && !strstr(problem.text, "sec\""));
+    CHECK(!reads(config, "port \"7000") && strstr(problem.text, ">>> 'port \"7000'"));
+    CHECK(!reads(config, "\"port\" \"7000") && strstr(problem.text, ">>> '\"port\" \"7000'"));
     config_free(&config);
 }
 
