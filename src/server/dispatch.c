@@ -661,6 +661,18 @@ static inline bool has_big_value(const struct call *call)
     return arg != 0 && call->argv[arg].len >= ENTRY_BIG_BYTES;
 }
 
+/* For a value that will be sent elsewhere nothing is to go. */
+static bool slot_is_here(struct slot *slot)
+{
+    bool is_here;
+
+    if (slot == NULL) return true;
+    slot_lock(slot);
+    is_here = owner_unpack(slot_owner(slot)).state == OWNER_HERE;
+    slot_unlock(slot);
+    return is_here;
+}
+
 /* A client that is at the wrong node is told that first. */
 static void refuse_without_room(struct call *call, size_t number)
 {
@@ -695,7 +707,8 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
     if (is_paused(call)) return OUTCOME_PAUSED;
     if (has_big_value(call)) {
         intake_prepare(call);
-        if (!queues) eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
+        if (!queues && slot_is_here(prepared->slot))
+            eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
     }
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);

@@ -32,6 +32,29 @@ test "every node sends a client to the owner of the key" {
     }
 }
 
+test "a large value for another node costs nobody his place" {
+    with_cluster {ada bob} {@split yes maxmemory 20mb} {
+        set small 0
+        while {[info_field ada used_memory_data] < 20000000 && $small < 100000} {
+            for {set i 0} {$i < 500} {incr i} {
+                while {[owner_of_slot [slot_of small:$small] ada] ne "ada"} { incr small }
+                on ada set small:$small [string repeat x 1000]
+                incr small
+            }
+        }
+        set evicted [info_field ada evicted_keys]
+        set value [string repeat v 4000000]
+        foreach key {a b c d e f g h} {
+            if {[owner_of_slot [slot_of $key] ada] eq "bob"} { assert_redirect MOVED bob { on ada set $key $value } }
+        }
+        assert_equal $evicted [info_field ada evicted_keys]
+        foreach key {a b c d e f g h} {
+            if {[owner_of_slot [slot_of $key] ada] eq "ada"} { assert_equal OK [on ada set $key $value] }
+        }
+        assert {[info_field ada evicted_keys] > $evicted}
+    }
+}
+
 test "keys of several slots are refused, keys with one tag are served" {
     with_cluster {ada bob} {@split yes} {
         set owner [owner_of {{tag}}]
