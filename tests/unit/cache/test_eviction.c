@@ -43,6 +43,8 @@ static struct cache cache_of(enum eviction_order order, bool volatile_only, unsi
 {
     struct cache cache = { .keyspace = keyspace_new(), .now_ms = 1000, .tag = "key" };
 
+    /* One clock for all: hints are told apart by what time the keyspace takes it to be. */
+    atomic_store(&keyspace_deadlines(cache.keyspace)->now_ms, cache.now_ms);
     cache.eviction = eviction_new(cache.keyspace);
     limit(&cache, order, volatile_only, (int64_t)entries * ENTRY_TAKES);
     return cache;
