@@ -190,9 +190,13 @@ static void restore(struct call *call)
         call->kept = &call->kept; /* only that it is there counts */
         return;
     }
-    if (!deadline_of_ttl(call, &options, ttl_ms, &expires_at_ms)) return;
+    if (!deadline_of_ttl(call, &options, ttl_ms, &expires_at_ms)) {
+        entry_free(call->incoming);
+        return;
+    }
     if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
         slot_remove(call_slot(call, KEY_ARG), call_arg(call, KEY_ARG), call->now_ms);
+        entry_free(call->incoming); /* EXEC would keep it to its end */
     } else {
         struct entry *entry = entry_set_expiry(*call->incoming, expires_at_ms);
 

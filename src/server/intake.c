@@ -80,7 +80,6 @@ void intake_added(struct client *client, size_t bytes)
 void intake_prepare(struct call *call)
 {
     int arg = call->command->value_arg;
-
     struct entry *entry;
 
     if (*call->incoming != NULL) return; /* read into place */
