@@ -88,13 +88,6 @@ static void make_entry(struct call *call)
     buf_free(&space);
 }
 
-static void restore_prepare(struct call *call)
-{
-    make_entry(call);
-    /* It may be far larger than the payload that there was room for. */
-    if (*call->incoming != NULL) eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
-}
-
 /* A payload that cannot be restored: looks at it once more, to tell why. */
 static void restore_finish(struct call *call)
 {
@@ -244,7 +237,7 @@ const struct command command_dump = {
     .complexity = "O(N) for a value of N bytes",                                                                       \
     .history = COMMAND_HISTORY({ "3.0.0", "REPLACE." }, { "5.0.0", "ABSTTL." }, { "5.0.0", "IDLETIME and FREQ." }),    \
     .arity = -4, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .keys = ONE_KEY(KEY_OW | KEY_UPDATE), .args = restore_args,      \
-    .prepare = restore_prepare, .run = restore, .finish = restore_finish
+    .prepare = make_entry, .run = restore, .finish = restore_finish
 
 const struct command command_restore = {
     .name = "restore",

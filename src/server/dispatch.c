@@ -661,16 +661,28 @@ static inline bool has_big_value(const struct call *call)
     return arg != 0 && call->argv[arg].len >= ENTRY_BIG_BYTES;
 }
 
-/* For a value that will be sent elsewhere nothing is to go. */
+/* May the value be kept here, as far as the slot goes? */
 static bool slot_is_here(struct slot *slot)
 {
-    bool is_here;
+    struct owner owner;
 
     if (slot == NULL) return true;
     slot_lock(slot);
-    is_here = owner_unpack(slot_owner(slot)).state == OWNER_HERE;
+    owner = owner_unpack(slot_owner(slot));
     slot_unlock(slot);
-    return is_here;
+    return owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0;
+}
+
+/* Makes the entry that the command is to keep, where that takes long, and room for it: it may be far larger than what the command had room
+ * for. For one that will be sent elsewhere nothing goes. */
+static __attribute__((cold, noinline)) void make_incoming(struct call *call, struct slot *slot)
+{
+    if (call->command->prepare != NULL)
+        call->command->prepare(call);
+    else
+        intake_prepare(call);
+    if (*call->incoming != NULL && slot_is_here(slot))
+        eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
 }
 
 /* A client that is at the wrong node is told that first. */
@@ -705,20 +717,16 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         return OUTCOME_DONE;
     }
     if (is_paused(call)) return OUTCOME_PAUSED;
-    if (has_big_value(call)) {
-        intake_prepare(call);
-        if (!queues && slot_is_here(prepared->slot))
-            eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
-    }
 
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);
     if (queues) {
+        if (has_big_value(call)) intake_prepare(call);
         transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
         reply_simple(call->reply, "QUEUED");
         return OUTCOME_DONE;
     }
-    if (call->command->prepare != NULL) call->command->prepare(call);
+    if (call->command->prepare != NULL || has_big_value(call)) make_incoming(call, prepared->slot);
     if (prepared->slot != NULL)
         run_on_slot(call, prepared, clock);
     else

@@ -45,7 +45,11 @@ test "a large value for another node costs nobody his place" {
         set evicted [info_field ada evicted_keys]
         set value [string repeat v 4000000]
         foreach key {a b c d e f g h} {
-            if {[owner_of_slot [slot_of $key] ada] eq "bob"} { assert_redirect MOVED bob { on ada set $key $value } }
+            if {[owner_of_slot [slot_of $key] ada] ne "bob"} continue
+            assert_redirect MOVED bob { on ada set $key $value }
+            on bob set $key $value
+            set payload [on bob dump $key]
+            assert_redirect MOVED bob { on ada restore $key 0 $payload replace }
         }
         assert_equal $evicted [info_field ada evicted_keys]
         foreach key {a b c d e f g h} {
