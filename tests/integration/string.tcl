@@ -196,6 +196,8 @@ test "a long LCS holds no lock" {
                 resp::do writer set {{t}a} [string repeat ab [expr {$bytes / 2}]]
                 resp::do writer set {{t}b} [string repeat b $other]
                 resp::do writer config resetstat
+                # CLIENT LIST shows the last command: another one first, so that it is this LCS that is seen to have begun.
+                resp::do long ping
                 resp::send long lcs {{t}a} {{t}b} len
                 eventually { [string first "cmd=lcs" [resp::do writer client list]] >= 0 }
                 resp::do writer setrange {{t}a} 0 [string repeat x $bytes]
