@@ -244,6 +244,8 @@ static void help(struct call *call)
         "    Open a slot for a move, close it, or say who serves it.",
         "SHARDS",
         "    Slots and nodes, by shard.",
+        "SLOT-STATS (SLOTSRANGE <start slot> <end slot>|ORDERBY <metric> [LIMIT <limit>] [ASC|DESC])",
+        "    What is in each slot of this node, and how it is used.",
         "SLOTS",
         "    Ranges of slots and the nodes that serve them.",
         NULL,
@@ -328,6 +330,23 @@ static const struct command_arg args_setslot[] = { { .name = "slot", .type = ARG
                                                    { .name = "subcommand", .type = ARG_ONEOF, .args = setslot_forms },
                                                    { .name = NULL } };
 
+static const struct command_arg order_directions[] = { { .name = "asc", .type = ARG_PURE_TOKEN, .token = "ASC" },
+                                                       { .name = "desc", .type = ARG_PURE_TOKEN, .token = "DESC" },
+                                                       { .name = NULL } };
+static const struct command_arg order_form[] = {
+    { .name = "metric", .type = ARG_STRING },
+    { .name = "limit", .type = ARG_INTEGER, .token = "LIMIT", .flags = ARG_OPTIONAL },
+    { .name = "order", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .args = order_directions },
+    { .name = NULL },
+};
+static const struct command_arg slot_stats_forms[] = {
+    { .name = "slotsrange", .type = ARG_BLOCK, .token = "SLOTSRANGE", .args = range_args },
+    { .name = "orderby", .type = ARG_BLOCK, .token = "ORDERBY", .args = order_form },
+    { .name = NULL },
+};
+static const struct command_arg args_slot_stats[] = { { .name = "filter", .type = ARG_ONEOF, .args = slot_stats_forms },
+                                                      { .name = NULL } };
+
 /* A subcommand: its text, its facts, its handler; what only some have comes last. */
 #define SUB(id, text, from, cost, count, bits, handler, ...)                                                           \
     static const struct command sub_##id = { .summary = text,                                                          \
@@ -394,6 +413,9 @@ SUB(shards, "Map slots to nodes, by shard", "7.0.0", "O(N), N being the nodes", 
 SUB(slaves, "List the replicas of a primary (older name of REPLICAS)", "3.0.0", "O(N), N being the nodes", 3,
     OPERATOR_QUESTION, replicas, .name = "slaves", .args = args_node, .tips = varies, .deprecated_since = "5.0.0",
     .replaced_by = "`CLUSTER REPLICAS`");
+SUB(slot_stats, "What is in each slot of this node, and how it is used", "8.2.0",
+    "O(N), N being the slots asked for; O(N*log(N)) with ORDERBY", -4, QUESTION, cluster_cmd_slot_stats,
+    .name = "slot-stats", .args = args_slot_stats, .tips = varies);
 SUB(slots, "Map ranges of slots to nodes", "3.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_slots,
     .name = "slots", .tips = varies, .deprecated_since = "7.0.0", .replaced_by = "`CLUSTER SHARDS`",
     .history = COMMAND_HISTORY({ "4.0.0", "The reply has the ids of nodes." },
@@ -427,6 +449,7 @@ static const struct command *const subcommands[] = {
     &sub_setslot,
     &sub_shards,
     &sub_slaves,
+    &sub_slot_stats,
     &sub_slots,
     NULL,
 };

@@ -1,7 +1,7 @@
 /* commands/cluster_internal.h
  *
  * What the files of the CLUSTER family share: the descriptors stand in cluster.c, beside the questions; what changes the cluster is in
- * cluster_change.c, the maps of slots to nodes are in cluster_slots.c. */
+ * cluster_change.c, the maps of slots to nodes are in cluster_slots.c, what is in the slots is in cluster_slot_stats.c. */
 #pragma once
 
 #include "bus/bus.h"
@@ -35,4 +35,5 @@ void cluster_cmd_saveconfig(struct call *call);
 void cluster_cmd_set_config_epoch(struct call *call);
 void cluster_cmd_setslot(struct call *call);
 void cluster_cmd_shards(struct call *call);
+void cluster_cmd_slot_stats(struct call *call);
 void cluster_cmd_slots(struct call *call);

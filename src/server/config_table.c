@@ -242,7 +242,7 @@ static const struct option table[] = {
     { INTEGER("cluster-migration-barrier", cluster_migration_barrier, 1, 0, INT_MAX), .section = CLUSTER, .flags = OPTION_INERT, .help = "Taken and shown, without effect: this node is no replica." },
     { BOOL("cluster-allow-replica-migration", cluster_allow_replica_migration, 1), .section = CLUSTER, .help = "Follow the node that took this one's last slot, as Redis nodes do." },
     { SIZE("cluster-link-sendbuf-limit", cluster_link_sendbuf_limit, 0, 0, INT64_MAX), .section = CLUSTER, .help = "Bytes that may wait to be sent on a link between nodes; more closes the link. 0: no limit of this kind." },
-    { BOOL("cluster-slot-stats-enabled", cluster_slot_stats_enabled, 0), .section = CLUSTER, .lacks = "CLUSTER SLOT-STATS", .flags = OPTION_OURS, .help = "Only its default is taken." },
+    { BOOL("cluster-slot-stats-enabled", cluster_slot_stats_enabled, 0), .section = CLUSTER, .lacks = "CPU time and traffic by slot", .flags = OPTION_OURS, .help = "Only its default is taken: CLUSTER SLOT-STATS shows keys, memory, and since the start hits, misses, expired and evicted, which are always counted." },
     { TEXT("availability-zone", CONFIG_AVAILABILITY_ZONE, ""), .section = CLUSTER, .flags = OPTION_OURS, .help = "Where the node runs; told to clients." },
 
     /* --- Watching --- */

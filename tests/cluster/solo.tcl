@@ -112,3 +112,58 @@ test "a node that stops being alone serves the slots of its keys without a pause
     assert {![string match -nocase *error* [read_file $out]]} [read_file $out]
     node_kill ada
 }
+
+test "CLUSTER SLOT-STATS tells what is in a slot and how it was used" {
+    solo_node
+    set slot [slot_of foo]
+    on ada set foo [string repeat x 1000]
+    on ada set "{foo}2" y px 1
+    eventually { [on ada exists "{foo}2"] == 0 && [on ada dbsize] == 1 }
+    on ada set bar z
+    set before [lindex [on ada cluster slot-stats slotsrange $slot $slot] 0 1]
+    on ada get foo
+    on ada get foo
+    on ada get "{foo}3"
+    set rows [on ada cluster slot-stats slotsrange $slot $slot]
+    assert_equal 1 [llength $rows]
+    lassign [lindex $rows 0] id stats
+    assert_equal $slot $id
+    assert_equal {key-count memory-bytes hits misses expired evicted} [dict keys $stats]
+    assert_equal 1 [dict get $stats key-count]
+    assert {[dict get $stats memory-bytes] >= 1000}
+    assert_equal {2 1} [lmap name {hits misses} { expr {[dict get $stats $name] - [dict get $before $name]} }]
+    assert_equal 1 [dict get $stats expired]
+    assert_equal {0 1 2} [lmap row [on ada cluster slot-stats slotsrange 0 2] { lindex $row 0 }]
+    assert_equal {16383} [lmap row [on ada cluster slot-stats slotsrange 16383 16383] { lindex $row 0 }]
+}
+
+test "CLUSTER SLOT-STATS orders slots by any of its numbers" {
+    solo_node
+    foreach {key count} {foo 3 bar 2 hello 2} {
+        for {set i 0} {$i < $count} {incr i} { on ada set "{$key}$i" v }
+    }
+    set by_keys [on ada cluster slot-stats orderby key-count limit 4]
+    # Equal ones by the number of the slot: bar is 5061, hello 866, foo 12182; the first of the empty ones is 0.
+    assert_equal {12182 866 5061 0} [lmap row $by_keys { lindex $row 0 }]
+    assert_equal {3 2 2 0} [lmap row $by_keys { dict get [lindex $row 1] key-count }]
+    assert_equal $by_keys [on ada cluster slot-stats ORDERBY KEY-COUNT DESC LIMIT 4]
+    assert_equal {0 1} [lmap row [on ada cluster slot-stats orderby key-count asc limit 2] { lindex $row 0 }]
+    assert_equal 12182 [lindex [on ada cluster slot-stats orderby memory-bytes limit 1] 0 0]
+}
+
+test "CLUSTER SLOT-STATS shows the slots of this node only, and refuses what it cannot read" {
+    solo_node
+    on ada cluster addslotsrange 10 12
+    assert_equal {10 11 12} [lmap row [on ada cluster slot-stats slotsrange 0 16383] { lindex $row 0 }]
+    assert_equal {12 11 10} [lsort -integer -decreasing [lmap row [on ada cluster slot-stats orderby hits] { lindex $row 0 }]]
+    assert_equal {} [on ada cluster slot-stats slotsrange 13 14]
+    assert_error "ERR Invalid or out of range slot" { on ada cluster slot-stats slotsrange 0 16384 }
+    assert_error "ERR Start slot number 2 is greater than end slot number 1" { on ada cluster slot-stats slotsrange 2 1 }
+    assert_error "ERR Unrecognized sort metric for ORDERBY." { on ada cluster slot-stats orderby cpu-usec }
+    foreach limit {0 16385} {
+        assert_error "ERR Limit has to lie in between 1 and 16384*" { on ada cluster slot-stats orderby hits limit $limit }
+    }
+    foreach words {{slotsrange 1} {slotsrange 1 2 3} {orderby hits limit} {orderby hits asc desc} {orderby hits limit 1 limit 2} {range 1 2}} {
+        assert_error "ERR syntax error" { on ada cluster slot-stats {*}$words }
+    }
+}
