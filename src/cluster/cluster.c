@@ -18,6 +18,7 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
     c->options = *options;
     c->started_ms = now_ms;
     random_seed(&c->random, seed);
+    c->incarnation = (uint32_t)random_u64(&c->random);
     /* INDEX_NONE, of which all bits are set. */
     memset(c->owner, 0xff, sizeof(c->owner));
     memset(c->migrating, 0xff, sizeof(c->migrating));

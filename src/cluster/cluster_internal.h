@@ -95,6 +95,10 @@ struct node {
     int64_t connect_asked_ms;
     bool sends_shard_id; /* so it understands one */
 
+    bool is_ours; /* of our kind, as its last message said; what follows is of that message */
+    uint32_t incarnation;
+    uint64_t sequence; /* the highest of this incarnation */
+
     uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
     uint32_t slot_count;
     uint16_t gossip_mark; /* last packet it was put into */
@@ -153,6 +157,10 @@ struct cluster {
 
     bool solo;
     uint8_t kept[SLOT_BITMAP_BYTES]; /* slots with keys, to be ours when solo ends */
+
+    uint64_t view_digest; /* of owner[]: the same for all who agree, see view.c */
+    uint32_t incarnation; /* drawn at each start */
+    uint64_t told_sequence;
 
     uint64_t current_epoch, last_vote_epoch;
     bool ok;
@@ -273,7 +281,7 @@ struct message;
 void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
                     struct effects *e);
 /* A header with our own facts, for any type. */
-void header_begin(const struct cluster *c, unsigned type, struct buf *out);
+void header_begin(struct cluster *c, unsigned type, struct buf *out);
 /* Takes the message; sets its length, counts it. */
 void message_send(struct cluster *c, cluster_link link, struct buf *message, struct effects *e);
 void message_broadcast(struct cluster *c, struct buf *message, struct effects *e);

@@ -293,6 +293,8 @@ void cluster_forget(struct cluster *c, struct bytes id, int64_t now_ms, struct e
     struct node *node = node_find_bytes(c, id);
 
     error[0] = '\0';
+    /* Another node's word may have been here before the operator's: it is done. */
+    if (node == NULL && id.len == NODE_ID_BYTES && blacklist_has(c, id.data, now_ms)) return;
     if (node == NULL) {
         refuse(error, "ERR Unknown node %.*s", shown(id), id.data);
         return;

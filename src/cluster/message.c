@@ -20,6 +20,7 @@ enum offset {
     AT_PRIMARY = 2128,
     AT_IP = 2168,
     AT_EXTENSIONS = 2214,
+    AT_MARK = 2216,
     AT_PPORT = 2246,
     AT_CPORT = 2248,
     AT_FLAGS = 2250,
@@ -28,6 +29,7 @@ enum offset {
     AT_DATA = CLUSTER_HEADER_BYTES,
 };
 #define IP_BYTES 46u
+#define MARK_VERSION 1
 #define UPDATE_BYTES (8 + NODE_ID_BYTES + SLOT_BITMAP_BYTES)
 
 enum extension { EXTENSION_HOSTNAME = 0, EXTENSION_FORGOTTEN = 2, EXTENSION_SHARD_ID = 3 };
@@ -122,6 +124,26 @@ int64_t cluster_frame(struct bytes data)
 uint16_t message_type_of(struct bytes packet)
 {
     return packet.len < AT_TYPE + 2 ? UINT16_MAX : get16((const uint8_t *)packet.data + AT_TYPE);
+}
+
+static const uint8_t mark_magic[4] = { 'r', 's', 'h', 'd' };
+
+static struct mark get_mark(const uint8_t *at)
+{
+    if (memcmp(at, mark_magic, sizeof(mark_magic)) != 0 || at[4] != MARK_VERSION) return (struct mark){ 0 };
+    return (struct mark){
+        .is_ours = true, .incarnation = get32(at + 6), .sequence = get64(at + 10), .view = get64(at + 18)
+    };
+}
+
+static void put_mark(uint8_t *at, const struct mark *mark)
+{
+    if (!mark->is_ours) return;
+    memcpy(at, mark_magic, sizeof(mark_magic));
+    at[4] = MARK_VERSION;
+    put32(at + 6, mark->incarnation);
+    put64(at + 10, mark->sequence);
+    put64(at + 18, mark->view);
 }
 
 static bool has_gossip(uint16_t type)
@@ -230,6 +252,7 @@ enum message_verdict message_decode(struct bytes packet, struct message *out)
     out->config_epoch = get64(at + AT_CONFIG_EPOCH);
     out->offset = get64(at + AT_OFFSET);
     out->slots = at + AT_SLOTS;
+    out->mark = get_mark(at + AT_MARK);
 
     verdict = decode_data(out, at + AT_DATA, packet.len - AT_DATA);
     if (verdict != MESSAGE_OK) return verdict;
@@ -304,6 +327,7 @@ void message_header_write(struct buf *out, const struct message_header *header)
     if (header->slots != NULL) memcpy(at + AT_SLOTS, header->slots, SLOT_BITMAP_BYTES);
     put_text(at + AT_PRIMARY, header->primary, NODE_ID_BYTES);
     put_text(at + AT_IP, header->ip, IP_BYTES - 1);
+    put_mark(at + AT_MARK, &header->mark);
     put16(at + AT_PPORT, header->pport);
     put16(at + AT_CPORT, header->cport);
     put16(at + AT_FLAGS, header->flags);
@@ -340,6 +364,14 @@ void message_hostname_write(struct buf *out, const char *hostname)
     size_t len = strlen(hostname);
 
     put_text(extension_begin(out, EXTENSION_HOSTNAME, len + 1), hostname, len);
+}
+
+void message_forgotten_write(struct buf *out, const char *id, uint64_t ttl_s)
+{
+    uint8_t *at = extension_begin(out, EXTENSION_FORGOTTEN, NODE_ID_BYTES + 8);
+
+    put_text(at, id, NODE_ID_BYTES);
+    put64(at + NODE_ID_BYTES, ttl_s);
 }
 
 void message_shard_id_write(struct buf *out, const char *shard_id)

@@ -10,6 +10,14 @@
  *     UPDATE             epoch, id and slots of a node the receiver is wrong about
  *     PUBLISH, MODULE    lengths and payload
  *
+ * 30 bytes of the header mean nothing to anybody, and all peers send zeros there. Ours hold a mark, by which nodes of our kind know each
+ * other, and what they tell each other with every message:
+ *
+ *     2216  2220     2221    2222         2226      2234  2242
+ *     rshd  version  zero    incarnation  sequence  view  zero
+ *
+ * The incarnation is drawn at each start; the sequence grows with every message of one; the view is a digest of who owns which slot.
+ *
  * Decoding borrows from the packet and believes nothing: each length is checked before it is followed, ids are 40 of [a-z0-9],
  * texts are made of what addresses and host names are made of, so that nothing read here can forge a line of the state file or
  * of the log. */
@@ -37,6 +45,14 @@ enum message_type {
 
 #define GOSSIP_BYTES 104u
 
+/* What a node of our kind adds to each header. */
+struct mark {
+    bool
+        is_ours; /* false: the sender is of another kind, or of a version that we do not know, and nothing else is set */
+    uint32_t incarnation;
+    uint64_t sequence, view;
+};
+
 struct message {
     uint16_t type, count;
     uint16_t port, cport, pport, flags, extensions;
@@ -45,8 +61,9 @@ struct message {
     char sender[NODE_ID_BYTES + 1];
     char primary[NODE_ID_BYTES + 1]; /* "" for a primary */
     char ip[46];                     /* "" = as the socket says */
-    const uint8_t *slots;            /* borrowed, 2048 bytes */
-    const uint8_t *gossip;           /* borrowed, count entries */
+    struct mark mark;
+    const uint8_t *slots;  /* borrowed, 2048 bytes */
+    const uint8_t *gossip; /* borrowed, count entries */
 
     /* Extensions that were there and made sense. */
     char hostname[256], shard_id[NODE_ID_BYTES + 1];
@@ -92,10 +109,12 @@ struct message_header {
     uint64_t current_epoch, config_epoch, offset;
     const char *sender, *primary, *ip; /* "" where there is none */
     const uint8_t *slots;              /* NULL: none */
+    struct mark mark;
 };
 void message_header_write(struct buf *out, const struct message_header *header);
 void message_gossip_write(struct buf *out, const struct gossip *gossip);
 void message_hostname_write(struct buf *out, const char *hostname);
+void message_forgotten_write(struct buf *out, const char *id, uint64_t ttl_s);
 void message_shard_id_write(struct buf *out, const char *shard_id);
 void message_fail_write(struct buf *out, const char *failing);
 void message_update_write(struct buf *out, uint64_t epoch, const char *id, const uint8_t *slots);

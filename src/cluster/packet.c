@@ -78,6 +78,18 @@ static void learn_header(struct cluster *c, const struct packet *packet, struct 
     sender->offset = message->offset;
 }
 
+/* Two links run between two nodes, and what was said first on one may come last. Of a node of our kind we know the order: what is older
+ * than what we have heard tells nothing of its role, its slots or others any more. */
+static bool is_overtaken(struct node *sender, const struct mark *mark)
+{
+    sender->is_ours = mark->is_ours;
+    if (!mark->is_ours) return false;
+    if (sender->incarnation == mark->incarnation && mark->sequence < sender->sequence) return true;
+    sender->incarnation = mark->incarnation;
+    sender->sequence = mark->sequence;
+    return false;
+}
+
 /* True where the packet has been dealt with: nothing more of it is read. */
 static bool shake_hands(struct cluster *c, struct packet *packet, struct effects *e)
 {
@@ -152,12 +164,21 @@ static void learn_role(struct cluster *c, const struct packet *packet, struct ef
     node_become_replica(c, sender, primary, e);
 }
 
+/* True where these are the node's slots, and none of them is noted as one that it gave up. */
+static bool says_what_we_know(const struct cluster *c, const struct node *node, const uint8_t *slots)
+{
+    if (memcmp(node_slots(node), slots, SLOT_BITMAP_BYTES) != 0) return false;
+    for (size_t i = 0; node->slot_count > 0 && i < SLOT_BITMAP_BYTES; i++)
+        if (slots[i] & c->not_claiming[i]) return false;
+    return true;
+}
+
 static void learn_slots(struct cluster *c, const struct packet *packet, struct effects *e)
 {
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *primary = node_is_primary(sender) ? sender : sender->primary;
 
-    if (primary == NULL || memcmp(node_slots(primary), message->slots, SLOT_BITMAP_BYTES) == 0) return;
+    if (primary == NULL || says_what_we_know(c, primary, message->slots)) return;
     if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, e);
     view_correct(c, sender, message->config_epoch, message->slots, e);
 }
@@ -198,6 +219,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
 {
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *node;
+    bool overtaken;
 
     if (message->type != MESSAGE_PONG) {
         if (message->type == MESSAGE_MEET || c->myself->ip[0] == '\0') learn_own_ip(c, packet->link, e);
@@ -207,7 +229,8 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
     if (shake_hands(c, packet, e)) return;
 
     sender = packet->sender;
-    if (sender != NULL) learn_flag_and_address(c, packet, e);
+    overtaken = sender != NULL && is_overtaken(sender, &message->mark);
+    if (sender != NULL && !overtaken) learn_flag_and_address(c, packet, e);
     /* The new address may have cost us the link. */
     packet->link = link_find(c, packet->link_id);
     node = packet->link != NULL ? link_node(c, packet->link) : NULL;
@@ -216,7 +239,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
         node->ping_sent_ms = 0;
         failure_cleared(c, node, packet->now_ms, e);
     }
-    if (sender == NULL) return;
+    if (sender == NULL || overtaken) return;
     learn_role(c, packet, e);
     learn_slots(c, packet, e);
     epoch_collision(c, sender, message->config_epoch, e);

@@ -1,0 +1,269 @@
+/* What nodes of our kind tell each other beyond the wire's own words: a mark, an order, a digest of the view, and whom to forget. */
+#include "cluster/cluster_internal.h"
+#include "cluster/message.h"
+#include "unit/unit.h"
+
+#include <stdio.h>
+
+#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
+#define ID_C "8686f8bbc0c3a60dee7d8a44874b824d39339700"
+#define NOW 1700000000000
+#define OUT 10 /* our link to B */
+#define IN 11  /* B's to us */
+
+static const struct cluster_options options = {
+    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
+};
+
+struct fixture {
+    struct cluster *c;
+    struct effects e;
+    struct node *b;
+};
+
+static struct node *known(struct fixture *f, const char *id, uint16_t port)
+{
+    struct node *node = node_add(f->c, id, FLAG_PRIMARY, NOW);
+
+    node_set_address(f->c, node, "127.0.0.2", port, (uint16_t)(port + 10000), 0, &f->e);
+    return node;
+}
+
+static struct fixture with_neighbour(void)
+{
+    struct fixture f = { .c = cluster_new(&options, 42, NOW) };
+
+    f.c->solo = false;
+    f.b = known(&f, ID_B, 8000);
+    f.b->connecting = true;
+    cluster_link_opened(f.c, f.b->index, OUT, NOW, &f.e);
+    cluster_link_accepted(f.c, IN, "127.0.0.1", "127.0.0.2", NOW);
+    effects_clear(&f.e);
+    return f;
+}
+
+static void done(struct fixture *f)
+{
+    effects_free(&f->e);
+    cluster_free(&f->c);
+}
+
+static struct message_header header(const struct mark *mark)
+{
+    return (struct message_header){ .type = MESSAGE_PING,
+                                    .port = 8000,
+                                    .cport = 18000,
+                                    .flags = FLAG_PRIMARY | FLAG_MYSELF,
+                                    .sender = ID_B,
+                                    .primary = "",
+                                    .ip = "",
+                                    .mark = *mark };
+}
+
+static void hear(struct fixture *f, cluster_link link, const struct message_header *head)
+{
+    struct buf packet = { 0 };
+
+    message_header_write(&packet, head);
+    message_finish(&packet, 0, 0);
+    effects_clear(&f->e);
+    cluster_packet(f->c, link, buf_bytes(&packet), NOW, &f->e);
+    buf_free(&packet);
+}
+
+/* What we say to B in a PING at some time. */
+static struct message told(struct fixture *f, struct buf *keep, int64_t now_ms)
+{
+    struct message message = { 0 };
+
+    effects_clear(&f->e);
+    gossip_send(f->c, MESSAGE_PING, OUT, f->b, now_ms, &f->e);
+    CHECK(f->e.count == 1 && f->e.items[0].kind == EFFECT_SEND);
+    buf_clear(keep);
+    buf_append_bytes(keep, f->e.items[0].data);
+    CHECK(message_decode(buf_bytes(keep), &message) == MESSAGE_OK);
+    return message;
+}
+
+TEST(a_mark_is_read_as_it_was_written_and_no_other_version_of_it)
+{
+    const struct mark mark = { .is_ours = true, .incarnation = 0xfedcba98, .sequence = 1, .view = UINT64_MAX - 1 };
+    struct message_header head = header(&mark);
+    struct buf packet = { 0 };
+    struct message message;
+
+    message_header_write(&packet, &head);
+    message_finish(&packet, 0, 0);
+    CHECK(message_decode(buf_bytes(&packet), &message) == MESSAGE_OK);
+    CHECK(message.mark.is_ours && message.mark.incarnation == 0xfedcba98 && message.mark.sequence == 1);
+    CHECK(message.mark.view == UINT64_MAX - 1);
+    /* The other fields of the header stay where they were. */
+    CHECK(message.port == 8000 && message.cport == 18000 && message.pport == 0 && message.extensions == 0);
+    packet.data[2220]++;
+    CHECK(message_decode(buf_bytes(&packet), &message) == MESSAGE_OK && !message.mark.is_ours);
+    CHECK(message.mark.sequence == 0 && message.mark.view == 0);
+
+    head.mark.is_ours = false;
+    buf_clear(&packet);
+    message_header_write(&packet, &head);
+    message_finish(&packet, 0, 0);
+    for (size_t i = 2216; i < 2246; i++) CHECK(packet.data[i] == 0);
+    buf_free(&packet);
+}
+
+TEST(every_message_of_ours_is_marked_and_later_than_the_one_before)
+{
+    struct fixture f = with_neighbour();
+    struct buf keep = { 0 };
+    uint64_t sequence = 0;
+
+    for (int i = 0; i < 5; i++) {
+        struct message message = told(&f, &keep, NOW);
+
+        CHECK(message.mark.is_ours && message.mark.incarnation == f.c->incarnation);
+        CHECK(message.mark.sequence > sequence && message.mark.view == f.c->view_digest);
+        sequence = message.mark.sequence;
+    }
+    buf_free(&keep);
+    done(&f);
+}
+
+TEST(what_was_overtaken_tells_nothing_of_roles_and_slots)
+{
+    struct fixture f = with_neighbour();
+    uint8_t slots[SLOT_BITMAP_BYTES] = { 1 };
+    struct message_header now = header(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 9 });
+    struct message_header before = header(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 8 });
+
+    now.slots = slots;
+    now.config_epoch = now.current_epoch = before.config_epoch = before.current_epoch = 3;
+    hear(&f, IN, &now);
+    CHECK(cluster_slot_owner(f.c, 0) == f.b->index && !bitmap_has(f.c->not_claiming, 0));
+    /* From before it had the slot: it still has it. */
+    hear(&f, OUT, &before);
+    CHECK(!bitmap_has(f.c->not_claiming, 0));
+    before.flags = FLAG_REPLICA;
+    before.primary = ID_C;
+    hear(&f, IN, &before);
+    CHECK(node_is_primary(f.b) && cluster_slot_owner(f.c, 0) == f.b->index);
+
+    /* Another start of it begins anew, and so does one that is of our kind no more. */
+    before.flags = FLAG_PRIMARY;
+    before.primary = "";
+    before.mark.incarnation = 6;
+    hear(&f, IN, &before);
+    CHECK(bitmap_has(f.c->not_claiming, 0));
+    hear(&f, IN, &now);
+    CHECK(!bitmap_has(f.c->not_claiming, 0));
+    now.slots = NULL;
+    now.mark.is_ours = false;
+    hear(&f, IN, &now);
+    CHECK(bitmap_has(f.c->not_claiming, 0) && !f.b->is_ours);
+    done(&f);
+}
+
+TEST(who_agrees_on_every_slot_has_one_digest_whatever_the_order)
+{
+    struct fixture f = with_neighbour(), g = with_neighbour();
+    struct node *c = known(&f, ID_C, 9000), *d = known(&g, ID_C, 9000);
+
+    slot_bind(f.c, 1, f.b, &f.e);
+    slot_bind(f.c, 2, c, &f.e);
+    slot_bind(g.c, 1, d, &g.e);
+    slot_bind(g.c, 2, g.b, &g.e);
+    CHECK(f.c->view_digest != g.c->view_digest);
+    slot_bind(g.c, 2, d, &g.e);
+    CHECK(f.c->view_digest != g.c->view_digest);
+    slot_bind(g.c, 1, NULL, &g.e);
+    slot_bind(g.c, 1, g.b, &g.e);
+    CHECK(f.c->view_digest == g.c->view_digest);
+    slot_bind(f.c, 1, NULL, &f.e);
+    slot_bind(f.c, 2, NULL, &f.e);
+    CHECK(f.c->view_digest == 0);
+    done(&f);
+    done(&g);
+}
+
+static size_t forgotten(const struct message *message, const char *id, uint64_t *ttl_s)
+{
+    char found[NODE_ID_BYTES + 1];
+    uint64_t found_ttl_s;
+    size_t at = 0, count = 0;
+
+    while (message_forgotten(message, &at, found, &found_ttl_s)) {
+        count++;
+        if (strcmp(found, id) == 0) *ttl_s = found_ttl_s;
+    }
+    return count;
+}
+
+TEST(whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long)
+{
+    struct fixture f = with_neighbour();
+    struct buf keep = { 0 };
+    struct message message;
+    cluster_error error;
+    uint64_t ttl_s = 0;
+
+    known(&f, ID_C, 9000);
+    cluster_forget(f.c, BYTES(ID_C), NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    /* Redis 7.0 would log a warning for each. */
+    message = told(&f, &keep, NOW);
+    CHECK(message.extensions == 0);
+    f.b->is_ours = true;
+    message = told(&f, &keep, NOW + 20000);
+    CHECK(forgotten(&message, ID_C, &ttl_s) == 1 && ttl_s == 40);
+    CHECK(strcmp(message.shard_id, f.c->myself->shard_id) == 0);
+    message = told(&f, &keep, NOW + BLACKLIST_MS);
+    CHECK(forgotten(&message, ID_C, &ttl_s) == 0);
+    /* Met again, nobody is asked to forget it. */
+    known(&f, ID_C, 9000);
+    message = told(&f, &keep, NOW + 20000);
+    CHECK(forgotten(&message, ID_C, &ttl_s) == 0);
+    buf_free(&keep);
+    done(&f);
+}
+
+TEST(an_operator_who_forgets_what_is_forgotten_already_is_answered_ok)
+{
+    struct fixture f = with_neighbour();
+    cluster_error error;
+
+    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS);
+    cluster_forget(f.c, BYTES(ID_C), NOW + 1, &f.e, error);
+    CHECK(error[0] == '\0' && f.c->node_count == 2);
+    cluster_forget(f.c, BYTES(ID_C), NOW + BLACKLIST_MS, &f.e, error);
+    CHECK(strcmp(error, "ERR Unknown node " ID_C) == 0);
+    done(&f);
+}
+
+TEST(of_many_forgotten_nodes_a_packet_names_some)
+{
+    struct fixture f = with_neighbour();
+    struct buf keep = { 0 };
+    char id[NODE_ID_BYTES + 1];
+    bool last_told = false;
+
+    f.b->is_ours = true;
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(id, sizeof(id), "%040u", i);
+        blacklist_add(f.c, id, NOW, BLACKLIST_MS);
+    }
+    for (int i = 0; i < 200; i++) {
+        struct message message = told(&f, &keep, NOW);
+        uint64_t ttl_s = 0;
+
+        CHECK(forgotten(&message, id, &ttl_s) == 16);
+        last_told |= ttl_s != 0;
+    }
+    CHECK(last_told);
+    buf_free(&keep);
+    done(&f);
+}
+
+TESTS(a_mark_is_read_as_it_was_written_and_no_other_version_of_it,
+      every_message_of_ours_is_marked_and_later_than_the_one_before,
+      what_was_overtaken_tells_nothing_of_roles_and_slots, who_agrees_on_every_slot_has_one_digest_whatever_the_order,
+      whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long,
+      an_operator_who_forgets_what_is_forgotten_already_is_answered_ok, of_many_forgotten_nodes_a_packet_names_some)
