@@ -83,6 +83,7 @@ static void config_resetstat(struct call *call)
     for (int i = 0; i < node->worker_count; i++) worker_reset_stats(node->workers[i]);
     atomic_store(&node->connections_received, 0);
     atomic_store(&node->connections_rejected, 0);
+    atomic_store(&node->snapshots_begun, 0);
     lazyfree_reset_counts(node->lazyfree);
     defrag_reset_counts(&node->defrag);
     histogram_reset(&keyspace_deadlines(node->keyspace)->lag_ms);

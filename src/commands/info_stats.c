@@ -55,7 +55,8 @@ void info_stats(struct call *call, struct buf *out)
     line_kbps(out, "instantaneous_output_kbps", stats_rate(node, RATE_OUTPUT_BYTES));
     buf_append_text(out, "instantaneous_input_repl_kbps:0.00\r\ninstantaneous_output_repl_kbps:0.00\r\n");
     line_u64(out, "rejected_connections", LOADED(node->connections_rejected));
-    buf_append_text(out, "sync_full:0\r\nsync_partial_ok:0\r\nsync_partial_err:0\r\n");
+    line_u64(out, "sync_full", LOADED(node->snapshots_begun));
+    buf_append_text(out, "sync_partial_ok:0\r\nsync_partial_err:0\r\n");
     line_u64(out, "expired_keys", counts.expired);
     buf_append_text(out, "expired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nexpire_cycle_cpu_milliseconds:"
                          "0\r\n");

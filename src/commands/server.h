@@ -4,4 +4,4 @@
 #include "server/command.h"
 
 extern const struct command command_acl, command_command, command_debug, command_info, command_latency, command_memory,
-    command_slowlog;
+    command_psync, command_replconf, command_slowlog, command_sync;

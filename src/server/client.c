@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/listener.h"
 #include "server/dispatch.h"
+#include "server/snapshot.h"
 #include "server/transaction.h"
 #include "server/worker_internal.h"
 
@@ -52,6 +53,7 @@ void client_close(struct client *client)
     client_forget_turn(client);
     intake_end(client);
     hold_end(client);
+    snapshot_free(&client->snapshot);
     transaction_free(client, NULL);
     conn_close(&client->conn);
     client_account_gone(client);
@@ -128,7 +130,8 @@ void client_reset_session(struct client *client)
     client_discard_transaction(client);
     client_monitor(client, false);
     client_clear(client, CLIENT_ASKING | CLIENT_READONLY | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP |
-                             CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_TOUCH | CLIENT_NO_EVICT);
+                             CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_TOUCH | CLIENT_NO_EVICT | CLIENT_FOLLOWS |
+                             CLIENT_RDB_ONLY | CLIENT_RDB_NO_KEYS);
     client_set_resp(client, 2);
     client_set_text(client, &client->name, BYTES_NONE);
     if (!config_int(client->worker->node->config, requires_password)) return;

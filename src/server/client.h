@@ -18,6 +18,7 @@ struct worker;
 struct command;
 struct transaction;
 struct hold;
+struct snapshot;
 
 enum client_flag {
     CLIENT_AUTHENTICATED = 1u << 0,
@@ -33,10 +34,13 @@ enum client_flag {
     CLIENT_NO_EVICT = 1u << 10,
     CLIENT_NO_TOUCH = 1u << 11,
     CLIENT_UNIX_SOCKET = 1u << 12,
-    CLIENT_PAUSED = 1u << 13, /* a command waits for the end of CLIENT PAUSE */
-    CLIENT_HELD = 1u << 14,   /* its reply waits (client_hold_reply()), and so does all that comes after */
-    CLIENT_BEHIND = 1u << 15, /* commands wait until the replies before them have left */
-    CLIENT_ENDED = 1u << 16,  /* the peer sends no more; it is closed when it has its replies */
+    CLIENT_PAUSED = 1u << 13,      /* a command waits for the end of CLIENT PAUSE */
+    CLIENT_HELD = 1u << 14,        /* its reply waits (client_hold_reply()), and so does all that comes after */
+    CLIENT_BEHIND = 1u << 15,      /* commands wait until the replies before them have left */
+    CLIENT_ENDED = 1u << 16,       /* the peer sends no more; it is closed when it has its replies */
+    CLIENT_FOLLOWS = 1u << 17,     /* REPLCONF: it means to be a replica */
+    CLIENT_RDB_ONLY = 1u << 18,    /* REPLCONF: of SYNC it wants the file and nothing after it */
+    CLIENT_RDB_NO_KEYS = 1u << 19, /* REPLCONF: and no keys in it */
 };
 
 /* What a small request and its reply touch comes first, in as few cache lines as it takes: with many clients each comes out of the second
@@ -63,6 +67,7 @@ struct client {
     int64_t unauthenticated_bytes;   /* its part of the node's */
     int64_t handshake_ms;            /* when it connected or said RESET: it has to log in soon after */
     struct hold *hold;               /* NULL unless CLIENT_HELD */
+    struct snapshot *snapshot;       /* that is being sent, or NULL */
 
     /* shared: relaxed atomics */
     _Atomic uint32_t resp;

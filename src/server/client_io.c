@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/snapshot.h"
 #include "server/worker_internal.h"
 
 /* An unauthenticated client may cost this much and no more. */
@@ -106,10 +107,12 @@ void client_account_gone(struct client *client)
 
 /* --- Replies out --- */
 
-/* What client-output-buffer-limit calls it: one that MONITORs is sent what it did not ask for, as a replica is. */
+/* What client-output-buffer-limit calls it: one that MONITORs is sent what it did not ask for, as a replica is; and a backup is read like
+ * one. */
 static enum config_client_class class_of(const struct client *client)
 {
-    return client_flags(client) & CLIENT_MONITOR ? CLIENT_CLASS_REPLICA : CLIENT_CLASS_NORMAL;
+    return (client_flags(client) & CLIENT_MONITOR) || client->snapshot != NULL ? CLIENT_CLASS_REPLICA
+                                                                               : CLIENT_CLASS_NORMAL;
 }
 
 static bool has_low_limit(const struct client *client)
@@ -160,7 +163,7 @@ static bool is_done(const struct client *client)
 {
     uint32_t flags = client_flags(client);
 
-    if (conn_pending(&client->conn) > 0) return false;
+    if (conn_pending(&client->conn) > 0 || client->snapshot != NULL) return false;
     if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
     return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_PAUSED | CLIENT_HELD));
 }
@@ -549,6 +552,10 @@ static void on_drained(struct conn *conn)
 
     client_account(client);
     client->over_soft_since_ms = 0;
+    if (client->snapshot != NULL) {
+        snapshot_go_on(client->snapshot);
+        return;
+    }
     if (is_done(client)) {
         if (!is_answered(client)) client_close(client);
         return;

@@ -54,6 +54,7 @@ struct node {
     _Atomic uint64_t next_client_id;
     _Atomic int64_t connected_clients;
     _Atomic uint64_t connections_received, connections_rejected;
+    _Atomic uint64_t snapshots_begun;
     _Atomic int64_t client_evict_ms; /* when somebody last looked whether that is too much */
     _Atomic uint64_t evicted_clients;
     _Atomic int64_t announced_bytes;       /* of big values that clients have begun to send (server/intake.h) */

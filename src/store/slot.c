@@ -505,6 +505,29 @@ uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *conte
     return table_scan(&slot->table, cursor, visit, context);
 }
 
+struct scan_once {
+    void (*visit)(void *context, struct entry *entry);
+    void *context;
+    uint32_t cursor;
+};
+
+/* A cursor is a hash, and what lies below has been seen. A leaf that has been merged since tells hashes apart less finely, so that a scan begins a
+ * little below its cursor there. */
+static void visit_once(void *context, struct entry *entry)
+{
+    const struct scan_once *once = context;
+
+    if (slot_hash(entry_key(entry)) >> 32 >= once->cursor) once->visit(once->context, entry);
+}
+
+uint32_t slot_scan_once(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
+                        void *context)
+{
+    struct scan_once once = { visit, context, cursor };
+
+    return slot_scan(slot, cursor, visit_once, &once);
+}
+
 struct search_live {
     int64_t now_ms;
     struct entry *found;

@@ -130,6 +130,10 @@ uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard);
 uint32_t slot_scan(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
                    void *context);
 
+/* The same for what must not see an entry, or another of its key, twice. */
+uint32_t slot_scan_once(struct slot *slot, uint32_t cursor, void (*visit)(void *context, struct entry *entry),
+                        void *context);
+
 /* Some entry, live at now_ms, or NULL; near uniform. */
 struct entry *slot_random(struct slot *slot, struct random *random, int64_t now_ms);
 

@@ -2,29 +2,14 @@
 
 #include "base/crc64.h"
 #include "transfer/lzf.h"
+#include "transfer/rdb.h"
+#include "transfer/rdb_forms.h"
 
 #include <endian.h>
 
 #define VERSION_WRITTEN 10u
 #define VERSION_READ_MAX 11u
 #define CRC_BYTES 8u
-
-#define TYPE_STRING 0u
-
-/* The two upper bits of a length's first byte, and where they do not tell all, the whole of it. */
-#define LENGTH_6_BITS 0x00u
-#define LENGTH_14_BITS 0x40u
-#define LENGTH_32_BITS 0x80u
-#define LENGTH_64_BITS 0x81u
-#define FORM_BITS 0xc0u
-/* Not a length: the string is written in another form. */
-#define FORM_INT8 0xc0u
-#define FORM_INT16 0xc1u
-#define FORM_INT32 0xc2u
-#define FORM_LZF 0xc3u
-
-/* A text that is no longer than this may be of an integer of 32 bits. */
-#define INT_TEXT_MAX 11u
 
 static const char *const type_names[] = {
     [0] = "string",      [1] = "list",   [2] = "set",     [3] = "sorted set", [4] = "hash",
@@ -40,48 +25,10 @@ static unsigned type_of(struct bytes payload)
 
 /* --- Writing --- */
 
-static size_t write_int(char *out, int64_t number)
-{
-    uint32_t bits = htole32((uint32_t)number);
-    size_t len = number >= INT8_MIN && number <= INT8_MAX ? 1 : number >= INT16_MIN && number <= INT16_MAX ? 2 : 4;
-
-    out[0] = (char)(len == 1 ? FORM_INT8 : len == 2 ? FORM_INT16 : FORM_INT32);
-    memcpy(out + 1, &bits, len);
-    return 1 + len;
-}
-
-static size_t write_length(char *out, uint64_t len)
-{
-    uint32_t len32 = htobe32((uint32_t)len);
-    uint64_t len64 = htobe64(len);
-
-    if (len < 1u << 6) {
-        out[0] = (char)(LENGTH_6_BITS | len);
-        return 1;
-    }
-    if (len < 1u << 14) {
-        out[0] = (char)(LENGTH_14_BITS | len >> 8);
-        out[1] = (char)len;
-        return 2;
-    }
-    if (len <= UINT32_MAX) {
-        out[0] = (char)LENGTH_32_BITS;
-        memcpy(out + 1, &len32, sizeof(len32));
-        return 1 + sizeof(len32);
-    }
-    out[0] = (char)LENGTH_64_BITS;
-    memcpy(out + 1, &len64, sizeof(len64));
-    return 1 + sizeof(len64);
-}
-
 size_t payload_head(struct bytes value, char head[PAYLOAD_HEAD_MAX], bool *value_follows)
 {
-    int64_t number;
-
-    head[0] = (char)TYPE_STRING;
-    *value_follows =
-        value.len > INT_TEXT_MAX || !bytes_to_i64(value, &number) || number < INT32_MIN || number > INT32_MAX;
-    return 1 + (*value_follows ? write_length(head + 1, value.len) : write_int(head + 1, number));
+    head[0] = (char)RDB_TYPE_STRING;
+    return 1 + rdb_string_head(value, head + 1, value_follows);
 }
 
 void payload_tail(uint64_t crc, char tail[PAYLOAD_TAIL_BYTES])
@@ -136,23 +83,23 @@ static bool take_length_after(struct bytes *left, unsigned char first, uint64_t 
     uint32_t len32;
     uint64_t len64;
 
-    switch (first & FORM_BITS) {
-    case LENGTH_6_BITS:
+    switch (first & RDB_FORM_BITS) {
+    case RDB_LENGTH_6_BITS:
         *out = first;
         return true;
-    case LENGTH_14_BITS:
+    case RDB_LENGTH_14_BITS:
         if (!take(left, &second, 1)) return false;
-        *out = (uint64_t)(first & ~FORM_BITS) << 8 | second;
+        *out = (uint64_t)(first & ~RDB_FORM_BITS) << 8 | second;
         return true;
     default:
         break;
     }
-    if (first == LENGTH_32_BITS) {
+    if (first == RDB_LENGTH_32_BITS) {
         if (!take(left, &len32, sizeof(len32))) return false;
         *out = be32toh(len32);
         return true;
     }
-    if (first != LENGTH_64_BITS || !take(left, &len64, sizeof(len64))) return false;
+    if (first != RDB_LENGTH_64_BITS || !take(left, &len64, sizeof(len64))) return false;
     *out = be64toh(len64);
     return true;
 }
@@ -195,19 +142,19 @@ static bool take_string(struct bytes *left, size_t value_max, struct buf *space,
 
     if (!take(left, &first, 1)) return false;
     switch (first) {
-    case FORM_INT8:
+    case RDB_FORM_INT8:
         if (!take(left, &number8, sizeof(number8))) return false;
         give_number(space, number8, value);
         return true;
-    case FORM_INT16:
+    case RDB_FORM_INT16:
         if (!take(left, &number16, sizeof(number16))) return false;
         give_number(space, (int16_t)le16toh(number16), value);
         return true;
-    case FORM_INT32:
+    case RDB_FORM_INT32:
         if (!take(left, &number32, sizeof(number32))) return false;
         give_number(space, (int32_t)le32toh(number32), value);
         return true;
-    case FORM_LZF:
+    case RDB_FORM_LZF:
         return take_compressed(left, value_max, space, value);
     default:
         break;
@@ -226,7 +173,7 @@ enum payload_flaw payload_to_string(struct bytes payload, size_t value_max, stru
     if (payload.len == PAYLOAD_TAIL_BYTES) return PAYLOAD_BAD_VALUE;
     if (type_of(payload) >= sizeof(type_names) / sizeof(*type_names) || type_names[type_of(payload)] == NULL)
         return PAYLOAD_BAD_VALUE;
-    if (type_of(payload) != TYPE_STRING) return PAYLOAD_FOREIGN_TYPE;
+    if (type_of(payload) != RDB_TYPE_STRING) return PAYLOAD_FOREIGN_TYPE;
     left = (struct bytes){ payload.data + 1, payload.len - 1 - PAYLOAD_TAIL_BYTES };
     if (!take_string(&left, value_max, space, &read) || left.len > 0) return PAYLOAD_BAD_VALUE;
     *value = read;

@@ -93,6 +93,9 @@ set ::templates_not_mutated {
     {acl getuser nobody} {acl getuser default} {acl setuser} {acl setuser default} {acl setuser default on} {acl setuser default nopass} {acl setuser default allkeys ~* &* +@all sanitize-payload}
     {acl deluser default} {acl deluser nobody} {acl deluser} {acl save} {acl load} {acl log} {acl log reset} {acl log x} {acl log -1} {acl log 1 2} {acl genpass} {acl genpass 5} {acl genpass 0} {acl genpass 4097} {acl genpass x} {acl genpass 1 2}
     {acl dryrun default get k} {acl dryrun default get} {acl dryrun default nosuch} {acl dryrun nobody get k} {acl dryrun default} {acl dryrun default client kill x} {acl dryrun default client bogus}
+    {replconf} {replconf capa} {replconf foo bar} {replconf capa eof capa psync2} {replconf listening-port x} {replconf rdb-only x} {replconf rdb-only 2}
+    {replconf rdb-only 1 rdb-only 0} {replconf rdb-filter-only keys} {replconf rdb-filter-only ""} {replconf ip-address 1.2.3.4 version 7.0.0}
+    {psync} {psync ?} {psync ? x} {sync x}
     {debug digest x} {debug digest-value} {debug digest-value k1 n missing f} {debug populate 3} {debug populate 3 p 10} {debug populate 2 k} {debug populate -1} {debug populate x} {debug populate}
     {debug protocol string} {debug protocol integer} {debug protocol double} {debug protocol bignum} {debug protocol null} {debug protocol array} {debug protocol set} {debug protocol map}
     {debug protocol push} {debug protocol verbatim} {debug protocol true} {debug protocol false} {debug protocol bogus} {debug protocol} {debug quicklist-packed-threshold 10b} {debug quicklist-packed-threshold x}

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct slot_shared *shared;
@@ -375,7 +376,73 @@ TEST(threads_share_slots)
     keyspace_free(&keyspace);
 }
 
+/* --- A scan that shows nothing twice --- */
+
+#define SCANNED 3000u
+
+static void count_seen(void *context, struct entry *entry)
+{
+    unsigned char *seen = context;
+
+    seen[strtoul(entry_key(entry).data, NULL, 10)]++;
+}
+
+static void put_number(struct slot *slot, unsigned number)
+{
+    char key[16];
+
+    snprintf(key, sizeof key, "%04u:", number);
+    put(slot, key, "", ENTRY_KEEPS_FOREVER);
+}
+
+/* Of ten keys one stays all the time; the others go somewhere on the way and come back somewhere later. Returns how many were seen more than
+ * once. */
+static unsigned scan_beside_changes(uint32_t (*scan)(struct slot *, uint32_t, void (*)(void *, struct entry *), void *),
+                                    struct random *random)
+{
+    struct slot *slot = locked_slot();
+    unsigned char seen[SCANNED] = { 0 };
+    uint32_t cursor = 0, half = (uint32_t)random_u64(random) | 1;
+    unsigned again = 0;
+    char key[16];
+
+    for (unsigned i = 0; i < SCANNED; i++) put_number(slot, i);
+    do {
+        uint32_t before = cursor;
+
+        cursor = scan(slot, cursor, count_seen, seen);
+        if (before < half && (cursor == 0 || cursor >= half))
+            for (unsigned i = 0; i < SCANNED; i++) {
+                snprintf(key, sizeof key, "%04u:", i);
+                if (i % 10 != 0) CHECK(slot_remove(slot, bytes_of(key), 0));
+            }
+        if (before < half + (half >> 1) && half < UINT32_MAX / 2 && cursor >= half + (half >> 1))
+            for (unsigned i = 0; i < SCANNED; i++)
+                if (i % 10 != 0) put_number(slot, i);
+    } while (cursor != 0);
+    for (unsigned i = 0; i < SCANNED; i++) {
+        CHECK(i % 10 != 0 || seen[i] > 0);
+        again += seen[i] > 1;
+    }
+    slot_end(&slot);
+    return again;
+}
+
+TEST(a_scan_that_shows_nothing_twice_does_not_though_the_table_shrinks_and_grows)
+{
+    struct random random;
+    unsigned plain = 0;
+
+    random_seed(&random, 1);
+    for (int round = 0; round < 40; round++) {
+        CHECK(scan_beside_changes(slot_scan_once, &random) == 0);
+        plain += scan_beside_changes(slot_scan, &random);
+    }
+    CHECK(plain > 0); /* or there was nothing to keep apart */
+}
+
 TESTS(an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
       feeds_are_told_of_each_change, a_slot_holds_what_its_model_holds,
       a_random_key_is_live_also_when_nearly_all_are_expired, what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
-      how_late_a_key_went_is_counted_when_somebody_asks_for_it, threads_share_slots)
+      how_late_a_key_went_is_counted_when_somebody_asks_for_it,
+      a_scan_that_shows_nothing_twice_does_not_though_the_table_shrinks_and_grows, threads_share_slots)
