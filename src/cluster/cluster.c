@@ -16,7 +16,8 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
     struct cluster *c = alloc_zeroed(sizeof(*c));
 
     c->options = *options;
-    c->started_ms = now_ms;
+    c->started_ms = c->view_changed_ms = now_ms;
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) c->owner_since_ms[slot] = now_ms;
     random_seed(&c->random, seed);
     c->incarnation = (uint32_t)random_u64(&c->random);
     /* INDEX_NONE, of which all bits are set. */
@@ -50,7 +51,10 @@ void cluster_free(struct cluster **cluster)
             next = link->next;
             alloc_free(link);
         }
-    for (size_t i = 0; i < c->node_count; i++) node_free(c->nodes[i]);
+    for (size_t i = 0; i < c->node_count; i++) {
+        beliefs_drop(c, c->nodes[i]);
+        node_free(c->nodes[i]);
+    }
     alloc_free(c->links);
     alloc_free(c->nodes);
     alloc_free(c->indices);
@@ -128,8 +132,22 @@ void cluster_persist_now(struct cluster *c, bool sync, struct effects *e)
     c->save = SAVE_NO;
 }
 
+static void date_rebound(struct cluster *c, int64_t now_ms)
+{
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if (c->rebound[slot / 8] == 0)
+            slot += 7;
+        else if (bitmap_has(c->rebound, slot))
+            c->owner_since_ms[slot] = now_ms;
+    }
+    memset(c->rebound, 0, sizeof(c->rebound));
+    c->any_rebound = false;
+    c->view_changed_ms = now_ms;
+}
+
 void cluster_settle(struct cluster *c, bool flush, int64_t now_ms, struct effects *e)
 {
+    if (c->any_rebound) date_rebound(c, now_ms);
     if (c->state_dirty || (flush && !c->ok)) view_update_state(c, now_ms, e);
     if (c->save == SAVE_SYNC || (flush && c->save != SAVE_NO)) cluster_persist_now(c, c->save == SAVE_SYNC, e);
     if (c->view_dirty) emit_view(e);
@@ -305,6 +323,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
         if (c->nodes[i] != c->myself && announce_may_speak(c)) connect_node(c, c->nodes[i], now_ms, e);
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);
     for (size_t i = 0; i < c->node_count; i++) watch(c, c->nodes[i], now_ms, e);
+    difference_tick(c, now_ms, e);
     /* Elections and manual failovers take their steps here, once there are replicas. */
     if (c->save_failed && c->tick_count % SAVE_RETRY_TICKS == 0) cluster_save_later(c, SAVE_SYNC);
     cluster_settle(c, true, now_ms, e);

@@ -166,6 +166,23 @@ size_t cluster_node_count(const struct cluster *c);
 bool cluster_node_at(const struct cluster *c, size_t n, struct cluster_node_info *out);
 bool cluster_node_by_index(const struct cluster *c, uint16_t index, struct cluster_node_info *out);
 bool cluster_node_by_id(const struct cluster *c, struct bytes id, struct cluster_node_info *out);
+/* Whether a node sees each slot's owner as we do. Of one that is silent, or has not told its view yet, it is unknown. A Redis node tells
+ * what it claims itself: that these are the slots we think it has is all that is known of it. */
+enum agreement { AGREEMENT_FULL, AGREEMENT_NONE, AGREEMENT_UNKNOWN };
+enum agreement cluster_agreement(const struct cluster *c, const struct cluster_node_info *node);
+
+/* Slots, first to last, of which a node believes something else than we do. */
+struct cluster_difference {
+    uint16_t first, last;
+    char here[NODE_ID_BYTES + 1]; /* whose they are here; "": nobody's */
+    char there[NODE_ID_BYTES +
+               1];    /* whose they are there; "": nobody's, or, where it told its claims only, not its own */
+    bool whole;       /* it told its whole view */
+    int64_t since_ms; /* from when on we knew of both */
+};
+/* Hands them out, slots ascending. */
+void cluster_differences(const struct cluster *c, uint16_t node,
+                         void (*each)(void *context, const struct cluster_difference *difference), void *context);
 /* Index of the owner of a slot, or -1. */
 int cluster_slot_owner(const struct cluster *c, uint16_t slot);
 /* Its word for those who serve it, see cluster/owner.h. */

@@ -11,6 +11,7 @@
  *     epoch.c       the cluster's logical clock
  *     announce.c    what of it is on disk, and may be told
  *     commands.c    what an operator asks for
+ *     difference.c  who sees other owners than we do
  *     text.c        CLUSTER NODES, CLUSTER INFO and the questions
  *     state_file.c  the same view on disk
  *     cluster.c     birth, ticks and links
@@ -62,6 +63,9 @@ enum node_flag {
 /* Of the wire, as message.h numbers them. */
 #define MESSAGE_TYPES 11u
 
+struct message;
+struct beliefs;
+
 struct failure_report {
     uint16_t reporter; /* index */
     int64_t at_ms;
@@ -98,6 +102,10 @@ struct node {
     bool is_ours; /* of our kind, as its last message said; what follows is of that message */
     uint32_t incarnation;
     uint64_t sequence; /* the highest of this incarnation */
+    uint64_t view;     /* its digest of who owns which slot */
+    int64_t view_changed_ms, view_asked_ms, view_told_ms;
+    bool heard_view, view_awaited;
+    struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
 
     uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
     uint32_t slot_count;
@@ -159,6 +167,11 @@ struct cluster {
     uint8_t kept[SLOT_BITMAP_BYTES]; /* slots with keys, to be ours when solo ends */
 
     uint64_t view_digest; /* of owner[]: the same for all who agree, see view.c */
+    int64_t owner_since_ms[SLOT_COUNT];
+    uint8_t rebound[SLOT_BITMAP_BYTES]; /* in this event: their time is taken at its end */
+    bool any_rebound;
+    int64_t view_changed_ms;
+    size_t belief_count;  /* nodes that have some */
     uint32_t incarnation; /* drawn at each start */
     uint64_t told_sequence;
 
@@ -277,7 +290,7 @@ static inline size_t view_quorum(const struct cluster *c)
 void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms,
                  struct effects *e);
 void gossip_broadcast_pong(struct cluster *c, int64_t now_ms, struct effects *e);
-struct message;
+
 void gossip_receive(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
                     struct effects *e);
 /* A header with our own facts, for any type. */
@@ -315,6 +328,16 @@ void announce_saved(struct cluster *c, uint64_t sequence);
 /* True where others are told all there is. */
 bool announce_is_current(const struct cluster *c);
 struct announcement announce_now(const struct cluster *c);
+
+/* --- difference.c --- */
+/* What a heartbeat of a known node says of who owns what; after it was learnt from. */
+void difference_heard(struct cluster *c, struct node *node, const struct message *message, int64_t now_ms);
+/* Asks one whose view is another for it. */
+void difference_tick(struct cluster *c, int64_t now_ms, struct effects *e);
+/* A MODULE message of a known node of our kind. */
+void difference_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,
+                       int64_t now_ms, struct effects *e);
+void beliefs_drop(struct cluster *c, struct node *node);
 
 /* --- text.c --- */
 void node_line(const struct cluster *c, const struct node *node, bool for_file, struct buf *out);

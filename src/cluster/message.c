@@ -223,6 +223,9 @@ static enum message_verdict decode_data(struct message *out, const uint8_t *data
         return get_id(data + 8, out->subject) && out->subject_epoch <= EPOCH_MAX ? MESSAGE_OK : MESSAGE_BAD_FIELD;
     case MESSAGE_MODULE:
         if (len < 13) return MESSAGE_BAD_LENGTH;
+        out->module = (const char *)data;
+        out->module_type = data[12];
+        out->module_payload = (struct bytes){ (const char *)data + 13, len - 13 };
         return len - 13 == get32(data + 8) ? MESSAGE_OK : MESSAGE_BAD_LENGTH;
     default: /* of the future: its header counts, its data is not ours to check */
         return MESSAGE_OK;
@@ -391,6 +394,16 @@ void message_update_write(struct buf *out, uint64_t epoch, const char *id, const
     put64(at, epoch);
     put_text(at + 8, id, NODE_ID_BYTES);
     memcpy(at + 8 + NODE_ID_BYTES, slots, SLOT_BITMAP_BYTES);
+}
+
+void message_module_write(struct buf *out, const char module[8], uint8_t type, struct bytes payload)
+{
+    uint8_t *at = grow(out, 13);
+
+    memcpy(at, module, 8);
+    put32(at + 8, (uint32_t)payload.len);
+    at[12] = type;
+    buf_append_bytes(out, payload);
 }
 
 void message_finish(struct buf *out, uint16_t count, uint16_t extensions)

@@ -73,6 +73,11 @@ struct message {
     char subject[NODE_ID_BYTES + 1];
     uint64_t subject_epoch;
     const uint8_t *subject_slots; /* borrowed */
+
+    /* MODULE, borrowed. */
+    const char *module; /* 8 bytes: whose business it is */
+    uint8_t module_type;
+    struct bytes module_payload;
 };
 
 enum message_verdict {
@@ -118,6 +123,7 @@ void message_forgotten_write(struct buf *out, const char *id, uint64_t ttl_s);
 void message_shard_id_write(struct buf *out, const char *shard_id);
 void message_fail_write(struct buf *out, const char *failing);
 void message_update_write(struct buf *out, uint64_t epoch, const char *id, const uint8_t *slots);
+void message_module_write(struct buf *out, const char module[8], uint8_t type, struct bytes payload);
 /* The counts in the header, and the length of the whole. */
 void message_finish(struct buf *out, uint16_t count, uint16_t extensions);
 

@@ -126,6 +126,7 @@ void node_remove(struct cluster *c, struct node *node, int64_t now_ms, struct ef
     } else {
         c->handshake_count--;
     }
+    beliefs_drop(c, node);
     node_set_primary(c, node, NULL);
     if (node->outbound != 0) {
         emit_close(e, node->outbound);

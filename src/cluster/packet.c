@@ -242,6 +242,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
     if (sender == NULL || overtaken) return;
     learn_role(c, packet, e);
     learn_slots(c, packet, e);
+    difference_heard(c, sender, message, packet->now_ms);
     epoch_collision(c, sender, message->config_epoch, e);
     gossip_receive(c, sender, message, packet->now_ms, e);
     learn_names(c, sender, message, packet->now_ms, e);
@@ -282,6 +283,9 @@ static void dispatch(struct cluster *c, struct packet *packet, struct effects *e
     case MESSAGE_PUBLISH:
     case MESSAGE_PUBLISHSHARD:
     case MESSAGE_MODULE:
+        if (packet->sender != NULL && packet->sender->is_ours)
+            difference_module(c, packet->sender, packet->link_id, packet->message, packet->now_ms, e);
+        return;
     default:
         return;
     }

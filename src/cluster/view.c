@@ -90,6 +90,8 @@ void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effec
         c->assigned_count++;
         c->owner[slot] = node->index;
     }
+    bitmap_set(c->rebound, slot);
+    c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
     if (node != c->myself) c->migrating[slot] = INDEX_NONE;
     if (node == c->myself) c->importing[slot] = INDEX_NONE;

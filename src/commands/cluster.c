@@ -107,6 +107,98 @@ static void count_failure_reports(struct call *call)
         reply_unknown_node(call, call->argv[2]);
 }
 
+/* What CLUSTER DIFF says, gathered under the bus's lock. */
+struct differences {
+    struct difference {
+        struct cluster_difference is;
+        char node[NODE_ID_BYTES + 1];
+    } * items;
+    char (*unknown)[NODE_ID_BYTES + 1];
+    size_t count, cap, unknown_count, agreed;
+    const char *node;
+};
+
+static void add_difference(void *context, const struct cluster_difference *difference)
+{
+    struct differences *all = context;
+
+    if (all->count == all->cap) {
+        all->cap = all->cap != 0 ? all->cap * 2 : 16;
+        all->items = alloc_resize(all->items, all->cap * sizeof *all->items);
+    }
+    all->items[all->count].is = *difference;
+    memcpy(all->items[all->count++].node, all->node, NODE_ID_BYTES + 1);
+}
+
+static void gather_differences(struct call *call, struct differences *all)
+{
+    struct effects *effects;
+    struct cluster_node_info node;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    all->unknown = alloc((cluster_node_count(cluster) + 1) * sizeof *all->unknown);
+    for (size_t n = 1; cluster_node_at(cluster, n, &node); n++) {
+        all->node = node.id;
+        switch (cluster_agreement(cluster, &node)) {
+        case AGREEMENT_FULL:
+            all->agreed++;
+            break;
+        case AGREEMENT_NONE:
+            cluster_differences(cluster, node.index, add_difference, all);
+            break;
+        case AGREEMENT_UNKNOWN:
+            memcpy(all->unknown[all->unknown_count++], node.id, sizeof node.id);
+            break;
+        }
+    }
+    bus_unlock(call->node->bus);
+}
+
+static void reply_id_or_null(struct reply *reply, const char *id)
+{
+    if (id[0] != '\0')
+        reply_bulk_text(reply, id);
+    else
+        reply_null(reply);
+}
+
+static void diff(struct call *call)
+{
+    struct differences all = { 0 };
+    struct reply *reply = call->reply;
+
+    gather_differences(call, &all);
+    reply_map(reply, 3);
+    reply_bulk_text(reply, "agreed");
+    reply_integer(reply, (int64_t)all.agreed);
+    reply_bulk_text(reply, "unknown");
+    reply_array(reply, all.unknown_count);
+    for (size_t i = 0; i < all.unknown_count; i++) reply_bulk_text(reply, all.unknown[i]);
+    reply_bulk_text(reply, "differences");
+    reply_array(reply, all.count);
+    for (size_t i = 0; i < all.count; i++) {
+        const struct cluster_difference *one = &all.items[i].is;
+
+        reply_map(reply, 6);
+        reply_bulk_text(reply, "node");
+        reply_bulk_text(reply, all.items[i].node);
+        reply_bulk_text(reply, "slots");
+        reply_array(reply, 2);
+        reply_integer(reply, one->first);
+        reply_integer(reply, one->last);
+        reply_bulk_text(reply, "here");
+        reply_id_or_null(reply, one->here);
+        reply_bulk_text(reply, "there");
+        reply_id_or_null(reply, one->there);
+        reply_bulk_text(reply, "since");
+        reply_integer(reply, one->since_ms);
+        reply_bulk_text(reply, "told");
+        reply_bulk_text(reply, one->whole ? "view" : "claims");
+    }
+    alloc_free(all.items);
+    alloc_free(all.unknown);
+}
+
 static void links(struct call *call)
 {
     size_t room = bus_links(call->node->bus, NULL, 0) + 8; /* some may open in between */
@@ -208,6 +300,8 @@ static void help(struct call *call)
         "    Forget, on this node, who serves slots.",
         "DELSLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...]",
         "    The same for ranges, both ends included.",
+        "DIFF",
+        "    Which nodes believe something else than this one about which slots, and since when.",
         "FAILOVER [FORCE|TAKEOVER]",
         "    Make a replica take over from its primary.",
         "FORGET <node-id>",
@@ -373,6 +467,9 @@ SUB(delslots, "Forget, on this node, who serves slots", "3.0.0", "O(N), N being 
     cluster_cmd_delslots, .name = "delslots", .args = args_slots);
 SUB(delslotsrange, "Forget, on this node, who serves ranges of slots", "7.0.0", "O(N), N being the slots in the ranges",
     -4, CHANGE, cluster_cmd_delslotsrange, .name = "delslotsrange", .args = args_ranges);
+SUB(diff, "Tell which nodes believe something else about which slots, and since when", "0.1.0",
+    "O(N), N being the nodes and the slots they do not agree on", 2, OPERATOR_QUESTION, diff, .name = "diff",
+    .tips = varies);
 SUB(failover, "Make a replica take over from its primary", "3.0.0", "O(1)", -2, CHANGE, cluster_cmd_failover,
     .name = "failover", .args = args_failover);
 SUB(flushslots, "Give all slots of this node up", "3.0.0", "O(1)", 2, CHANGE, cluster_cmd_flushslots,
@@ -429,6 +526,7 @@ static const struct command *const subcommands[] = {
     &sub_countkeysinslot,
     &sub_delslots,
     &sub_delslotsrange,
+    &sub_diff,
     &sub_failover,
     &sub_flushslots,
     &sub_forget,
