@@ -55,6 +55,9 @@ void client_close(struct client *client)
     hold_end(client);
     snapshot_free(&client->snapshot);
     transaction_free(client, NULL);
+    /* Its place is free before it can know that it was closed: whoever connects again then finds it. */
+    atomic_fetch_sub_explicit(&worker->client_count, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&worker->node->connected_clients, 1, memory_order_relaxed);
     conn_close(&client->conn);
     client_account_gone(client);
     if (client->request != NULL) request_free(client->request);
@@ -64,8 +67,6 @@ void client_close(struct client *client)
     alloc_free(client->lib_name);
     alloc_free(client->lib_version);
     alloc_free(client);
-    atomic_fetch_sub_explicit(&worker->client_count, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&worker->node->connected_clients, 1, memory_order_relaxed);
 }
 
 /* --- What commands do to a client --- */
