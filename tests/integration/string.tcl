@@ -182,34 +182,51 @@ test "values of every size come back as they were" {
 }
 
 # The reply to a long LCS comes from the values as they were, while writers of the same slot are served by other workers.
+#
+# What is sent to `long` makes {t}begun 1 as the last thing before its LCS; when the writer sees that, it changes the values. Gives 1
+# when that was done before half of the time was over that LCS took. Else something longer is to be tried: a writer that LCS keeps waiting
+# never is so early, however long it takes.
+proc written_meanwhile {size_a size_b times in_transaction} {
+    set a [string repeat ab [expr {$size_a / 2}]]
+    set b [string repeat b $size_b]
+    resp::do writer mset {{t}a} $a {{t}b} $b {{t}begun} 0
+    resp::do writer config resetstat
+    set sent [clock milliseconds]
+    set lcs [resp::encode set {{t}begun} 1][string repeat [resp::encode lcs {{t}a} {{t}b} len] $times]
+    resp::write long [expr {$in_transaction ? "[resp::encode multi]$lcs[resp::encode exec]" : $lcs}]
+    eventually { [resp::do writer get {{t}begun}] == 1 }
+    resp::do writer setrange {{t}a} 0 [string repeat x $size_a]
+    resp::do writer set {{t}b} x
+    # A command is counted when it has ended.
+    set last [expr {$in_transaction ? "cmdstat_exec" : "cmdstat_lcs"}]
+    set ran_on [expr {[string first $last: [resp::do writer info commandstats]] < 0}]
+    set written [clock milliseconds]
+    set right [expr {min($size_a / 2, $size_b)}]
+    if {$in_transaction} {
+        for {set i 0} {$i < $times + 2} {incr i} { resp::read long }
+        # It took its values in one step with the SET.
+        assert_equal [list OK {*}[lrepeat $times $right]] [resp::plain [resp::read long]]
+        return [expr {$ran_on && [clock milliseconds] - $written > $written - $sent}]
+    }
+    resp::read long
+    set found [resp::plain [resp::read long]]
+    # Between the SET and the LCS the writer may have come first, with both changes or with one.
+    if {$found <= 1} { return 0 }
+    assert_equal $right $found
+    return [expr {$ran_on && [clock milliseconds] - $written > $written - $sent}]
+}
+
 test "a long LCS holds no lock" {
-    with_node ada {io-threads 2} {
+    with_node ada {io-threads 2 proto-max-bulk-len 64gb} {
         connect long ada
         connect writer ada
-        # Small values are copied, big ones are held: both must stay what they were.
-        # They grow until LCS takes longer than the writer does.
-        foreach {bytes other_max} {11000 11000 40000 3000} {
-            set overlapped 0
-            set other 100
-            for {set round 0} {$round < 30 && !$overlapped} {incr round} {
-                set other [expr {min($other * 2, $other_max)}]
-                resp::do writer set {{t}a} [string repeat ab [expr {$bytes / 2}]]
-                resp::do writer set {{t}b} [string repeat b $other]
-                resp::do writer config resetstat
-                # CLIENT LIST shows the last command: another one first, so that it is this LCS that is seen to have begun.
-                resp::do long ping
-                resp::send long lcs {{t}a} {{t}b} len
-                eventually { [string first "cmd=lcs" [resp::do writer client list]] >= 0 }
-                resp::do writer setrange {{t}a} 0 [string repeat x $bytes]
-                resp::do writer set {{t}b} x
-                # LCS is counted when it has ended.
-                set overlapped [expr {[string first cmdstat_lcs: [resp::do writer info commandstats]] < 0}]
-                # None or 1 is what it finds where it came to run after the writer: another round then.
-                set found [resp::plain [resp::read long]]
-                if {$found <= 1} { set overlapped 0; continue }
-                assert_equal [expr {min($bytes / 2, $other)}] $found
-            }
-            assert {$overlapped}
+        # Big values are held, small ones copied: both must stay what they were. Small ones make a long LCS only many at a time.
+        set until [expr {[clock milliseconds] + 90000}]
+        for {set size 3000} {![written_meanwhile 40000 $size 1 0]} {set size [expr {min($size * 2, 96000)}]} {
+            assert {[clock milliseconds] < $until} "writers wait for LCS"
+        }
+        for {set times 1} {![written_meanwhile 11000 11000 $times 1]} {set times [expr {min($times * 2, 32)}]} {
+            assert {[clock milliseconds] < $until} "writers wait for EXEC with LCS"
         }
         # In a transaction the replies stay in order.
         resp::do writer multi
