@@ -14,37 +14,17 @@ set ::client_promises {
     "is told what was wrong"
 }
 
-# Three ports in a row, each with its bus port, for --dev-cluster.
-proc free_ports {count} {
-    for {set tries 0} {$tries < 200} {incr tries} {
-        set first [free_port]
-        set good 1
-        for {set i 1} {$i < $count} {incr i} {
-            set port [expr {$first + $i}]
-            if {![port_is_free $port] || ![port_is_free [expr {$port + 10000}]]} { set good 0 }
-        }
-        if {$good} {
-            set ::next_port [expr {$first + $count}]
-            return $first
-        }
-    }
-    fail "no $count free ports in a row"
-}
-
 # Runs the body with `redis-shard --dev-cluster 3`, whose nodes are then known to the harness's connections as dev1, dev2, dev3.
 proc with_dev_cluster {body} {
-    set port [free_ports 3]
+    set port [free_port 3]
     set dir [file join [test_dir] dev-$port]
     file mkdir $dir
     set log [file join $dir log]
     # INT and TERM end it; a harness that is killed takes it along.
     set chan [open |[list setpriv --pdeathsig TERM [server_binary] --dev-cluster 3 --port $port --dir $dir >$log 2>@1] w]
     set pid [pid $chan]
-    set ready 0
-    for {set i 0} {$i < 600 && !$ready && [pid_is_alive $pid]} {incr i} {
-        set ready [string match "*Ready to accept connections*" [read_file $log]]
-        wait_ms 50
-    }
+    catch { eventually { [string match "*Ready to accept connections*" [read_file $log]] || ![pid_is_alive $pid] } }
+    set ready [string match "*Ready to accept connections*" [read_file $log]]
     set code 0
     if {$ready} {
         foreach i {1 2 3} { set ::node(dev$i,port) [expr {$port + $i - 1}] }
@@ -57,7 +37,7 @@ proc with_dev_cluster {body} {
 
 proc dev_cluster_end {ready pid chan log} {
     catch { exec kill -s TERM $pid }
-    for {set i 0} {$i < 400 && [pid_is_alive $pid]} {incr i} { wait_ms 50 }
+    catch { eventually { ![pid_is_alive $pid] } }
     set ended [expr {![pid_is_alive $pid]}]
     if {!$ended} { catch { exec kill -s KILL $pid } }
     set how [catch {close $chan} message]
@@ -75,7 +55,7 @@ proc client_run {client mode port command {more {}}} {
         if {$::testing::only eq "" || [string first $::testing::only "$client, $mode: $promise"] >= 0} { set wanted 1 }
     }
     if {!$wanted} return
-    set failed [catch {exec -ignorestderr timeout 100 {*}$command $client $mode $port </dev/null 2>@1} output]
+    set failed [catch {exec -ignorestderr timeout 300 {*}$command $client $mode $port </dev/null 2>@1} output]
     set said [dict create]
     foreach line [split $output \n] {
         if {[regexp {^ok (.*)$} $line - promise]} { dict set said $promise "" }
@@ -140,14 +120,8 @@ proc client_on_solo_node {client command {more {}}} {
     set log [file join $dir log]
     set chan [open |[list setpriv --pdeathsig KILL [server_binary] --port $port --bind 127.0.0.1 --dir $dir --cluster-enabled yes >$log 2>@1] w]
     set pid [pid $chan]
-    set ready 0
-    for {set i 0} {$i < 400 && !$ready && [pid_is_alive $pid]} {incr i} {
-        if {![catch {socket 127.0.0.1 $port} s]} {
-            close $s
-            set ready 1
-        }
-        wait_ms 10
-    }
+    catch { eventually { [string match "*Ready to accept connections*" [read_file $log]] || ![pid_is_alive $pid] } }
+    set ready [string match "*Ready to accept connections*" [read_file $log]]
     if {$ready} { client_run $client solo $port $command $more }
     test "$client, solo: the node ends cleanly" [list dev_cluster_end $ready $pid $chan $log]
 }

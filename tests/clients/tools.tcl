@@ -5,7 +5,7 @@ set ::clients_name "the redis tools"
 
 # Gives redis-cli lines to run one after another on one connection; a list of {replies redirects}.
 proc cli_lines {options port lines} {
-    set output [exec timeout 60 redis-cli -h 127.0.0.1 -p $port {*}$options << "[join $lines \n]\n" 2>@1]
+    set output [exec timeout 300 redis-cli -h 127.0.0.1 -p $port {*}$options << "[join $lines \n]\n" 2>@1]
     set replies {}
     set redirects 0
     foreach line [split $output \n] {
@@ -37,9 +37,9 @@ proc cli_keys_of_all_slots {options port is_cluster} {
 proc cli_deadline {options port} {
     assert_equal OK [cli_replies $options $port {{set cli:brief v px 150}}]
     # The PING keeps the empty line from being the last one, which exec would take away.
-    eventually { [cli_replies $options $port {{get cli:brief} ping}] eq {{} PONG} } 3000
+    eventually { [cli_replies $options $port {{get cli:brief} ping}] eq {{} PONG} }
     lassign [cli_replies $options $port {{set cli:longer v ex 100} {ttl cli:longer}}] ok left
-    assert { $left > 90 && $left <= 100 } "$ok $left"
+    assert { $left > 50 && $left <= 100 } "$ok $left"
 }
 
 proc cli_counts {options port} {
@@ -79,7 +79,7 @@ proc cli_tests {label options port is_cluster resp} {
 
 # Every workload must have run to its end, and nothing been said but that.
 proc benchmark {port args} {
-    set output [exec timeout 100 redis-benchmark -h 127.0.0.1 -p $port -n 3000 -c 10 -r 10000 -q {*}$args 2>@1]
+    set output [exec timeout 300 redis-benchmark -h 127.0.0.1 -p $port -n 3000 -c 10 -r 10000 -q {*}$args 2>@1]
     assert_equal 3 [regexp -all {requests per second} $output] $output
     foreach word {error Error MOVED WARNING "not support"} { assert { [string first $word $output] < 0 } $output }
 }

@@ -133,7 +133,7 @@ test "a stopped node is suspected, then failed, and well again when it goes on" 
         eventually { [field_of [on ada cluster info] cluster_state] eq "fail" }
         assert_error "CLUSTERDOWN*" { on ada get [key_in_slot 1] }
         node_signal bob CONT
-        cluster_wait_agreed {ada bob cleo} 30000
+        cluster_wait_agreed {ada bob cleo}
         assert {"fail" ni [dict get [seen_by ada bob] flags]}
     }
 }
@@ -165,7 +165,7 @@ test "a damaged state file is refused with a word, not guessed at" {
         }
         node_start ada [dict merge $::cluster_options [list @dir $dir @ready no]]
         set ::node(ada,expect) ended
-        eventually { ![node_is_alive ada] } 10000
+        eventually { ![node_is_alive ada] }
         assert {[node_wait_end ada] ne "exit 0"} "it started from a damaged file ($damage)"
         assert_match "*nodes.conf*" [lindex [lindex $::node_past end] 1]
     }
@@ -199,7 +199,7 @@ test "two nodes cannot share one state file" {
     set dir [node_dir ada]
     node_start twin [dict merge $::cluster_options [list @dir $dir @ready no]]
     set ::node(twin,expect) ended
-    eventually { ![node_is_alive twin] } 10000
+    eventually { ![node_is_alive twin] }
     assert {[node_wait_end twin] ne "exit 0"}
     assert_equal PONG [on ada ping]
 }
@@ -224,17 +224,10 @@ test "--dev-cluster starts a covered cluster and ends it whole" {
     if {[server_is_redis]} { skip "ours only" }
     set dir [file join [test_dir] dev]
     file mkdir $dir
-    # Three ports in a row, with their bus ports.
-    for {set port [expr {22000 + [pid] % 500}]} {1} {incr port 3} {
-        set free 1
-        foreach p [list $port [expr {$port + 1}] [expr {$port + 2}]] {
-            if {![port_is_free $p] || ![port_is_free [expr {$p + 10000}]]} { set free 0 }
-        }
-        if {$free} break
-    }
+    set port [free_port 3]
     set chan [open "|sh -c {cd $dir && exec setpriv --pdeathsig TERM [file normalize [server_binary]] --dev-cluster 3 --port $port >log 2>&1}" w]
     try {
-        eventually { [catch {exec redis-cli -p $port cluster info} info] == 0 && [field_of $info cluster_state] eq "ok" && [field_of $info cluster_known_nodes] == 3 } 20000
+        eventually { [catch {exec redis-cli -p $port cluster info} info] == 0 && [field_of $info cluster_state] eq "ok" && [field_of $info cluster_known_nodes] == 3 }
         eventually { [catch {exec redis-cli --cluster check 127.0.0.1:[expr {$port + 2}] << "" 2>@1}] == 0 }
         set out [exec redis-cli --cluster check 127.0.0.1:[expr {$port + 2}] << "" 2>@1]
         assert_match "*All 16384 slots covered*" $out

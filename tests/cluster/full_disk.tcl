@@ -61,7 +61,7 @@ test "an EXEC that waits for the disk keeps nobody else waiting" {
         set s($name) [socket 127.0.0.1 [node_port ada]]
         fconfigure $s($name) -blocking 0 -translation binary -buffering none
     }
-    eventually { [string match "*\$1\r\nv\r\n*" [append heard [ask_again $s(b)] [ask_again $s(c)] [ask_again $s(d)]]] } 5000
+    eventually { [string match "*\$1\r\nv\r\n*" [append heard [ask_again $s(b)] [ask_again $s(c)] [ask_again $s(d)]]] }
     set reader [open $pipe r]
     foreach expected {OK QUEUED QUEUED QUEUED QUEUED} { assert_equal $expected [resp::plain [resp::read a]] }
     # Replies that came last stand where their commands did. The save may have failed: a pipe is no disk.

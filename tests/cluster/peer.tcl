@@ -39,7 +39,7 @@ test "a stopped redis-server is failed by us and a redis-server together" {
         node_signal gone STOP
         eventually { "fail" in [dict get [seen_by ada gone] flags] && "fail" in [dict get [seen_by redis gone] flags] }
         node_signal gone CONT
-        cluster_wait_agreed {ada redis gone} 30000
+        cluster_wait_agreed {ada redis gone}
     }
 }
 
@@ -48,7 +48,7 @@ test "redis-servers see our failure and our return" {
         node_kill ada
         eventually { "fail" in [dict get [seen_by redis ada] flags] && "fail" in [dict get [seen_by other ada] flags] }
         node_restart ada
-        cluster_wait_agreed {redis other ada} 30000
+        cluster_wait_agreed {redis other ada}
     }
 }
 
@@ -62,7 +62,7 @@ test "a MEET of a port where no node is does no harm" {
         wait_ms 500
         assert_equal ok [field_of [on ada cluster info] cluster_state]
         close $s
-        eventually { [field_of [on ada cluster info] cluster_known_nodes] == 2 } 30000
+        eventually { [field_of [on ada cluster info] cluster_known_nodes] == 2 }
         assert_equal 2 [field_of [on bob cluster info] cluster_known_nodes]
     }
 }

@@ -37,7 +37,7 @@ proc cluster_start {names {options {}}} {
 }
 
 # Every node knows every other, says "ok", and all agree about who owns which slot.
-proc cluster_wait_agreed {names {timeout_ms 20000}} {
+proc cluster_wait_agreed {names {timeout_ms 60000}} {
     eventually { [cluster_disagreement $names] eq "" } $timeout_ms
 }
 

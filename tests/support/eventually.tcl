@@ -1,7 +1,9 @@
 # eventually.tcl: waiting for a condition rather than for a duration.
+#
+# The times are for machines that are slow or busy: where the condition comes soon they cost nothing.
 
 # Evaluates the condition until it holds; fails with its last value or error after the time.
-proc eventually {condition {timeout_ms 15000}} {
+proc eventually {condition {timeout_ms 60000}} {
     set deadline [expr {[clock milliseconds] + $timeout_ms}]
     set pause 5
     while 1 {

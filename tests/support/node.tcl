@@ -35,17 +35,41 @@ proc test_dir {} {
     return $::test_dir
 }
 
-# A port that is free and whose bus port (10000 above) is free too, below the ephemeral range. A process that looks for ports at
-# the same time starts elsewhere in the range.
-set ::next_port [expr {11000 + ([pid] * 97) % 10000}]
-proc free_port {} {
-    for {set tries 0} {$tries < 2000} {incr tries} {
-        incr ::next_port
-        if {$::next_port > 21999} { set ::next_port 11000 }
-        set port $::next_port
-        if {[port_is_free $port] && [port_is_free [expr {$port + 10000}]]} { return $port }
+# The first of so many ports in a row that are free and whose bus ports (10000 above) are free too, below the ephemeral range. Between
+# looking and listening somebody else may look; so each process takes its ports from blocks that are its own: it listens on their first
+# port itself for as long as it lives.
+set ::port_block 0
+set ::next_port 100   ;# behind its block: there is none yet
+set ::port_guards {}   ;# ports held, sockets
+proc free_port {{count 1}} {
+    for {set tries 0} {$tries < 20000} {incr tries} {
+        if {$::next_port + $count > $::port_block + 50} port_block_take
+        set first $::next_port
+        incr ::next_port $count
+        set free 1
+        for {set port $first} {$port < $first + $count && $free} {incr port} {
+            set free [expr {[port_is_free $port] && [port_is_free [expr {$port + 10000}]]}]
+        }
+        if {$free} { return $first }
     }
-    fail "no free port"
+    fail "no $count free ports in a row"
+}
+
+proc port_block_take {} {
+    set blocks 200
+    set begin [expr {([pid] * 7 + [llength $::port_guards] / 2) % $blocks}]
+    for {set i 0} {$i < $blocks} {incr i} {
+        set block [expr {11000 + ($begin + $i) % $blocks * 50}]
+        # Ports that come round again are free again, as far as this process knows.
+        if {[dict exists $::port_guards $block] || ![catch {socket -server {apply {{socket args} { close $socket }}} -myaddr 127.0.0.1 $block} guard]} {
+            if {$block == $::port_block} continue
+            if {![dict exists $::port_guards $block]} { dict set ::port_guards $block $guard }
+            set ::port_block $block
+            set ::next_port [expr {$block + 1}]
+            return
+        }
+    }
+    fail "no free block of ports"
 }
 
 proc port_is_free {port} {
@@ -123,7 +147,7 @@ proc dict_take {dict_name key default} {
 
 # Waits until it serves; a node that dies first fails the test. That a connection is made says only that the first of its addresses
 # is listened on; a hang-up answered by a hang-up says that its loop runs, which begins when all of them are.
-proc node_wait_ready {name {timeout_ms 20000}} {
+proc node_wait_ready {name {timeout_ms 60000}} {
     set deadline [expr {[clock milliseconds] + $timeout_ms}]
     set s ""
     while 1 {
@@ -170,7 +194,7 @@ proc node_signal {name signal} {
 }
 
 # Waits for the process to end; gives "exit N" or "signal NAME".
-proc node_wait_end {name {timeout_ms 15000}} {
+proc node_wait_end {name {timeout_ms 60000}} {
     set deadline [expr {[clock milliseconds] + $timeout_ms}]
     while {[node_is_alive $name] && [clock milliseconds] < $deadline} { wait_ms 5 }
     set hung [node_is_alive $name]

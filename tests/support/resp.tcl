@@ -16,7 +16,7 @@ namespace eval resp {
     variable buf; array set buf {}
     variable pos; array set pos {}
     variable version; array set version {}
-    variable timeout_ms 20000
+    variable timeout_ms 60000
     variable woken 0
     variable start; array set start {}
     variable last; array set last {}
@@ -244,7 +244,7 @@ proc resp::raw {name} {
 }
 
 # True once the server has closed; bytes that came before are kept unread.
-proc resp::is_closed {name {wait_ms 5000}} {
+proc resp::is_closed {name {wait_ms 60000}} {
     variable timeout_ms
     set saved $timeout_ms
     set timeout_ms $wait_ms
