@@ -79,7 +79,7 @@ test "big values are replied by every command that gives values" {
         assert {[on ada getrange a 10 90009] eq [string range $value 10 90009]}
         assert {[on ada getrange a 10 19] eq [string range $value 10 19]}
         assert {[on ada getex a ex 100] eq $value}
-        assert {[on ada ttl a] == 100}
+        assert {[on ada ttl a] > 50 && [on ada ttl a] <= 100}
         assert {[on ada getex a persist] eq $value}
         assert_equal -1 [on ada ttl a]
         assert {[on ada getex a pxat 300000000000000] eq $value}
@@ -178,7 +178,7 @@ test "a big value arrives whole however its request is cut" {
             assert_equal {{simple OK} {integer 200000}} [list [resp::read c] [resp::read c]] "cut at $cut"
             if {[resp::read c] ne [list bulk $value]} { fail "another value when cut at $cut" }
         }
-        assert {[on ada ttl key] == 100}
+        assert {[on ada ttl key] > 50 && [on ada ttl key] <= 100}
     }
 }
 

@@ -62,8 +62,8 @@ test "a share of a maxmemory that is not set is no limit" {
 }
 
 test "a client over the soft limit is disconnected when its seconds have passed, one that reads is not" {
-    with_node ada {client-output-buffer-limit "normal 0 1mb 1"} {
-        assert_match "normal 0 1048576 1 slave *" [lindex [on ada config get client-output-buffer-limit] 1]
+    with_node ada {client-output-buffer-limit "normal 0 1mb 4"} {
+        assert_match "normal 0 1048576 4 slave *" [lindex [on ada config get client-output-buffer-limit] 1]
         on ada set key [string repeat x 7000000]
         connect deaf ada
         set deaf [resp::do deaf client id]

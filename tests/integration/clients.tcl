@@ -125,11 +125,11 @@ test "CLIENT PAUSE holds writes back and lets them go on" {
         assert_equal OK [on ada client unpause]
         assert_equal {simple OK} [resp::read w]
         assert_equal v [on ada get key]
-        # By itself, after its time.
-        on ada client pause 200 all
+        # By itself, after its time, and not before. (The clock is read before the pause begins: a slow test sees a longer one.)
         set began [clock milliseconds]
+        on ada client pause 200 all
         assert_equal v [resp::do r get key]
-        assert {[clock milliseconds] - $began >= 150}
+        assert {[clock milliseconds] - $began >= 199}
         assert_error "ERR timeout is not an integer or out of range" { on ada client pause x }
         assert_error "ERR timeout is negative" { on ada client pause -1 }
     }
@@ -180,13 +180,23 @@ test "an idle connection is closed after its time, a busy one is not" {
         connect idle ada
         connect busy ada
         resp::do idle ping
-        set until [expr {[clock milliseconds] + 2500}]
+        set said [clock milliseconds]
+        set until [expr {$said + 2500}]
         while {[clock milliseconds] < $until} {
-            resp::do busy ping
+            set says [clock milliseconds]
+            set failed [catch {resp::do busy ping} reply]
+            # On a machine that lets this test pause for so long it was not busy: it begins again.
+            if {[clock milliseconds] - $said >= 900} {
+                connect busy ada
+                resp::do busy ping
+                set until [expr {[clock milliseconds] + 2500}]
+            } else {
+                assert {!$failed && $reply eq "PONG"}
+            }
+            set said $says
             wait_ms 100
         }
-        assert {[resp::is_closed idle 3000]}
-        assert_equal PONG [resp::do busy ping]
+        assert {[resp::is_closed idle]}
     }
 }
 

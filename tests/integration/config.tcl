@@ -2,7 +2,7 @@
 
 # Starts the server with these arguments and gives {exit-status output}; for starts that end by themselves.
 proc run_server {args} {
-    set code [catch {exec timeout 10 [server_binary] {*}$args << "" 2>@1} output options]
+    set code [catch {exec timeout 60 [server_binary] {*}$args << "" 2>@1} output options]
     set status 0
     if {$code} {
         set error [dict get $options -errorcode]
@@ -183,7 +183,7 @@ test "a configuration may come from standard input, behind the words of the comm
     exec kill $pid
     if {$code} { return -options $options $message }
     if {[server_is_redis]} return
-    catch { exec timeout 10 [server_binary] --test-config - << "timeout 1\nport x\n" 2>@1 } output
+    catch { exec timeout 60 [server_binary] --test-config - << "timeout 1\nport x\n" 2>@1 } output
     assert_match "*'standard input', at line 2*>>> 'port x'*" $output
 }
 

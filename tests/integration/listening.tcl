@@ -156,7 +156,7 @@ test "clients that come while the port changes back and forth are served or turn
             assert_equal {simple OK} [resp::read before]
             resp::open late$i 127.0.0.1 $port
             assert_equal PONG [resp::do late$i ping]
-            if {[resp::is_open early$i]} { catch { resp::do early$i ping } answer; assert {$answer ne "timeout"} }
+            if {[resp::is_open early$i]} { catch { resp::do early$i ping } answer; assert {![string match timeout:* $answer]} }
             resp::close late$i
             resp::close early$i
         }

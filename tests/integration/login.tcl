@@ -23,25 +23,25 @@ test "a wrong password waits, longer each time, over all connections of an addre
         assert {$took(5) >= 150} "the sixth waited $took(5) ms"
         # While one waits, the only worker serves the others, and nothing that follows overtakes the answer.
         connect slow ada
+        set began [clock milliseconds]
         resp::write slow "[resp::encode auth wrong][resp::encode auth wrong][resp::encode get a][resp::encode auth secret][resp::encode ping]"
         resp::send friend set a b
         assert_equal {simple OK} [resp::read friend]
         assert_equal "" [resp::unread slow]
         for {set i 0} {$i < 100} {incr i} { assert_equal b [resp::do friend get a] }
         assert_match "WRONGPASS*" [lindex [resp::read slow] 1]
-        # Guesses sent together wait one after the other.
-        set began [clock milliseconds]
+        # Guesses sent together wait one after the other: 320 ms and 640.
         assert_match "WRONGPASS*" [lindex [resp::read slow] 1]
-        assert {[clock milliseconds] - $began >= 500}
+        assert {[clock milliseconds] - $began >= 950}
         assert_match "NOAUTH*" [lindex [resp::read slow] 1]
         assert_equal {simple OK} [resp::read slow]
         assert_equal {simple PONG} [resp::read slow]
-        # The right one was a new start: what would have waited for more than a second waits for 5 ms, and then 10.
+        # The right one was a new start: what would have waited for half a minute, at five seconds each, waits for 5 ms, then 10, 20...
         set began [clock milliseconds]
         connect again ada
-        guess again auth wrong
-        assert {[clock milliseconds] - $began < 1000} "no new start"
-        assert_equal 9 [regexp -all {a wrong password from 127.0.0.1:\d+} [node_log ada]]
+        for {set i 0} {$i < 8} {incr i} { guess again auth wrong }
+        assert {[clock milliseconds] - $began < 30000} "no new start"
+        assert_equal 16 [regexp -all {a wrong password from 127.0.0.1:\d+} [node_log ada]]
         assert {[string first "secret" [node_log ada]] < 0}
     }
 }
@@ -92,24 +92,24 @@ test "where no password is asked for nobody waits for a wrong one" {
         set began [clock milliseconds]
         for {set i 0} {$i < 30} {incr i} { assert_match "WRONGPASS*" [lindex [typed_on ada auth nobody wrong] 1] }
         # Thirty guesses would take more than a minute and a half.
-        assert {[clock milliseconds] - $began < 30000}
+        assert {[clock milliseconds] - $began < 90000}
     }
 }
 
 test "whoever has not logged in after ten seconds is disconnected, and nobody else" {
     with_node ada {requirepass secret} {
+        set began [clock milliseconds]
         connect stranger ada
         connect babbler ada
         connect member ada
         resp::do member auth secret
-        set began [clock milliseconds]
         # Talking is not logging in.
-        while {[clock milliseconds] - $began < 30000} {
+        while {[clock milliseconds] - $began < 60000} {
             if {[catch {resp::ask babbler get x}]} break
             wait_ms 200
         }
         set took [expr {[clock milliseconds] - $began}]
-        assert {$took > 9000 && $took < 29000} "disconnected after $took ms"
+        assert {$took > 9000 && $took < 60000} "disconnected after $took ms"
         assert {[resp::is_closed stranger]}
         assert_equal PONG [resp::do member ping]
         # RESET logs out: the ten seconds begin then, and not when the connection did.

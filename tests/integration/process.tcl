@@ -4,7 +4,7 @@ test "systemd is told when it is ready and when it stops" {
     set socket [file join [test_dir] notify-$::test_count]
     set heard [file join [test_dir] heard-$::test_count]
     set listener "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv\[1\])\nwhile 1:\n d=s.recv(4096)\n f=open(sys.argv\[2\],'ab');f.write(d);f.close()\n if b'STOPPING=1' in d: break\n"
-    set chan [open |[list setpriv --pdeathsig KILL timeout 60 python3 -c $listener $socket $heard] r]
+    set chan [open |[list setpriv --pdeathsig KILL timeout 600 python3 -c $listener $socket $heard] r]
     eventually { [file exists $socket] }
     node_start ada [list supervised systemd @prefix [list env NOTIFY_SOCKET=$socket]]
     eventually { [file exists $heard] && [string match "*READY=1*" [read_file $heard]] }
@@ -48,7 +48,7 @@ test "what supervises it is found out where nobody says" {
     set socket [file join [test_dir] auto-$::test_count]
     set heard [file join [test_dir] auto-heard-$::test_count]
     set listener "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv\[1\])\nopen(sys.argv\[2\],'wb').write(s.recv(4096))\n"
-    set chan [open |[list setpriv --pdeathsig KILL timeout 60 python3 -c $listener $socket $heard] r]
+    set chan [open |[list setpriv --pdeathsig KILL timeout 600 python3 -c $listener $socket $heard] r]
     eventually { [file exists $socket] }
     node_start ada [list supervised auto @prefix [list env NOTIFY_SOCKET=$socket]]
     eventually { [file exists $heard] && [string match "*READY=1*" [read_file $heard]] }
@@ -74,7 +74,7 @@ test "in the background it is its own session, says its pid in a file of its own
     set port [free_port]
     write_file $dir/conf "port $port\nbind 127.0.0.1\ndir $dir\ncluster-enabled no\ndaemonize yes\npidfile $dir/pid\nlogfile $dir/log\n"
     # Standard output is closed by the child, or this would wait for it.
-    exec timeout 20 sh -c {umask 0; exec "$@"} sh [server_binary] $dir/conf
+    exec timeout 60 sh -c {umask 0; exec "$@"} sh [server_binary] $dir/conf
     eventually { [file exists $dir/pid] && [regexp {^\d+\n$} [read_file $dir/pid]] }
     set pid [string trim [read_file $dir/pid]]
     with_stranger $pid {

@@ -1,10 +1,10 @@
 # The protocol: what a connection may say, in which pieces, and what ends it.
 
 # Sends bytes on a fresh connection; gives all bytes that came back and whether the server closed.
-proc exchange {name bytes {wait_ms 400}} {
+proc exchange {name bytes} {
     connect probe $name
     catch { resp::write probe $bytes }
-    set closed [resp::is_closed probe $wait_ms]
+    set closed [resp::is_closed probe]
     return [list [resp::unread probe] $closed]
 }
 
