@@ -87,3 +87,32 @@ int64_t clock_wall_us(void)
 {
     return source(CLOCK_REALTIME);
 }
+
+/* Nothing but setting the clock parts the two, so what is below the
+ * grain is only the time between two readings, and a user who never sets the clock gets back to the millisecond what was said. */
+#define GRAIN_US 10000
+#define READINGS_MAX 8
+
+int64_t clock_wall_ahead_ms(void)
+{
+    int64_t before_us, wall_us, after_us, ahead_us;
+    int readings = 0;
+
+    /* A thread may be put aside between two readings: those that took long are thrown away. */
+    do {
+        before_us = clock_now_us();
+        wall_us = clock_wall_us();
+        after_us = clock_now_us();
+    } while (after_us - before_us > GRAIN_US / 4 && ++readings < READINGS_MAX);
+    ahead_us = wall_us - before_us;
+    ahead_us += ahead_us >= 0 ? GRAIN_US / 2 : -GRAIN_US / 2; /* the division then rounds to the nearest grain */
+    return ahead_us / GRAIN_US * (GRAIN_US / 1000);
+}
+
+int64_t clock_deadline_to_wall_ms(int64_t deadline_ms)
+{
+    int64_t wall_ms;
+
+    if (!__builtin_add_overflow(deadline_ms, clock_wall_ahead_ms(), &wall_ms)) return wall_ms;
+    return deadline_ms < 0 ? INT64_MIN : INT64_MAX;
+}

@@ -44,6 +44,11 @@ int64_t clock_now_us(void);
 
 /* What the system's clock says, for replies of TIME and for the log. */
 int64_t clock_wall_us(void);
+/* How far that is ahead of the internal clock: 0 unless somebody has set it since the start. Exact to ten milliseconds; a clock that nobody
+ * sets is never a millisecond off. */
+int64_t clock_wall_ahead_ms(void);
+/* A deadline of the internal clock as unix time, for the wire. */
+int64_t clock_deadline_to_wall_ms(int64_t deadline_ms);
 
 /* For tests: where the times above come from (microseconds; CLOCK_REALTIME or CLOCK_BOOTTIME), from now on as at a start. NULL is the
  * system again. Not while other threads ask. */

@@ -3,27 +3,6 @@
 #include "base/clock.h"
 #include "server/call.h"
 
-/* How far the wall clock is ahead of the internal one. Nothing but setting the clock parts the two, so what is below the
- * grain is only the time between two readings, and a user who never sets the clock gets back to the millisecond what was said. */
-#define GRAIN_US 10000
-#define READINGS_MAX 8
-
-static int64_t wall_ahead_ms(void)
-{
-    int64_t before_us, wall_us, after_us, ahead_us;
-    int readings = 0;
-
-    /* A thread may be put aside between two readings: those that took long are thrown away. */
-    do {
-        before_us = clock_now_us();
-        wall_us = clock_wall_us();
-        after_us = clock_now_us();
-    } while (after_us - before_us > GRAIN_US / 4 && ++readings < READINGS_MAX);
-    ahead_us = wall_us - before_us;
-    ahead_us += ahead_us >= 0 ? GRAIN_US / 2 : -GRAIN_US / 2; /* the division then rounds to the nearest grain */
-    return ahead_us / GRAIN_US * (GRAIN_US / 1000);
-}
-
 static int64_t add_clamped(int64_t a, int64_t b)
 {
     int64_t sum;
@@ -51,7 +30,8 @@ bool deadline_of_arg(struct call *call, int arg, enum deadline_form form, bool o
 
     if (!call_arg_i64(call, arg, &number)) return false;
     if ((number > 0 || !only_future) &&
-        deadline_from(number, form, call->now_ms, deadline_is_unix_time(form) ? wall_ahead_ms() : 0, expires_at_ms))
+        deadline_from(number, form, call->now_ms, deadline_is_unix_time(form) ? clock_wall_ahead_ms() : 0,
+                      expires_at_ms))
         return true;
     reply_errorf(call->reply, "ERR invalid expire time in '%s' command", call->command->name);
     return false;
@@ -59,5 +39,5 @@ bool deadline_of_arg(struct call *call, int arg, enum deadline_form form, bool o
 
 int64_t deadline_unix_ms(int64_t expires_at_ms)
 {
-    return add_clamped(expires_at_ms, wall_ahead_ms());
+    return clock_deadline_to_wall_ms(expires_at_ms);
 }
