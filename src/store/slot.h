@@ -178,5 +178,21 @@ uint32_t slot_defrag(struct slot *slot, uint32_t cursor, struct slot_moves *move
 /* The same for a few leaves of the table, and no entries. */
 uint32_t slot_defrag_table(struct slot *slot, uint32_t cursor, struct slot_moves *moves);
 
+/* --- Keys on their way to another node (transfer/migration.h) ---
+ *
+ * Who sends a key away marks it until he knows what came of it. The mark is of the key, not of its entry, which may expire or be evicted
+ * meanwhile. The slot only keeps it; whoever runs commands looks at it: with a marked key nothing may be done but to read an entry
+ * that is still here. What removes entries without being asked (expiry, eviction, FLUSHALL) need not look. */
+struct slot_mark {
+    struct slot_mark *next; /* the slot's */
+    uint64_t hash;          /* slot_hash() of the key */
+    struct bytes key;
+};
+/* Lent to the slot until slot_unmark(). A key has one mark at most. */
+void slot_mark(struct slot *slot, struct slot_mark *mark);
+void slot_unmark(struct slot *slot, struct slot_mark *mark);
+bool slot_has_marks(const struct slot *slot);
+bool slot_is_marked(const struct slot *slot, struct bytes key);
+
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

@@ -24,7 +24,8 @@ void slot_shared_free(struct slot_shared **shared);
 struct slot {
     struct lock lock;
     uint16_t id;
-    struct table table; /* under lock, but for its atomics */
+    uint16_t mark_count; /* under lock */
+    struct table table;  /* under lock, but for its atomics */
     _Atomic uint64_t owner;
     _Atomic uint64_t hits, misses;
     struct slot_shared *shared; /* of the keyspace */
@@ -35,9 +36,10 @@ struct slot {
     _Atomic uint64_t entry_bytes;
     _Atomic uint64_t expired;
     _Atomic uint64_t evicted;
-    uint8_t free_bytes[8]; /* up to two whole cache lines, so that neighbours under two threads share none */
+    struct slot_mark *marks; /* under lock */
 };
 _Static_assert(offsetof(struct slot, feeds) == 64, "a command that reads needs the first line only");
-_Static_assert(sizeof(struct slot) == 128, "16384 of them are what an empty node pays: 2 MiB");
+_Static_assert(sizeof(struct slot) == 128, "two whole cache lines, so that neighbours under two threads share none; "
+                                           "16384 of them are what an empty node pays: 2 MiB");
 
 void slot_init(struct slot *slot, uint16_t id, struct slot_shared *shared);
