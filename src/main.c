@@ -22,6 +22,7 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/dev_cluster.h"
+#include "server/migrate.h"
 #include "server/login.h"
 #include "server/latency.h"
 #include "server/node.h"
@@ -29,6 +30,7 @@
 #include "server/slowlog.h"
 #include "server/worker.h"
 #include "store/lazyfree.h"
+#include "transfer/migrator.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -224,6 +226,7 @@ static void start_workers(struct node *node)
 static void stop_workers(struct node *node)
 {
     for (int i = 0; i < node->worker_count; i++) worker_stop(node->workers[i]);
+    migrator_free(&node->migrator); /* after those who post to it, before those it answers to */
     for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
     alloc_free(node->workers);
 }
@@ -282,6 +285,11 @@ static void build_node(struct node *node)
         exit(1);
     }
     node->lazyfree = lazyfree_new(node->movers);
+    node->migrator = migrate_start(node);
+    if (!node->migrator) {
+        log_warning("no thread can be started to send keys from: %s", strerror(errno));
+        exit(1);
+    }
 }
 
 /* A release does not give back what the system takes anyway: with many keys that would take seconds. Sanitizer builds look for leaks. */

@@ -87,10 +87,14 @@ static void reply_key_spec(struct reply *reply, const struct key_spec *spec)
     reply_bulk_text(reply, "begin_search");
     reply_map(reply, 2);
     reply_bulk_text(reply, "type");
-    reply_bulk_text(reply, "index");
+    reply_bulk_text(reply, spec->keyword != NULL ? "keyword" : "index");
     reply_bulk_text(reply, "spec");
-    reply_map(reply, 1);
-    reply_bulk_text(reply, "index");
+    reply_map(reply, spec->keyword != NULL ? 2 : 1);
+    if (spec->keyword != NULL) {
+        reply_bulk_text(reply, "keyword");
+        reply_bulk_text(reply, spec->keyword);
+    }
+    reply_bulk_text(reply, spec->keyword != NULL ? "startfrom" : "index");
     reply_integer(reply, spec->first);
     reply_bulk_text(reply, "find_keys");
     reply_map(reply, 2);
@@ -128,7 +132,7 @@ static void reply_key_range(struct reply *reply, const struct command *command)
             first = spec->first;
             last = spec_last;
             step = spec->step;
-        } else if (spec->first == last + 1) {
+        } else if (spec->keyword == NULL && spec->first == last + 1) {
             last = spec_last;
         }
     }

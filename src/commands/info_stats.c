@@ -5,6 +5,7 @@
 #include "commands/stats.h"
 #include "server/call.h"
 #include "server/node.h"
+#include "transfer/migrator.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,8 +75,9 @@ void info_stats(struct call *call, struct buf *out)
     line_u64(out, "big_values_built_unlocked", totals.built);
     line_u64(out, "big_values_built_locked", totals.built_locked);
     buf_append_text(out, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:"
-                         "0\r\ntotal_forks:0\r\n"
-                         "migrate_cached_sockets:0\r\nslave_expires_tracked_keys:0\r\n");
+                         "0\r\ntotal_forks:0\r\n");
+    line_u64(out, "migrate_cached_sockets", migrator_kept_targets(node->migrator));
+    buf_append_text(out, "slave_expires_tracked_keys:0\r\n");
     defrag_lines(node, out);
     buf_append_text(out, "tracking_total_keys:0\r\ntracking_total_items:0\r\ntracking_total_prefixes:0\r\n"
                          "unexpected_error_replies:0\r\n");

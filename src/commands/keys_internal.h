@@ -8,7 +8,7 @@ extern const struct command command_ttl, command_pttl, command_expiretime, comma
 extern const struct command command_keys_pattern, command_scan, command_randomkey, command_dbsize;
 extern const struct command command_flushall, command_flushdb;
 extern const struct command command_object;
-extern const struct command command_dump, command_restore, command_restore_asking;
+extern const struct command command_dump, command_restore, command_restore_asking, command_migrate;
 
 #define ONE_KEY(key_flags)                                                                                             \
     {                                                                                                                  \

@@ -34,8 +34,8 @@ enum client_flag {
     CLIENT_NO_EVICT = 1u << 10,
     CLIENT_NO_TOUCH = 1u << 11,
     CLIENT_UNIX_SOCKET = 1u << 12,
-    CLIENT_PAUSED = 1u << 13,      /* a command waits for the end of CLIENT PAUSE */
-    CLIENT_HELD = 1u << 14,        /* its reply waits (client_hold_reply()), and so does all that comes after */
+    CLIENT_PAUSED = 1u << 13, /* a command waits for the end of CLIENT PAUSE, or for a key in flight */
+    CLIENT_HELD = 1u << 14, /* its reply waits (client_hold_reply(), client_park()), and so does all that comes after */
     CLIENT_BEHIND = 1u << 15,      /* commands wait until the replies before them have left */
     CLIENT_ENDED = 1u << 16,       /* the peer sends no more; it is closed when it has its replies */
     CLIENT_FOLLOWS = 1u << 17,     /* REPLCONF: it means to be a replica */

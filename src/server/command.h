@@ -69,11 +69,13 @@ enum key_flag {
 };
 
 /* Where keys stand: from argument `first`, each `step`-th, up to `last` (relative to `first`; negative counts from the end: -1 is the last
- * argument), as COMMAND INFO's range spec has it. first 0: no such spec. */
+ * argument), as COMMAND INFO's range spec has it. first 0: no such spec. Of a spec with a keyword they stand behind that word, which is looked for
+ * from `first` on; such a spec is only shown, the command has a find_keys(). */
 struct key_spec {
     int first, last, step;
     uint32_t flags; /* enum key_flag */
     const char *notes;
+    const char *keyword;
 };
 #define KEY_SPECS_MAX 2
 

@@ -112,26 +112,31 @@ static void plan_command(struct plan *plan, const struct call *call)
 
 struct presence {
     const struct call *call;
-    const struct slot *slot;
     size_t present, missing;
+    size_t in_flight, gone_in_flight; /* on their way to another node; gone: with no entry here */
 };
 
+/* A key in flight is here until that is over. */
 static void count_presence(void *context, int arg, const struct key_spec *spec)
 {
     struct presence *presence = context;
-    bool is_there = slot_peek(presence->slot, presence->call->argv[arg], presence->call->now_ms) != NULL;
+    struct bytes key = presence->call->argv[arg];
+    const struct slot *slot = keyspace_slot(presence->call->node->keyspace, key_slot(key));
+    bool is_there = slot_peek(slot, key, presence->call->now_ms) != NULL, in_flight = slot_is_marked(slot, key);
 
     (void)spec;
-    if (is_there)
+    presence->in_flight += in_flight;
+    presence->gone_in_flight += in_flight && !is_there;
+    if (is_there || in_flight)
         presence->present++;
     else
         presence->missing++;
 }
 
-/* The commands a redirect decision is about: one, or a transaction's queue. */
-static void count_keys(struct call *call, const struct slot *slot, struct presence *presence)
+/* The commands a redirect decision is about: one, or a transaction's queue. With the slots locked. */
+static void count_keys(struct call *call, struct presence *presence)
 {
-    *presence = (struct presence){ .call = call, .slot = slot };
+    *presence = (struct presence){ .call = call };
     if (strcmp(call->command->name, "exec") != 0) {
         command_keys(call->command, call->argc, call->argv, count_presence, presence);
         return;
@@ -167,7 +172,7 @@ static bool slot_admits(struct call *call, const struct plan *plan, struct slot 
         reply_error(call->reply, "CROSSSLOT Keys in request don't hash to the same slot");
         return false;
     }
-    if (owner.flags != 0) count_keys(call, slot, &presence);
+    if (owner.flags != 0) count_keys(call, &presence);
     facts = (struct redirect_facts){
         .owner = owner,
         .cluster_ok = bus_state_ok(node->bus),
@@ -220,6 +225,34 @@ static bool lock_and_admit(struct call *call, struct plan *plan)
     if (plan->cross_slot) slot_admits(call, plan, first);
     slot_set_unlock(&plan->slots, keyspace);
     return false;
+}
+
+/* --- Keys in flight --- */
+
+static inline bool any_marks(const struct plan *plan, struct keyspace *keyspace)
+{
+    for (size_t i = 0; i < plan->slots.count; i++)
+        if (slot_has_marks(keyspace_slot(keyspace, plan->slots.ids[i]))) return true;
+    return false;
+}
+
+static __attribute__((cold, noinline)) bool needs_keys_in_flight(struct call *call, const struct plan *plan)
+{
+    struct presence presence;
+
+    count_keys(call, &presence);
+    if (presence.gone_in_flight == 0 && !(plan->writes && presence.in_flight > 0)) return false;
+    /* Under the lock that is needed to take the mark off: so nobody is forgotten. */
+    atomic_store_explicit(&call->worker->awaits_keys, true, memory_order_relaxed);
+    call->waits = true;
+    return true;
+}
+
+/* With the slots locked: has the command to do with a key that is being sent to another node (transfer/migration.h)? It may be read as long
+ * as it is here; all else waits until it is known where it is. */
+static inline bool waits_for_keys(struct call *call, const struct plan *plan)
+{
+    return any_marks(plan, call->node->keyspace) && needs_keys_in_flight(call, plan);
 }
 
 /* --- Running --- */
@@ -316,6 +349,10 @@ static void look_at_keys(struct call *call)
 static bool run_locked(struct call *call, struct plan *plan)
 {
     if (!lock_and_admit(call, plan)) return false;
+    if (waits_for_keys(call, plan)) {
+        slot_set_unlock(&plan->slots, call->node->keyspace);
+        return false;
+    }
     call->held = &plan->slots;
     if (plan->slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan->slots.ids[0]);
     if (plan->several_keys) look_at_keys(call);
@@ -339,12 +376,12 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
     do ran = run_locked(call, &plan);
     while (ran && call->builds != NULL && build_all(call));
     build_end(call);
-    if (ran) {
+    if (ran && !call->waits) {
         uint64_t ns = finish_command(call, number, errors, clock);
 
         log_if_slow(call, call->command, call->argc, call->argv, ns);
         tell_monitors(call);
-    } else if (client_flags(call->client) & CLIENT_MULTI) {
+    } else if (!call->waits && (client_flags(call->client) & CLIENT_MULTI)) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }
     slot_set_free(&plan.slots);
@@ -360,7 +397,8 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
-    if (owner.state != OWNER_HERE || owner.flags != 0 || (node->bus != NULL && !bus_state_ok(node->bus))) {
+    if (owner.state != OWNER_HERE || owner.flags != 0 || slot_has_marks(slot) ||
+        (node->bus != NULL && !bus_state_ok(node->bus))) {
         slot_unlock(slot);
         run_on_slots(call, prepared->number, clock);
         return;
@@ -503,7 +541,7 @@ void transaction_exec(struct call *call)
             reply_error(call->reply, "EXECABORT Transaction discarded because of previous errors.");
         } else if (transaction_is_stale(transaction, call->now_ms)) {
             reply_null_array(call->reply);
-        } else {
+        } else if (!waits_for_keys(call, &plan)) {
             run_queue(call, &plan, took_ns, &later);
             ran = true;
         }
@@ -523,7 +561,7 @@ void transaction_exec(struct call *call)
     }
     slot_set_free(&plan.slots);
     alloc_free(took_ns);
-    client_discard_transaction(client);
+    if (!call->waits) client_discard_transaction(client);
 }
 
 /* --- Checks --- */
@@ -677,12 +715,21 @@ static bool slot_is_here(struct slot *slot)
  * for. For one that will be sent elsewhere nothing goes. */
 static __attribute__((cold, noinline)) void make_incoming(struct call *call, struct slot *slot)
 {
+    call->made_incoming = *call->incoming == NULL;
     if (call->command->prepare != NULL)
         call->command->prepare(call);
     else
         intake_prepare(call);
     if (*call->incoming != NULL && slot_is_here(slot))
         eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
+}
+
+/* A command that waits is read again, and its value made again; but what was read into place is not in the data any more. */
+static __attribute__((cold, noinline)) void put_back(struct call *call)
+{
+    /* It will be counted when it runs. */
+    count_up(&call->worker->counters.commands, (uint64_t)-1);
+    if (call->made_incoming) intake_end(call->client);
 }
 
 /* A client that is at the wrong node is told that first. */
@@ -731,5 +778,7 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         run_on_slot(call, prepared, clock);
     else
         run_on_slots(call, number, clock);
-    return OUTCOME_DONE;
+    if (__builtin_expect(!call->waits, 1)) return OUTCOME_DONE;
+    put_back(call);
+    return OUTCOME_PAUSED;
 }

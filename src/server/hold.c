@@ -1,19 +1,34 @@
 /* server/hold.c: replies that wait.
  *
- * The reply stands aside with a timer of its own while the worker serves others. Nothing more is read from its client meanwhile, so
- * that the replies stay in order and a client cannot have several waiting. */
+ * The reply stands aside while the worker serves others: with a timer of its own, or until another thread gives the answer. Nothing more is
+ * read from its client meanwhile, so that the replies stay in order and a client cannot have several waiting.
+ *
+ * Who is to answer has a ticket, the hold itself: it comes back to the worker as a message, and the worker alone knows whether its client
+ * is still there. */
+#include "server/hold.h"
+
 #include "base/alloc.h"
 #include "server/client.h"
 #include "server/worker_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
 
 /* libev's macros cast and narrow by design. */
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wstrict-aliasing"
 
+/* All of it is the worker's but for what who answers fills in. */
 struct hold {
-    struct ev_timer timer;
-    struct client *client;
+    struct ev_timer timer; /* not of one that is parked */
+    struct client *client; /* NULL: it went away, and the answer will free this */
+    struct worker *worker;
     struct buf replies;
+    bool is_parked;
+    bool is_silent; /* the client wants no reply to this one */
+    struct message message;
+    bool is_error; /* filled in before the message is posted */
+    char text[HOLD_TEXT_BYTES];
 };
 
 static void on_due(struct ev_loop *loop, struct ev_timer *watcher, int events)
@@ -57,9 +72,72 @@ void hold_replies(struct client *client, struct bytes replies)
 
 void hold_end(struct client *client)
 {
-    if (client->hold == NULL) return;
-    ev_timer_stop(client->worker->loop, &client->hold->timer);
-    buf_free(&client->hold->replies);
-    alloc_free(client->hold);
+    struct hold *hold = client->hold;
+
+    if (hold == NULL) return;
     client->hold = NULL;
+    buf_free(&hold->replies);
+    if (hold->is_parked) {
+        hold->client = NULL;
+        return;
+    }
+    ev_timer_stop(client->worker->loop, &hold->timer);
+    alloc_free(hold);
+}
+
+/* --- Until another thread answers --- */
+
+static void append_answer(struct hold *hold)
+{
+    struct client *client = hold->client;
+    struct reply reply = { .out = &hold->replies, .resp = client->reply.resp };
+
+    if (hold->is_error) {
+        reply_error(&reply, hold->text);
+        count_up(&hold->worker->counters.errors, 1);
+        worker_count_error(hold->worker, reply.error_code);
+    } else {
+        reply_simple(&reply, hold->text);
+    }
+}
+
+static void deliver_answer(struct message *message, void *receiver)
+{
+    struct hold *hold = container_of(message, struct hold, message);
+    struct client *client = hold->client;
+
+    (void)receiver;
+    if (client != NULL) client->hold = NULL;
+    if (client != NULL && hold->worker->is_running) { /* else both are about to end */
+        size_t before = hold->replies.len;
+
+        append_answer(hold);
+        if (hold->is_silent) hold->replies.len = before;
+        client_clear(client, CLIENT_HELD);
+        client_go_on(client, buf_bytes(&hold->replies));
+    }
+    buf_free(&hold->replies);
+    alloc_free(hold);
+}
+
+struct hold *client_park(struct client *client)
+{
+    struct hold *hold = alloc_zeroed(sizeof(*hold));
+
+    assert(client->hold == NULL);
+    hold->client = client;
+    hold->worker = client->worker;
+    hold->is_parked = true;
+    hold->is_silent = (client_flags(client) & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) != 0;
+    hold->message.deliver = deliver_answer;
+    client->hold = hold;
+    client_set(client, CLIENT_HELD);
+    return hold;
+}
+
+void hold_answer(struct hold *hold, bool is_error, const char *text)
+{
+    hold->is_error = is_error;
+    snprintf(hold->text, sizeof(hold->text), "%s", text);
+    mailbox_post(&hold->worker->mailbox, &hold->message);
 }

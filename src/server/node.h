@@ -24,6 +24,7 @@ struct eviction;
 struct latency;
 struct lazyfree;
 struct login_guard;
+struct migrator;
 struct movers;
 struct slowlog;
 struct worker;
@@ -45,6 +46,7 @@ struct node {
     struct latency *latency;    /* guards itself */
     struct movers *movers;      /* guard themselves */
     struct lazyfree *lazyfree;  /* guards itself */
+    struct migrator *migrator;  /* guards itself */
     struct control *control;    /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms; /* internal clock */

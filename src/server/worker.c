@@ -114,6 +114,13 @@ void worker_poke(struct worker *worker)
     mailbox_post(&worker->mailbox, message);
 }
 
+void worker_keys_released(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->awaits_keys, memory_order_relaxed) &&
+        atomic_exchange_explicit(&worker->awaits_keys, false, memory_order_relaxed))
+        worker_poke(worker);
+}
+
 struct line_message {
     struct message message;
     struct bytes line; /* behind it */
@@ -332,12 +339,12 @@ void worker_start(struct worker *worker)
     /* Signals belong to the main thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &former);
+    worker->is_running = true;
     if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
         log_warning("worker %d: cannot start a thread", worker->index);
         _exit(1);
     }
     pthread_sigmask(SIG_SETMASK, &former, NULL);
-    worker->is_running = true;
 }
 
 static void deliver_stop(struct message *message, void *receiver)

@@ -47,5 +47,7 @@ void worker_each_client(struct worker *worker, void (*visit)(void *context, stru
 bool worker_adopt(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);
 /* Wakes paused clients, reapplies options; any thread. */
 void worker_poke(struct worker *worker);
+/* Keys that were on their way to another node are here or there now: wakes who waits for one; any thread. */
+void worker_keys_released(struct worker *worker);
 /* Sends text to all of this worker's MONITOR clients: any thread; copies. */
 void worker_monitor_line(struct worker *worker, struct bytes line);

@@ -42,10 +42,11 @@ struct worker {
     struct ev_loop *loop;
     struct mailbox mailbox; /* any thread posts */
     pthread_t thread;
-    bool is_running;
-    _Atomic size_t line_bytes;                  /* of MONITOR's lines in the mailbox */
-    _Atomic bool kills;                         /* clients of it were marked for closing; it is to be woken */
-    _Atomic bool lines_lost;                    /* some were too many: its monitors are closed */
+    bool is_running;           /* written while its thread is not */
+    _Atomic size_t line_bytes; /* of MONITOR's lines in the mailbox */
+    _Atomic bool kills;        /* clients of it were marked for closing; it is to be woken */
+    _Atomic bool awaits_keys;  /* clients of it wait for keys in flight; set under such a key's slot lock */
+    _Atomic bool lines_lost;   /* some were too many: its monitors are closed */
     _Atomic int64_t cpu_user_us, cpu_system_us; /* published once a second */
 
     /* Walked by other threads under the lock, changed by the owner under it. */

@@ -242,9 +242,9 @@ void slot_unmark(struct slot *slot, struct slot_mark *mark)
     slot->mark_count--;
 }
 
+/* Every command asks; that it does with the lock held its author has to know. */
 bool slot_has_marks(const struct slot *slot)
 {
-    slot_assert_locked(slot);
     return slot->mark_count > 0;
 }
 
@@ -252,6 +252,7 @@ bool slot_is_marked(const struct slot *slot, struct bytes key)
 {
     uint64_t hash;
 
+    slot_assert_locked(slot);
     if (!slot_has_marks(slot)) return false;
     hash = hash_bytes(key);
     for (const struct slot_mark *mark = slot->marks; mark != NULL; mark = mark->next)

@@ -61,6 +61,10 @@ set ::templates {
     {restore exp 1000000 @payload replace} {restore missing 0 @payload idletime @int} {restore missing 0 @payload freq @int} {restore missing 0 @payload replace absttl idletime 5}
     {restore missing @word @payload @word} {restore missing 0 @payload freq 1 idletime 1} {restore missing 0 @payload idletime 1 freq 1} {restore missing 0 @payload freq} {restore-asking missing @int @payload}
     {restore-asking @key 0 @payload replace}
+    {migrate 127.0.0.1 1 @key 0 @int} {migrate 127.0.0.1 1 missing @int @int} {migrate 127.0.0.1 1 @key @int 100 copy} {migrate 127.0.0.1 1 @key 0 100 @word} {migrate 127.0.0.1 @word @key 0 100 replace}
+    {migrate 127.0.0.1 1 @key 0 100 keys @key} {migrate 127.0.0.1 1 "" 0 100 keys @key @key} {migrate 127.0.0.1 1 "" 0 100 keys missing} {migrate 127.0.0.1 1 "" 0 100 keys} {migrate 127.0.0.1 1 "" 0 100} {migrate 127.0.0.1 1 k1 0 100 keys}
+    {migrate 127.0.0.1 1 @key 0 100 auth @word} {migrate 127.0.0.1 1 @key 0 100 auth} {migrate 127.0.0.1 1 @key 0 100 auth2 @word @word} {migrate 127.0.0.1 1 @key 0 100 auth2 @word} {migrate 127.0.0.1 1 "" 0 100 auth keys keys @key} {migrate 127.0.0.1 1 "" 0 100 auth2 keys keys copy keys @key}
+    {migrate "" 1 @key 0 100} {migrate 127.0.0.1 1 @key x 100} {migrate 127.0.0.1 1 @key 0 x} {migrate 127.0.0.1 1 "" 0 100 copy replace auth @word keys @key @key}
     {flushall} {flushall async} {flushall sync} {flushall bogus} {flushdb} {flushdb async} {flushdb sync} {flushdb bogus} {flushall async sync}
     {echo @value} {ping} {ping @value} {select @int} {select 0}
     {config get nosuch} {config get} {config set} {config set a} {config set nosuch x} {config bogus} {config help} {config resetstat x}
@@ -71,6 +75,8 @@ set ::templates {
     {slowlog len} {slowlog reset} {slowlog get @word} {slowlog bogus} {slowlog help} {slowlog get -2} {slowlog get 0}
     {command count x} {command getkeys get k} {command getkeys mset a 1 b 2} {command getkeys set} {command getkeys nosuch x} {command getkeys ping x} {command getkeys lcs a b} {command getkeys object encoding k}
     {command getkeys copy a b} {command getkeys rename a b} {command getkeys mget a b c} {command getkeys config get a} {command getkeysandflags get k} {command getkeysandflags mset a 1 b 2} {command getkeysandflags rename a b} {command getkeysandflags set k v}
+    {command getkeys migrate h 1 k 0 100} {command getkeys migrate h 1 k 0 100 auth keys} {command getkeys migrate h 1 "" 0 100 auth2 keys keys keys a b} {command getkeys migrate h 1 "" 0 100 auth} {command getkeys migrate h 1 "" 0 100 keys} {command getkeys migrate h 1 k 0 100 keys a}
+    {command getkeys migrate h 1 "" 0 100 copy replace keys a b} {command getkeysandflags migrate h 1 "" 0 100 keys a b} {command getkeysandflags migrate h 1 k 0 100}
     {command info nosuch} {command docs nosuch} {command bogus} {command help} {command list bogus} {command list filterby pattern zzz*} {command list filterby module x} {command list filterby aclcat bogus} {command list filterby bogus x}
     {latency bogus} {latency help} {latency latest} {latency history x} {latency reset} {latency reset x} {latency doctor x} {latency graph x}
     {memory bogus} {memory help} {memory usage missing} {memory usage k1 samples @word} {memory usage k1 bogus 1} {memory doctor x}

@@ -466,8 +466,9 @@ TEST(a_mark_is_of_a_key_whatever_becomes_of_its_entry)
     slot_end(&slot);
 }
 
-TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
-      feeds_are_told_of_each_change, a_slot_holds_what_its_model_holds,
-      a_random_key_is_live_also_when_nearly_all_are_expired, what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
+TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, an_entry_is_gone_at_its_deadline,
+      an_expiry_may_be_set_and_cleared_and_a_value_resized, feeds_are_told_of_each_change,
+      a_slot_holds_what_its_model_holds, a_random_key_is_live_also_when_nearly_all_are_expired,
+      what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
       how_late_a_key_went_is_counted_when_somebody_asks_for_it,
       a_scan_that_shows_nothing_twice_does_not_though_the_table_shrinks_and_grows, threads_share_slots)

@@ -1,0 +1,61 @@
+#include "server/migrate.h"
+
+#include "server/hold.h"
+#include "server/worker.h"
+#include "transfer/migrator.h"
+
+#include <stdio.h>
+
+static uint16_t own_port(void *context)
+{
+    const struct node *node = context;
+
+    return (uint16_t)config_int(node->config, port);
+}
+
+static void ended(void *context, void *ticket, enum migration_end end, const char *error)
+{
+    char text[HOLD_TEXT_BYTES];
+
+    (void)context;
+    switch (end) {
+    case MIGRATION_DONE:
+        hold_answer(ticket, false, "OK");
+        return;
+    case MIGRATION_NO_KEY:
+        hold_answer(ticket, false, "NOKEY");
+        return;
+    case MIGRATION_NOT_CONNECTED:
+        hold_answer(ticket, true, "IOERR error or timeout connecting to the client");
+        return;
+    case MIGRATION_NOT_WRITTEN:
+        hold_answer(ticket, true, "IOERR error or timeout writing to target instance");
+        return;
+    case MIGRATION_NOT_READ:
+        hold_answer(ticket, true, "IOERR error or timeout reading to target instance");
+        return;
+    case MIGRATION_REFUSED:
+        snprintf(text, sizeof(text), "ERR Target instance replied with error: %s", error);
+        hold_answer(ticket, true, text);
+        return;
+    }
+}
+
+static void released(void *context)
+{
+    struct node *node = context;
+
+    for (int i = 0; i < node->worker_count; i++) worker_keys_released(node->workers[i]);
+}
+
+struct migrator *migrate_start(struct node *node)
+{
+    const struct migration_site site = { .keyspace = node->keyspace,
+                                         .run_id = node->run_id,
+                                         .context = node,
+                                         .own_port = own_port,
+                                         .ended = ended,
+                                         .released = released };
+
+    return migrator_new(&site);
+}

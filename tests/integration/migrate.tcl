@@ -1,0 +1,492 @@
+# MIGRATE: keys that become another node's. The target is a redis-server, a node of ours, or one that answers what the test wants.
+
+# "IOERR ..." or what was replied.
+proc migrate {from to key args} {
+    set reply [resp::ask $from migrate 127.0.0.1 [node_port $to] $key 0 10000 {*}$args]
+    return [lindex $reply 1]
+}
+
+# A stand-in for a target: tells ::heard what it was asked, and answers what the script says. The script is run for each request, with its words in
+# `words` and the socket in `peer`; it returns the reply's bytes, or "" for none.
+proc fake_start {script} {
+    set ::fake_script $script
+    set ::heard {}
+    set ::fake_buf {}
+    set ::fake_peers {}
+    set ::fake [socket -server fake_accept -myaddr 127.0.0.1 0]
+    return [lindex [fconfigure $::fake -sockname] 2]
+}
+
+proc fake_accept {peer host port} {
+    fconfigure $peer -translation binary -blocking 0 -buffering none
+    lappend ::fake_peers $peer
+    dict set ::fake_buf $peer ""
+    fileevent $peer readable [list fake_read $peer]
+}
+
+proc fake_read {peer} {
+    set bytes [read $peer]
+    if {$bytes eq "" && [eof $peer]} { fake_drop $peer; return }
+    dict append ::fake_buf $peer $bytes
+    while {[dict exists $::fake_buf $peer] && [set words [fake_request $peer]] ne {}} {
+        lappend ::heard $words
+        set reply [apply [list {words peer} $::fake_script] $words $peer]
+        if {$reply ne "" && [dict exists $::fake_buf $peer]} { catch { puts -nonewline $peer $reply } }
+    }
+}
+
+# Takes a whole request out of what has come, or {}.
+proc fake_request {peer} {
+    set buf [dict get $::fake_buf $peer]
+    if {![regexp {^\*(\d+)\r\n} $buf head count]} { return {} }
+    set at [string length $head]
+    set words {}
+    for {set i 0} {$i < $count} {incr i} {
+        if {![regexp -start $at {\A\$(\d+)\r\n} $buf head len]} { return {} }
+        incr at [string length $head]
+        if {[string length $buf] < $at + $len + 2} { return {} }
+        lappend words [string range $buf $at [expr {$at + $len - 1}]]
+        incr at [expr {$len + 2}]
+    }
+    dict set ::fake_buf $peer [string range $buf $at end]
+    return $words
+}
+
+proc fake_drop {peer} {
+    catch { close $peer }
+    set ::fake_peers [lsearch -all -inline -not -exact $::fake_peers $peer]
+    dict unset ::fake_buf $peer
+}
+
+proc fake_stop {} {
+    catch { close $::fake }
+    foreach peer $::fake_peers { fake_drop $peer }
+}
+
+# The commands it heard, without arguments.
+proc heard_names {} { return [lmap words $::heard { string tolower [lindex $words 0] }] }
+
+proc migrate_to_port {from port key args} {
+    return [lindex [resp::ask $from migrate 127.0.0.1 $port $key 0 {*}$args] 1]
+}
+
+test "keys go to a redis-server and come back, whole" {
+    with_node ada {
+        node_start redis {@binary redis-server}
+        set values {}
+        foreach {key value} [list "" empty a "" "with \r\n \x00\xff" binary n 12345 m -7 long [string repeat "long " 2000] big [string repeat 0123456789abcdef 200000]] {
+            dict set values $key $value
+        }
+        for {set i 0} {$i < 1000} {incr i} { dict set values key:$i [string repeat "value $i " [expr {$i % 50}]] }
+        dict for {key value} $values { on ada set $key $value }
+        on ada expire key:7 1000
+        set at [on ada pexpiretime key:7]
+        assert_equal OK [migrate ada redis ""]
+        assert_equal empty [on redis get ""]
+        assert_equal OK [migrate ada redis "" keys {*}[lrange [dict keys $values] 1 end]]
+        assert_equal 0 [on ada dbsize]
+        dict for {key value} $values { assert_equal $value [on redis get $key] $key }
+        # A deadline is a moment, not what is left of it.
+        assert_equal $at [on redis pexpiretime key:7]
+        assert_equal -1 [on redis pexpiretime key:8]
+        assert_equal OK [migrate redis ada "" keys {*}[dict keys $values]]
+        dict for {key value} $values { assert_equal $value [on ada get $key] $key }
+        assert_equal 0 [on redis dbsize]
+        assert {[info_field ada migrate_cached_sockets] == 1}
+    }
+}
+
+test "COPY leaves the key, REPLACE takes the place of another" {
+    with_node ada {
+        node_start bob
+        on ada mset a 1 b 2 c 3
+        assert_equal NOKEY [migrate ada bob nothing]
+        assert_equal NOKEY [migrate ada bob "" keys x y]
+        assert_equal NOKEY [migrate ada bob "" copy]
+        assert_equal OK [migrate ada bob a copy]
+        assert_equal {1 1} [list [on ada get a] [on bob get a]]
+        on bob set a other
+        assert_equal "ERR Target instance replied with error: BUSYKEY Target key name already exists." [migrate ada bob a]
+        assert_equal {1 other} [list [on ada get a] [on bob get a]]
+        # One is refused, the others go.
+        assert_equal "ERR Target instance replied with error: BUSYKEY Target key name already exists." [migrate ada bob "" keys b a x c]
+        assert_equal {{} 1 {}} [on ada mget b a c]
+        assert_equal {2 other 3} [on bob mget b a c]
+        assert_equal OK [migrate ada bob a copy replace]
+        assert_equal {1 1} [list [on ada get a] [on bob get a]]
+        assert_equal OK [migrate ada bob a replace]
+        assert_equal {0 3} [list [on ada dbsize] [on bob dbsize]]
+        # Named twice, gone once.
+        assert_equal OK [migrate bob ada "" keys a a b b]
+        assert_equal {2 1} [list [on ada dbsize] [on bob dbsize]]
+    }
+}
+
+test "the password is for the target" {
+    with_node ada {
+        node_start redis {@binary redis-server requirepass secret}
+        on redis auth secret
+        on redis acl setuser mover on >moved ~* +@all
+        on ada mset a 1 b 2
+        assert_match "*NOAUTH Authentication required." [migrate ada redis a]
+        assert_match "ERR Target instance replied with error: WRONGPASS *" [migrate ada redis a auth wrong]
+        assert_match "*WRONGPASS *" [migrate ada redis a auth2 mover wrong]
+        assert_equal OK [migrate ada redis a auth secret]
+        # What another has said to be let in lets in nobody else.
+        assert_match "*NOAUTH Authentication required." [migrate ada redis b]
+        assert_match "*WRONGPASS *" [migrate ada redis b auth wrong]
+        assert_equal OK [migrate ada redis b auth2 mover moved]
+        assert_equal {1 2} [on redis mget a b]
+        # A password that nobody asked for: the key must not be on both sides.
+        node_start bare {@binary redis-server}
+        on ada set c 3
+        assert_match "*AUTH <password> called without any password configured*" [migrate ada bare c auth secret]
+        assert_equal {3 {}} [list [on ada get c] [on bare get c]]
+    }
+}
+
+test "passwords stay out of the slow log and of MONITOR" {
+    with_node ada {slowlog-log-slower-than 0} {
+        on ada set a 1
+        connect watcher ada
+        resp::do watcher monitor
+        migrate_to_port ada 1 a 1000 auth hush keys
+        migrate_to_port ada 1 a 1000 auth2 me hush
+        on ada ping end
+        set seen ""
+        while {![string match "*\"end\"*" $seen]} { append seen [resp::read watcher] }
+        assert_match "*migrate*" $seen
+        assert {![string match *hush* $seen]}
+        assert {![string match *hush* [on ada slowlog get 10]]}
+    }
+}
+
+test "a target that is not there" {
+    with_node ada {
+        on ada set a 1
+        set port [free_port]
+        assert_equal "IOERR error or timeout writing to target instance" [migrate_to_port ada $port a 5000]
+        assert_equal "IOERR error or timeout writing to target instance" [migrate_to_port ada nonsense a 5000]
+        assert_equal "IOERR error or timeout writing to target instance" [migrate_to_port ada 99999 a 5000]
+        assert_equal "IOERR error or timeout connecting to the client" [lindex [resp::ask ada migrate "" $port a 0 5000] 1]
+        assert_equal "IOERR error or timeout connecting to the client" [lindex [resp::ask ada migrate "no such\x00host" $port a 0 5000] 1]
+        # Itself: it would wait for what it has begun.
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada [node_port ada] a 5000]
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada [node_port ada] a 5000 replace]
+        assert_equal 1 [on ada get a]
+        on ada set a 2
+        assert_equal 2 [on ada get a]
+    }
+}
+
+test "on the wire it is what a target of the field knows" {
+    with_node ada {
+        set port [fake_start { return +OK\r\n }]
+        on ada mset a 1 b [string repeat b 100]
+        on ada pexpireat b 4000000000000
+        set payloads [list [on ada dump a] [on ada dump b]]
+        assert_equal OK [migrate_to_port ada $port "" 5000 auth2 me secret keys a b]
+        lassign $payloads a b
+        assert_equal [list {AUTH me secret} {SELECT 0} [list RESTORE a 0 $a] [list RESTORE b 4000000000000 $b ABSTTL]] $::heard
+        # The next ones need not say it again, but for another database.
+        set ::heard {}
+        on ada set a 1
+        assert_equal OK [migrate_to_port ada $port a 5000 auth2 me secret replace]
+        on ada set a 1
+        assert_equal OK [lindex [resp::ask ada migrate 127.0.0.1 $port a 3 5000 auth2 me secret] 1]
+        assert_equal [list [list RESTORE a 0 $a REPLACE] {SELECT 3} [list RESTORE a 0 $a]] $::heard
+        fake_stop
+    }
+    # A node of a cluster says so, since the target may be importing the slot.
+    with_node ada {cluster-enabled yes} {
+        set port [fake_start { return +OK\r\n }]
+        on ada set a 1
+        assert_equal OK [migrate_to_port ada $port a 5000]
+        assert_equal {select restore-asking} [heard_names]
+        fake_stop
+    }
+}
+
+test "while a key is on its way it is read here, and who writes to it waits" {
+    with_node ada {io-threads 1} {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        proc key {n} { return "{t}$n" }
+        for {set i 0} {$i < 8} {incr i} { on ada set [key $i] $i }
+        connect mover ada
+        resp::write mover [resp::encode migrate 127.0.0.1 $port "" 0 60000 keys {*}[lmap i {0 1 2 3 4 5 6} { key $i }]][resp::encode ping after]
+        eventually { [llength [heard_names]] == 8 }
+        # It blocks neither its worker nor other keys of the slot.
+        assert_equal OK [on ada set [key 7] changed]
+        assert_equal {0 1 changed} [on ada mget [key 0] [key 1] [key 7]]
+        assert_equal 2 [on ada exists [key 0] [key 5]]
+        on ada multi
+        on ada get [key 0]
+        assert_equal 0 [on ada exec]
+        set waiting [list append [list append [key 0] x] del [list del [key 1]] rename [list rename [key 2] [key 9]] getdel [list getdel [key 3]] \
+            big [list set [key 4] [string repeat x 100000] nx get] migrate [list migrate 127.0.0.1 $port [key 5] 0 60000] mset [list mset [key 10] 1 [key 6] 2]]
+        dict for {name words} $waiting {
+            connect $name ada
+            # Cut in the middle of its value, so that it is read into its place.
+            set bytes [resp::encode {*}$words]
+            resp::write $name [string range $bytes 0 60000]
+            if {$name eq "big"} { wait_ms 50 }
+            resp::write $name [string range $bytes 60001 end][resp::encode echo next]
+        }
+        wait_ms 300
+        foreach name [concat mover [dict keys $waiting]] {
+            assert { ! [resp::is_closed $name 1] }
+            assert_equal "" [resp::unread $name] $name
+        }
+        assert_equal {0 1 2 3 4 5 6} [on ada mget {*}[lmap i {0 1 2 3 4 5 6} { key $i }]]
+        set commands [info_field ada total_commands_processed]
+        puts -nonewline [lindex $::fake_peers 0] [string repeat +OK\r\n 7]
+        # Each finds its key gone, and is answered in the order of its pipeline.
+        assert_equal {{simple OK} {bulk after}} [list [resp::read mover] [resp::read mover]]
+        foreach {name reply} [list append {integer 1} del {integer 0} rename {error {ERR no such key}} getdel {null {}} big {null {}} migrate {simple NOKEY} mset {simple OK}] {
+            assert_equal $reply [resp::read $name] $name
+            assert_equal {bulk next} [resp::read $name] $name
+        }
+        assert_equal {x {} {} {}} [on ada mget {*}[lmap i {0 1 2 3} { key $i }]]
+        assert_equal [list [string repeat x 100000] {} 2] [on ada mget {*}[lmap i {4 5 6} { key $i }]]
+        # Who waited was counted once.
+        assert_equal [expr {$commands + 18}] [info_field ada total_commands_processed]
+        fake_stop
+    }
+}
+
+test "a transaction that writes to a key on its way waits as a whole" {
+    with_node ada {io-threads 1} {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        on ada mset a 1 b 2
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 $port a 0 60000
+        eventually { "restore" in [heard_names] }
+        connect inside ada
+        resp::do inside multi
+        resp::do inside incr b
+        resp::do inside append a x
+        resp::send inside exec
+        wait_ms 150
+        assert_equal 2 [on ada get b]
+        puts -nonewline [lindex $::fake_peers 0] "-ERR not today\r\n"
+        assert_equal {error {ERR Target instance replied with error: ERR not today}} [resp::read mover]
+        assert_equal {array {{integer 3} {integer 2}}} [resp::read inside]
+        assert_equal 1x [on ada get a]
+        fake_stop
+    }
+}
+
+test "the client may go meanwhile, and the node may end" {
+    with_node ada {io-threads 1} {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        on ada mset a 1 b 2
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 $port a 0 60000
+        eventually { "restore" in [heard_names] }
+        resp::close mover
+        on ada client kill type normal skipme yes
+        eventually { [info_field ada connected_clients] == 1 }
+        puts -nonewline [lindex $::fake_peers 0] +OK\r\n
+        eventually { [on ada exists a] == 0 }
+        # It ends with a key on its way, and with a client that waits for it.
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 $port b 0 60000
+        eventually { [llength [lsearch -all [heard_names] restore]] == 2 }
+        connect writer ada
+        resp::send writer set b 3
+        wait_ms 50
+        node_stop ada
+        fake_stop
+    }
+}
+
+test "a reply that is not wanted is not sent" {
+    with_node ada {
+        node_start bob
+        on ada mset a 1 b 2
+        connect quiet ada
+        resp::write quiet [resp::encode client reply skip][resp::encode migrate 127.0.0.1 [node_port bob] a 0 10000][resp::encode ping]
+        assert_equal {simple PONG} [resp::read quiet]
+        assert_equal 1 [on bob exists a]
+    }
+}
+
+test "MIGRATE in a transaction is refused, and only it" {
+    with_node ada {
+        node_start bob
+        on ada set a 1
+        on ada multi
+        on ada set b 2
+        on ada migrate 127.0.0.1 [node_port bob] a 0 1000
+        assert_match {OK {ERR MIGRATE waits for another node*}} [on ada exec]
+        assert_equal {1 2} [on ada mget a b]
+    }
+}
+
+# --- When the link breaks ---
+
+# A way to a node that the test can cut. ::way_mode: pass, or lose_replies (the target hears, and is not heard), or lose_all.
+proc way_start {to} {
+    set ::way_mode pass
+    set ::way_to [node_port $to]
+    set ::ways {}
+    set ::way_bytes 0
+    set ::way [socket -server way_accept -myaddr 127.0.0.1 0]
+    return [lindex [fconfigure $::way -sockname] 2]
+}
+proc way_accept {near host port} {
+    if {[catch { socket 127.0.0.1 $::way_to } far]} { close $near; return }
+    foreach s [list $near $far] { fconfigure $s -translation binary -blocking 0 -buffering none }
+    fileevent $near readable [list way_carry $near $far there]
+    fileevent $far readable [list way_carry $far $near back]
+    lappend ::ways [list $near $far]
+}
+proc way_carry {from to direction} {
+    if {[catch { read $from } bytes] || ($bytes eq "" && [eof $from])} { catch { close $from }; catch { close $to }; return }
+    if {$direction eq "there"} { incr ::way_bytes [string length $bytes] }
+    if {$::way_mode eq "lose_all" || ($::way_mode eq "lose_replies" && $direction eq "back")} return
+    catch { puts -nonewline $to $bytes }
+}
+proc way_cut {} {
+    foreach pair $::ways { foreach s $pair { catch { close $s } } }
+    set ::ways {}
+}
+proc way_stop {} { catch { close $::way }; way_cut }
+
+foreach ::far {redis-server ours} {
+    test "when the answer is lost the key is where it was received ($::far)" {
+        with_node ada {
+            node_start bob [expr {$::far eq "ours" ? {} : {@binary redis-server}}]
+            set port [way_start bob]
+            on ada mset a 1 b 2 c 3 d 4
+            assert_equal OK [migrate_to_port ada $port d 10000]
+            set ::way_mode lose_replies
+            connect mover ada
+            resp::send mover migrate 127.0.0.1 $port "" 0 10000 keys a b c
+            eventually { [on bob exists a b c] == 3 }
+            assert_equal {1 2 3} [on ada mget a b c]
+            set ::way_mode pass
+            way_cut
+            # The target is asked, and says that it has them.
+            assert_equal {simple OK} [resp::read mover]
+            assert_equal {0 4} [list [on ada dbsize] [on bob dbsize]]
+            way_stop
+        }
+    }
+
+    test "when the question is lost the key stays ($::far)" {
+        with_node ada {
+            node_start bob [expr {$::far eq "ours" ? {} : {@binary redis-server}}]
+            set port [way_start bob]
+            on ada mset a 1 b 2 c 3 d 4
+            assert_equal OK [migrate_to_port ada $port d 10000]
+            on bob set c other
+            set ::way_mode lose_all
+            set ::way_bytes 0
+            connect mover ada
+            resp::send mover migrate 127.0.0.1 $port "" 0 10000 keys a b c
+            eventually { $::way_bytes > 100 }
+            set ::way_mode pass
+            way_cut
+            assert_equal {error {IOERR error or timeout reading to target instance}} [resp::read mover]
+            assert_equal {1 2 3} [on ada mget a b c]
+            assert_equal {{} {} other} [on bob mget a b c]
+            assert_equal OK [on ada set a 5]
+            assert_equal OK [migrate_to_port ada $port "" 10000 replace keys a b c]
+            assert_equal {5 2 3} [on bob mget a b c]
+            way_stop
+        }
+    }
+}
+
+test "a key that may have arrived waits until the target was asked" {
+    with_node ada {
+        node_start redis {@binary redis-server}
+        on ada mset a 1 b 2 c 3
+        assert_equal OK [migrate ada redis a]
+        node_signal redis STOP
+        # Sent, and not answered: the client is told, and the key is read here; a writer waits.
+        assert_equal {error {IOERR error or timeout reading to target instance}} [resp::ask ada migrate 127.0.0.1 [node_port redis] b 0 100]
+        assert_equal 2 [on ada get b]
+        connect writer ada
+        resp::send writer set b written xx
+        wait_ms 200
+        assert_equal "" [resp::unread writer]
+        node_signal redis CONT
+        # Whichever it was, there is one b, and what was said to the writer is true.
+        set reply [resp::read writer]
+        set here [on ada exists b]
+        set there [on redis exists b]
+        assert {$here + $there == 1}
+        if {$here} {
+            assert_equal {simple OK} $reply
+            assert_equal written [on ada get b]
+        } else {
+            assert_equal null [lindex $reply 0]
+            assert_equal 2 [on redis get b]
+        }
+        # One who was stopped before anything was sent to him was sent nothing.
+        assert_equal OK [migrate ada redis c copy]
+    }
+}
+
+test "a target that is killed in the middle leaves the keys here" {
+    with_node ada {
+        node_start redis {@binary redis-server}
+        on ada mset a 1 b 2
+        assert_equal OK [migrate ada redis a]
+        node_signal redis STOP
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 [node_port redis] b 0 60000
+        wait_ms 200
+        node_kill redis
+        assert_equal {error {IOERR error or timeout reading to target instance}} [resp::read mover]
+        assert_equal 2 [on ada get b]
+        assert_equal OK [on ada set b 3]
+    }
+}
+
+test "what a target may answer is bounded" {
+    with_node ada {
+        set port [fake_start {
+            if {[lindex $words 0] eq "SELECT"} { return +OK\r\n }
+            return "-ERR [string repeat x 100000]\r\n"
+        }]
+        on ada set a 1
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 500]
+        fake_stop
+        set port [fake_start { return "?what\r\n" }]
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 500]
+        fake_stop
+        set port [fake_start { return [expr {[lindex $words 0] eq "SELECT" ? "+OK\r\n" : "-ERR [string repeat y 5000]\r\n"}] }]
+        assert_match "ERR Target instance replied with error: ERR yyyy*" [migrate_to_port ada $port a 500]
+        fake_stop
+        assert_equal 1 [on ada get a]
+    }
+}
+
+test "a key that expires or is thrown out on its way is nobody's to write to until it has arrived" {
+    with_node ada {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        on ada mset a 1 b 2
+        on ada pexpire a 300
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 $port "" 0 60000 keys a b
+        eventually { [llength [lsearch -all [heard_names] restore]] == 2 }
+        eventually { [on ada dbsize] == 1 }
+        on ada flushall
+        foreach {name words} {one {get a} two {set b new} three {exists b}} {
+            connect $name ada
+            resp::send $name {*}$words
+        }
+        wait_ms 150
+        foreach name {one two three} { assert { ! [resp::is_closed $name 1] }; assert_equal "" [resp::unread $name] }
+        puts -nonewline [lindex $::fake_peers 0] +OK\r\n+OK\r\n
+        assert_equal {simple OK} [resp::read mover]
+        assert_equal null [lindex [resp::read one] 0]
+        assert_equal {simple OK} [resp::read two]
+        assert_equal integer [lindex [resp::read three] 0]
+        assert_equal new [on ada get b]
+        fake_stop
+    }
+}
