@@ -157,6 +157,7 @@ void cluster_settle(struct cluster *c, bool flush, int64_t now_ms, struct effect
 void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, int64_t now_ms, struct effects *e)
 {
     if (ok) announce_saved(c, sequence);
+    election_saved(c, sequence, ok, e);
     if (c->tell_all && announce_is_current(c)) {
         c->tell_all = false;
         gossip_broadcast_pong(c, now_ms, e);
@@ -169,8 +170,7 @@ void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, int64_t no
     else
         emit_log(e, LOG_WARNING,
                  "cluster: state %llu could not be written: this node goes on serving and tries again each second, but "
-                 "claims no "
-                 "slot and no epoch that is not on disk",
+                 "claims no slot and no epoch that is not on disk, and votes for nobody",
                  (unsigned long long)sequence);
 }
 
@@ -324,7 +324,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);
     for (size_t i = 0; i < c->node_count; i++) watch(c, c->nodes[i], now_ms, e);
     difference_tick(c, now_ms, e);
-    /* Elections and manual failovers take their steps here, once there are replicas. */
+    /* Who stands for election takes its steps here, once there are replicas. */
     if (c->save_failed && c->tick_count % SAVE_RETRY_TICKS == 0) cluster_save_later(c, SAVE_SYNC);
     cluster_settle(c, true, now_ms, e);
 }

@@ -8,6 +8,7 @@
  *     gossip.c      what a PING says of others, and what others' PINGs say
  *     packet.c      one message that came, step by step
  *     failure.c     suspicion, failure by quorum, and back
+ *     election.c    votes for replicas of Redis nodes
  *     epoch.c       the cluster's logical clock
  *     announce.c    what of it is on disk, and may be told
  *     commands.c    what an operator asks for
@@ -20,8 +21,8 @@
  * cluster_settle(), which emits what was noted. Owner words are emitted on the spot, so that they stay in order with the keys
  * they drop.
  *
- * Elections have their place in packet.c (the message types are counted and their epochs applied, nothing is answered yet), in
- * cluster.c's tick, and in `last_vote_epoch`, which is kept on disk already. */
+ * A node votes (election.c) and does not stand yet: that has its place in packet.c, where votes for us would be counted, and in
+ * cluster.c's tick. */
 #pragma once
 
 #include "base/log.h"
@@ -101,8 +102,10 @@ struct node {
 
     bool is_ours; /* of our kind, as its last message said; what follows is of that message */
     uint32_t incarnation;
-    uint64_t sequence; /* the highest of this incarnation */
-    uint64_t view;     /* its digest of who owns which slot */
+    uint64_t sequence;      /* the highest of this incarnation */
+    uint64_t refused_epoch; /* the last one in which it was said why it has no vote */
+    int64_t voted_ms;       /* of a primary: when a replica of it had our vote last; 0: never */
+    uint64_t view;          /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
@@ -196,7 +199,12 @@ struct cluster {
     struct announcement durable;                     /* what headers say */
     struct announcement being_saved, newest_unsaved; /* asked for since, in this order */
     uint64_t identity_sequence; /* the save that has to succeed before our id is said; 0: it is on disk */
-    bool tell_all;              /* as soon as what we are is what we may say */
+    struct vote {
+        uint64_t sequence; /* of the save that has it; 0: none waits to be given */
+        uint64_t epoch;
+        char candidate[NODE_ID_BYTES + 1];
+    } vote;
+    bool tell_all; /* as soon as what we are is what we may say */
 };
 
 /* --- effects.c --- */
@@ -310,6 +318,13 @@ void failure_evaluate(struct cluster *c, struct node *node, int64_t now_ms, stru
 void failure_told(struct cluster *c, const struct node *sender, const char *failing, int64_t now_ms, struct effects *e);
 /* A node answered. */
 void failure_cleared(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
+
+/* --- election.c --- */
+/* A known node asks for our vote. */
+void election_asked(struct cluster *c, struct node *candidate, const struct message *request, int64_t now_ms,
+                    struct effects *e);
+/* A save has succeeded, or failed: the vote that waited for it is given, or never. */
+void election_saved(struct cluster *c, uint64_t sequence, bool ok, struct effects *e);
 
 /* --- epoch.c --- */
 void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, struct effects *e);

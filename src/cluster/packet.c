@@ -277,8 +277,10 @@ static void dispatch(struct cluster *c, struct packet *packet, struct effects *e
     case MESSAGE_UPDATE:
         if (packet->sender != NULL) update(c, packet, e);
         return;
-    case MESSAGE_AUTH_REQUEST: /* Elections: no vote is given while nobody here could become a replica's primary's successor. */
-    case MESSAGE_AUTH_ACK:
+    case MESSAGE_AUTH_REQUEST:
+        if (packet->sender != NULL) election_asked(c, packet->sender, packet->message, packet->now_ms, e);
+        return;
+    case MESSAGE_AUTH_ACK: /* nobody here stands */
     case MESSAGE_MFSTART:
     case MESSAGE_PUBLISH:
     case MESSAGE_PUBLISHSHARD:
