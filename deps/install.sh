@@ -39,7 +39,7 @@ done
 
 command="apt-get install -y --no-install-recommends$missing"
 # Somebody else may be installing at this moment.
-wait_for_lock="-o DPkg::Lock::Timeout=120"
+wait_for_lock="-o DPkg::Lock::Timeout=300"
 if [ "$(id -u)" = 0 ]; then
     sudo=""
 elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
@@ -60,7 +60,16 @@ if $sudo test -d /usr/sbin && ! $sudo test -e /usr/sbin/policy-rc.d; then
     printf '#!/bin/sh\nexit 101\n' | $sudo tee "$guard" >/dev/null && $sudo chmod 755 "$guard"
     trap '$sudo rm -f "$guard"' EXIT
 fi
-# The lists may be absent (a fresh container) or stale: try with what is there, update once if that fails.
-$sudo env DEBIAN_FRONTEND=noninteractive $command $wait_for_lock >/dev/null 2>&1 && exit 0
-$sudo apt-get update >/dev/null || { echo "deps: apt-get update failed" >&2; exit 1; }
-$sudo env DEBIAN_FRONTEND=noninteractive $command $wait_for_lock || { echo "deps: could not install$missing" >&2; exit 1; }
+run() { $sudo env DEBIAN_FRONTEND=noninteractive "$@"; }
+# The lists may be absent (a fresh container) or stale: try with what is there, then with new ones. A mirror that does not answer, or
+# somebody else who is updating the lists, for whose lock apt-get does not wait, is given a little time.
+run $command $wait_for_lock >/dev/null 2>&1 && exit 0
+for pause in 5 15 30 0; do
+    updated=1
+    run apt-get update -o Acquire::Retries=3 >/dev/null || updated=0
+    run $command $wait_for_lock -o Acquire::Retries=3 && exit 0
+    sleep "$pause"
+done
+[ "$updated" = 1 ] || echo "deps: apt-get update failed" >&2
+echo "deps: could not install$missing" >&2
+exit 1
