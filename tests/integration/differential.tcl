@@ -187,6 +187,8 @@ proc compare {conversations} {
             foreach words $conversation {
                 foreach name {theirs ours} {
                     set reply [resp::read $name]
+                    # Behind a push (DEBUG PROTOCOL PUSH) comes the command's own reply.
+                    if {[lindex $reply 0] eq "push"} { set reply [resp::read $name] }
                     set $name [comparable $words [resp::raw $name] $reply]
                 }
                 if {$theirs ne $ours && ![is_near $words $theirs $ours $took_ms]} { note_difference $words $theirs $ours $conversation }
