@@ -58,7 +58,7 @@ test "both sides of a disagreement name the slots, both owners and the time, and
 
         node_signal cleo CONT
         foreach name {ada bob cleo} {
-            eventually { [diff_of $name] eq {agreed 2 unknown {} differences {}} } 30000
+            eventually { [diff_of $name] eq {agreed 2 unknown {} differences {}} }
         }
         assert_equal bob [owner_of_slot $slot ada]
     }
@@ -69,7 +69,7 @@ test "a node that is silent is unknown" {
         node_signal cleo STOP
         eventually { [dict get [diff_of ada] unknown] eq {cleo} && [dict get [diff_of ada] agreed] == 1 }
         node_signal cleo CONT
-        eventually { [diff_of ada] eq {agreed 2 unknown {} differences {}} } 30000
+        eventually { [diff_of ada] eq {agreed 2 unknown {} differences {}} }
     }
 }
 
@@ -79,7 +79,7 @@ test "of a redis-server its own claims are compared" {
         disagree_about 8000
         eventually { [difference ada bob 8000] eq {here cleo there bob told claims} }
         node_signal cleo CONT
-        eventually { [diff_of ada] eq {agreed 2 unknown {} differences {}} } 30000
+        eventually { [diff_of ada] eq {agreed 2 unknown {} differences {}} }
     }
 }
 

@@ -1,9 +1,5 @@
 # A node whose state file cannot be written: it serves, it says so, and it claims nothing that a restart would forget.
 
-# A folder where the new generation is to be written stops every save, for root too.
-proc disk_fills {name} { file mkdir [file join [node_dir $name] nodes.conf.tmp] }
-proc disk_is_free_again {name} { file delete [file join [node_dir $name] nodes.conf.tmp] }
-
 test "on a full disk a node serves what it was given, but claims it only when it is saved" {
     foreach name {ada bob} { node_start $name [dict merge $::cluster_options {cluster-require-full-coverage no}] }
     on ada cluster addslotsrange 0 865

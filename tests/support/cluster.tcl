@@ -164,3 +164,8 @@ proc give_slot {slot from to} {
     on $to cluster setslot $slot node [node_id $to]
     on $from cluster setslot $slot node [node_id $to]
 }
+
+# A folder where the new generation of the state file is to be written stops every save, for root too. (A save that is under way has a
+# file there.)
+proc disk_fills {name} { eventually { ![catch { file mkdir [file join [node_dir $name] nodes.conf.tmp] }] } }
+proc disk_is_free_again {name} { file delete [file join [node_dir $name] nodes.conf.tmp] }
