@@ -29,17 +29,32 @@ static bool is_for_later(int error)
     return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
 
-static ssize_t send_runs(const struct conn *conn, struct iovec *runs, size_t count)
-{
-    struct msghdr message = { .msg_iov = runs, .msg_iovlen = count };
+/* What one system call is to write. */
+struct runs {
+    struct iovec items[RUNS_MAX];
+    size_t count, bytes;
+};
 
-    if (count == 1) return bare_send(conn->fd, runs[0].iov_base, runs[0].iov_len);
-    return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+/* Adds as much of it as the call may write; false when that is nothing. */
+static bool add_run(struct runs *runs, struct bytes bytes)
+{
+    size_t len = bytes.len;
+
+    /* Where there is only a little more than it should write, it writes that too. */
+    if (len > CONN_WRITE_BYTES_MAX - runs->bytes)
+        len = runs->bytes < CONN_WRITE_BYTES ? CONN_WRITE_BYTES - runs->bytes : 0;
+    if (runs->count == RUNS_MAX || (len == 0 && bytes.len > 0)) return false;
+    runs->items[runs->count++] = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes.data, .iov_len = len };
+    runs->bytes += len;
+    return len == bytes.len;
 }
 
-static struct iovec run_of(struct bytes bytes)
+static ssize_t send_runs(const struct conn *conn, struct runs *runs)
 {
-    return (struct iovec){ .iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.len };
+    struct msghdr message = { .msg_iov = runs->items, .msg_iovlen = runs->count };
+
+    if (runs->count == 1) return bare_send(conn->fd, runs->items[0].iov_base, runs->items[0].iov_len);
+    return sendmsg(conn->fd, &message, MSG_NOSIGNAL);
 }
 
 /* Takes `sent` bytes off the front of a piece; returns how many of them were not its own. */
@@ -119,29 +134,52 @@ static void drop_first(struct conn *conn)
     alloc_free(chunk);
 }
 
-/* One system call's worth; false when the peer is gone. */
-static bool write_queue(struct conn *conn)
+/* Drops so many bytes of it. */
+static void drop(struct conn *conn, size_t sent)
 {
-    struct iovec runs[RUNS_MAX];
-    size_t count = 0;
-    ssize_t sent;
-
-    for (const struct conn_chunk *chunk = conn->first; chunk != NULL && count < RUNS_MAX; chunk = chunk->next)
-        runs[count++] = run_of(chunk->rest.bytes);
-    sent = send_runs(conn, runs, count);
-    if (sent < 0) return is_for_later(errno);
-    conn->pending -= (size_t)sent;
-    for (size_t left = (size_t)sent; conn->first != NULL;) {
+    conn->pending -= sent;
+    while (conn->first != NULL) {
         size_t own = conn->first->rest.bytes.len;
 
-        if (left < own) {
-            advance(&conn->first->rest, left);
+        if (sent < own) {
+            advance(&conn->first->rest, sent);
             break;
         }
-        left -= own;
+        sent -= own;
         drop_first(conn);
     }
-    return true;
+}
+
+/* Something is kept. Where the socket took all it was given it may take more; else it says when. */
+static void wait_to_write(struct conn *conn, bool is_full)
+{
+    if (is_full || conn->events->more == NULL)
+        ev_io_start(conn->loop, &conn->writable);
+    else
+        conn->events->more(conn);
+}
+
+size_t conn_write_on(struct conn *conn)
+{
+    struct runs runs = { .count = 0 };
+    ssize_t sent;
+
+    for (const struct conn_chunk *chunk = conn->first; chunk != NULL && add_run(&runs, chunk->rest.bytes);)
+        chunk = chunk->next;
+    sent = send_runs(conn, &runs);
+    if (sent < 0 && !is_for_later(errno)) {
+        conn->events->failed(conn);
+        return 0;
+    }
+    if (sent < 0) sent = 0;
+    drop(conn, (size_t)sent);
+    if (conn->first != NULL) {
+        wait_to_write(conn, (size_t)sent < runs.bytes);
+    } else {
+        ev_io_stop(conn->loop, &conn->writable);
+        conn->events->drained(conn);
+    }
+    return (size_t)sent;
 }
 
 /* --- Events --- */
@@ -159,14 +197,12 @@ static void on_writable(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
     struct conn *conn = container_of(watcher, struct conn, writable);
 
+    (void)loop;
     (void)events;
-    if (!write_queue(conn)) {
-        conn->events->failed(conn);
-        return;
-    }
-    if (conn->first != NULL) return;
-    ev_io_stop(loop, &conn->writable);
-    conn->events->drained(conn);
+    if (conn->events->more != NULL)
+        conn->events->more(conn);
+    else
+        conn_write_on(conn);
 }
 
 void conn_open(struct conn *conn, struct ev_loop *loop, int fd, const struct conn_events *events)
@@ -222,7 +258,7 @@ bool conn_write(struct conn *conn, const void *data, size_t len)
     struct piece rest = { .bytes = { data, len } };
     ssize_t sent;
 
-    if (conn->first != NULL) return conn_write_pieces(conn, &rest, 1);
+    if (conn->first != NULL || len > CONN_WRITE_BYTES_MAX) return conn_write_pieces(conn, &rest, 1);
     /* Nearly always: nothing waits, and the socket takes all of it. */
     sent = bare_send(conn->fd, data, len);
     if (sent == (ssize_t)len) return true;
@@ -233,42 +269,36 @@ bool conn_write(struct conn *conn, const void *data, size_t len)
     return true;
 }
 
-/* Sends from the front until the socket takes no more. *done is how many pieces are written and released; the one after them may be
- * written in part. False when the peer is gone. */
-static bool send_pieces(const struct conn *conn, struct piece *pieces, size_t count, size_t *done)
+/* One call's worth from the front. *done is how many pieces are written and released; the one after them may be written in part. *is_full: the
+ * socket did not take all it was given. False when the peer is gone. */
+static bool send_pieces(const struct conn *conn, struct piece *pieces, size_t count, size_t *done, bool *is_full)
 {
-    struct iovec runs[RUNS_MAX];
+    struct runs runs = { .count = 0 };
+    size_t left;
+    ssize_t sent;
 
-    while (*done < count) {
-        size_t run_count = 0, total = 0, left;
-        ssize_t sent;
-
-        for (size_t i = *done; i < count && run_count < RUNS_MAX; i++) {
-            runs[run_count++] = run_of(pieces[i].bytes);
-            total += pieces[i].bytes.len;
-        }
-        sent = send_runs(conn, runs, run_count);
-        if (sent < 0) return is_for_later(errno);
-        left = (size_t)sent;
-        while (*done < count && left >= pieces[*done].bytes.len) left = advance(&pieces[(*done)++], left);
-        if (left > 0) advance(&pieces[*done], left);
-        if ((size_t)sent < total) return true;
-    }
+    for (size_t i = 0; i < count && add_run(&runs, pieces[i].bytes);) i++;
+    sent = send_runs(conn, &runs);
+    *is_full = sent < (ssize_t)runs.bytes;
+    if (sent < 0) return is_for_later(errno);
+    left = (size_t)sent;
+    while (*done < count && left >= pieces[*done].bytes.len) left = advance(&pieces[(*done)++], left);
+    if (left > 0) advance(&pieces[*done], left);
     return true;
 }
 
 bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count)
 {
     size_t done = 0;
-    bool is_there = true;
+    bool is_there = true, is_full = false, is_first = conn->first == NULL;
 
-    if (conn->first == NULL) is_there = send_pieces(conn, pieces, count, &done);
+    if (is_first) is_there = send_pieces(conn, pieces, count, &done, &is_full);
     for (; done < count; done++) {
         if (is_there && pieces[done].bytes.len > 0)
             keep(conn, &pieces[done]);
         else
             piece_release(&pieces[done]);
     }
-    if (conn->first != NULL) ev_io_start(conn->loop, &conn->writable);
+    if (is_first && conn->first != NULL) wait_to_write(conn, is_full);
     return is_there;
 }

@@ -18,11 +18,18 @@
 struct conn;
 struct conn_chunk;
 
-/* What happens to a connection; told on the loop's thread. The owner may close it in any of them. */
+/* No call writes more than so many bytes, however much waits and however fast the peer reads: others are to have their turn. */
+#define CONN_WRITE_BYTES (128u << 10)
+#define CONN_WRITE_BYTES_MAX (CONN_WRITE_BYTES / 8 * 9) /* where that is all there is */
+
+/* What happens to a connection; told on the loop's thread. The owner may close it in any of them but `more`. */
 struct conn_events {
     void (*readable)(struct conn *conn);
     void (*drained)(struct conn *conn); /* all that was kept has been written */
     void (*failed)(struct conn *conn);  /* writing failed: the peer is gone */
+    /* Something is kept and the socket may take it: the owner calls conn_write_on() when it is this connection's turn. May be told again before
+     * that. NULL: it is written on by itself, a call's worth in each turn of the loop. */
+    void (*more)(struct conn *conn);
 };
 
 struct conn {
@@ -49,10 +56,13 @@ ssize_t conn_read(struct conn *conn, void *into, size_t room);
 /* The same into several places, one after the other. */
 ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count);
 
-/* Writes what the socket takes and keeps the rest. False when the peer is gone. */
+/* Writes what the socket takes, up to CONN_WRITE_BYTES, and keeps the rest. False when the peer is gone. */
 bool conn_write(struct conn *conn, const void *data, size_t len);
 /* The same of several pieces in a row; takes them over, all of them, in any case. */
 bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count);
+
+/* Writes on with what is kept, and tells what came of it: drained, failed, or more. Returns how many bytes the socket took. */
+size_t conn_write_on(struct conn *conn);
 
 /* Stops or goes on telling of readable bytes. */
 void conn_set_reading(struct conn *conn, bool on);

@@ -16,6 +16,9 @@
 #define INLINE_MAX (64u << 10)
 /* Commands may see a time that is so much older than the clock, and no more. */
 #define TIME_NS_MAX 500000u
+/* A client whose command took so long, or all its commands together so long, has had its turn. */
+#define LONG_NS 1000000u
+#define TURN_NS_MAX 10000000u
 
 static struct request_limits limits_for(const struct client *client)
 {
@@ -159,6 +162,13 @@ int batch_read(struct worker *worker, struct batch_part *parts, int count)
     return read;
 }
 
+void batch_set_marks(struct worker *worker)
+{
+    size_t turn_ends_at = worker->turn_ends_at + worker->pieces.bytes;
+
+    worker->look_at = turn_ends_at < worker->behind_at ? turn_ends_at : worker->behind_at;
+}
+
 /* Where a reply begins. */
 struct mark {
     size_t bytes, pieces;
@@ -190,7 +200,8 @@ static void end_reply(struct client *client, struct call *call, struct mark mark
 
 static bool is_over(const struct client *client)
 {
-    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND)) != 0 ||
+    return (client_flags(client) &
+            (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND | CLIENT_MORE)) != 0 ||
            atomic_load_explicit(&client->kill, memory_order_relaxed);
 }
 
@@ -200,6 +211,26 @@ static void pause_intake(struct client *client, struct request *request)
     if (client->intake.entry == NULL) return;
     request_undo(request);
     put_aside(client, request);
+}
+
+/* The replies to a client have passed a mark. */
+static void look_at_replies(struct worker *worker, struct client *client)
+{
+    if (worker->out.len + worker->pieces.bytes > worker->behind_at)
+        client_set(client, CLIENT_BEHIND);
+    else if (worker->out.len > worker->turn_ends_at)
+        client_set(client, CLIENT_MORE);
+    else /* what is not copied costs nothing here */
+        batch_set_marks(worker);
+}
+
+/* The time that commands are told has become old; where it is much older than TIME_NS_MAX the command that has just run took that long. */
+static void look_at_time(struct worker *worker, struct client *client, uint64_t clock)
+{
+    if (clock_ticks_to_ns(clock - worker->now_ticks) > LONG_NS ||
+        clock_ticks_to_ns(clock - worker->turn_began) > TURN_NS_MAX)
+        client_set(client, CLIENT_MORE);
+    refresh_time(worker);
 }
 
 /* Runs what was read of a part. */
@@ -233,8 +264,8 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
             }
             if (client->intake.entry != NULL) intake_end(client);
             end_reply(client, &call, mark, errors);
-            if (worker->out.len + worker->pieces.bytes > worker->behind_at) client_set(client, CLIENT_BEHIND);
-            if (clock_ticks_to_ns(*clock - worker->now_ticks) > TIME_NS_MAX) refresh_time(worker);
+            if (worker->out.len + worker->pieces.bytes > worker->look_at) look_at_replies(worker, client);
+            if (clock_ticks_to_ns(*clock - worker->now_ticks) > TIME_NS_MAX) look_at_time(worker, client, *clock);
         }
         part->used += request->consumed;
     }
@@ -259,7 +290,9 @@ size_t batch_run(struct worker *worker, struct batch_part *part)
     struct client *client = part->client;
     struct request *next;
     uint64_t clock = clock_ticks();
+    int left = TURN_COMMANDS;
 
+    worker->turn_began = clock;
     /* Data begins where a request does, also where the request came in pieces. */
     if (is_tls_hello(part->data)) {
         batch_drop(worker, part);
@@ -270,6 +303,11 @@ size_t batch_run(struct worker *worker, struct batch_part *part)
     for (;;) {
         run_part(worker, part, &clock);
         if (is_over(client) || !part->has_more) break;
+        left -= part->count;
+        if (left <= 0) {
+            client_set(client, CLIENT_MORE);
+            break;
+        }
         part->first = 0;
         read_part(worker, part, distance(worker));
         if (part->count > 1) look_ahead(worker, part->count);

@@ -30,8 +30,11 @@ struct batch_part {
  * each; returns how many. They are to be run, or dropped, before anything else is read. */
 int batch_read(struct worker *worker, struct batch_part *parts, int count);
 
-/* Runs all of a part's data and replies into the worker's buffer. Returns how many bytes of it were used; the rest is an incomplete request, or
- * waits because the client is paused or about to be closed. */
+/* Sets the worker's look_at by behind_at and turn_ends_at. */
+void batch_set_marks(struct worker *worker);
+
+/* Runs a part's data and replies into the worker's buffer. Returns how many bytes of it were used; the rest is an incomplete request, or waits because
+ * the client has had its turn, is paused or about to be closed. */
 size_t batch_run(struct worker *worker, struct batch_part *part);
 
 /* Instead, where the client was closed. */

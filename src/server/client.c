@@ -7,6 +7,7 @@
 #include "server/dispatch.h"
 #include "server/snapshot.h"
 #include "server/transaction.h"
+#include "server/turns.h"
 #include "server/worker_internal.h"
 
 #include <stdio.h>
@@ -51,6 +52,7 @@ void client_close(struct client *client)
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
     client_forget_turn(client);
+    turns_leave(client);
     intake_end(client);
     hold_end(client);
     snapshot_free(&client->snapshot);

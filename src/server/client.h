@@ -41,6 +41,7 @@ enum client_flag {
     CLIENT_FOLLOWS = 1u << 17,     /* REPLCONF: it means to be a replica */
     CLIENT_RDB_ONLY = 1u << 18,    /* REPLCONF: of SYNC it wants the file and nothing after it */
     CLIENT_RDB_NO_KEYS = 1u << 19, /* REPLCONF: and no keys in it */
+    CLIENT_MORE = 1u << 20,        /* commands wait for its next turn (server/turns.h) */
 };
 
 /* What a small request and its reply touch comes first, in as few cache lines as it takes: with many clients each comes out of the second
@@ -59,10 +60,13 @@ struct client {
     /* the owner's alone */
     struct request *request;    /* NULL unless one is incomplete */
     int64_t over_soft_since_ms; /* client-output-buffer-limit; monotonic, 0 = it is not */
-    struct buf query;           /* holds bytes only while a request is incomplete */
+    struct buf query;           /* holds bytes only while a request is incomplete or waits */
+    size_t query_ran;           /* of these, from the first on */
     struct intake intake;       /* a big value of that request */
     struct conn conn;
     struct reply reply;
+    struct list turn;                /* in its worker's queue, while something is due */
+    uint32_t due;                    /* enum due of server/turns.h */
     struct transaction *transaction; /* NULL unless MULTI or WATCH */
     int64_t unauthenticated_bytes;   /* its part of the node's */
     int64_t handshake_ms;            /* when it connected or said RESET: it has to log in soon after */

@@ -8,6 +8,8 @@
  *     out     | replies to client 7 | replies to client 9        | ... |
  *     pieces                          ^ a big value belongs here: written from its entry, never copied
  *
+ * A client that wants more than its share of a turn has the rest in later ones: server/turns.h.
+ *
  * Nobody makes us keep much for a client that does not read. A client with more than AHEAD_BYTES_MAX of unread replies is *behind*: what it
  * sends is read, so that a client that writes all its requests before it reads a reply is not stuck, but answered only when the
  * replies have left. One reply may still be as big as its command makes it; that is what client-output-buffer-limit is for. Where that is
@@ -61,10 +63,16 @@ static void count_memory(struct client *client, uint64_t bytes)
     atomic_fetch_add_explicit(&client->worker->node->client_bytes, (int64_t)(bytes - former), memory_order_relaxed);
 }
 
-/* Bytes of requests that have come and did not run. */
+/* What has come of requests that did not run. */
+static struct bytes query_bytes(const struct client *client)
+{
+    return (struct bytes){ client->query.data + client->query_ran, client->query.len - client->query_ran };
+}
+
+/* Bytes of it, those in an entry included. */
 static size_t query_len(const struct client *client)
 {
-    return client->query.len + (client->intake.entry == NULL ? 0 : client->intake.filled);
+    return client->query.len - client->query_ran + (client->intake.entry == NULL ? 0 : client->intake.filled);
 }
 
 /* Has it nothing of its own, and is that what was published? So it nearly always is, and then there is nothing to do. */
@@ -165,7 +173,7 @@ static bool is_done(const struct client *client)
 
     if (conn_pending(&client->conn) > 0 || client->snapshot != NULL) return false;
     if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
-    return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_PAUSED | CLIENT_HELD));
+    return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_MORE | CLIENT_PAUSED | CLIENT_HELD));
 }
 
 /* Was it answered in this turn? Then the end of the turn writes that, and closes it where it is done. */
@@ -209,6 +217,20 @@ static bool is_last_of(const struct worker *worker, const struct turn_reply *rep
     return true;
 }
 
+/* Commands that waited may run when it is its turn. */
+static void catch_up(struct client *client)
+{
+    client_clear(client, CLIENT_BEHIND);
+    client_set(client, CLIENT_MORE);
+    turns_join(client, DUE_COMMANDS);
+}
+
+/* The replies that it was to wait for have mostly left already, and nothing else would wake it. */
+static void look_whether_behind(struct client *client)
+{
+    if (conn_pending(&client->conn) == 0 || has_low_limit(client)) catch_up(client);
+}
+
 /* Writes what a turn replied to one client, and closes it where that was the last word. */
 static void send_replies(struct worker *worker, const struct turn_reply *reply)
 {
@@ -235,44 +257,25 @@ static void send_replies(struct worker *worker, const struct turn_reply *reply)
     }
     if (atomic_load_explicit(&client->kill, memory_order_relaxed) || (is_done(client) && is_last_of(worker, reply)))
         is_open = false;
-    if (is_open && (client_flags(client) & CLIENT_CLOSE_AFTER_REPLY)) conn_set_reading(&client->conn, false);
-    if (!is_open) client_close(client);
-}
-
-static void go_on(struct client *client);
-static void answer_ready(struct worker *worker);
-
-/* Those that were behind and need not wait, mostly because their replies have left already, are answered on: nothing else would wake them. They stay in the first places
- * of the turn's replies, so that client_close() finds them there. */
-static size_t collect_caught_up(struct worker *worker)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < worker->reply_count; i++) {
-        struct client *client = worker->replies[i].client;
-
-        if (client == NULL || !(client_flags(client) & CLIENT_BEHIND)) continue;
-        if (conn_pending(&client->conn) > 0 && !has_low_limit(client)) continue;
-        client_clear(client, CLIENT_BEHIND);
-        worker->replies[count++] = (struct turn_reply){ .client = client };
+    if (!is_open) {
+        client_close(client);
+        return;
     }
-    return count;
+    if (client_flags(client) & CLIENT_CLOSE_AFTER_REPLY) conn_set_reading(&client->conn, false);
+    if (client_flags(client) & CLIENT_BEHIND) look_whether_behind(client);
 }
+
+static void answer_ready(struct worker *worker);
 
 static void write_replies(struct worker *worker)
 {
-    while (worker->reply_count > 0) {
-        size_t caught_up;
-
-        for (size_t i = 0; i < worker->reply_count; i++)
-            if (worker->replies[i].client != NULL) send_replies(worker, &worker->replies[i]); /* else closed since */
-        reply_pieces_drop(&worker->pieces, 0);
-        buf_clear(&worker->out);
-        if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
-        worker->reply_count = caught_up = collect_caught_up(worker);
-        for (size_t i = 0; i < caught_up; i++)
-            if (worker->replies[i].client != NULL) go_on(worker->replies[i].client);
-    }
+    if (worker->reply_count == 0) return;
+    for (size_t i = 0; i < worker->reply_count; i++)
+        if (worker->replies[i].client != NULL) send_replies(worker, &worker->replies[i]); /* else closed since */
+    reply_pieces_drop(&worker->pieces, 0);
+    buf_clear(&worker->out);
+    if (worker->out.cap > OUT_KEPT_BYTES) buf_free(&worker->out);
+    worker->reply_count = 0;
 }
 
 void worker_flush(struct worker *worker)
@@ -336,6 +339,19 @@ static void hold_posted(struct client *client)
     posted->len = posted->piece_count = 0;
 }
 
+/* It is not to go on at once: others come first, or it waits for something else. */
+static void stop_for_now(struct client *client, bool has_more)
+{
+    uint32_t flags = client_flags(client);
+
+    if (flags & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
+    if (!(flags & CLIENT_MORE)) return;
+    if (has_more && !(flags & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND | CLIENT_CLOSE_AFTER_REPLY)))
+        turns_join(client, DUE_COMMANDS);
+    else
+        client_clear(client, CLIENT_MORE);
+}
+
 /* Runs what was read of a client. The replies are written at the end of the turn, all clients' together: a client that is woken while
  * others are still being answered takes the CPU from them. Returns how many bytes were used. */
 static size_t answer(struct worker *worker, struct batch_part *part)
@@ -347,9 +363,11 @@ static size_t answer(struct worker *worker, struct batch_part *part)
     worker->answering = client;
     worker->behind_at =
         start + worker->pieces.bytes + (pending < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - pending : AHEAD_BYTES_MAX);
+    worker->turn_ends_at = start + TURN_REPLY_BYTES;
+    batch_set_marks(worker);
     used = batch_run(worker, part);
     worker->answering = NULL;
-    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
+    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_MORE)) stop_for_now(client, used < part->data.len);
     post_replies(client, start, first_piece);
     if (client_flags(client) & CLIENT_HELD) hold_posted(client);
     return used;
@@ -361,7 +379,7 @@ static bool query_is_over_limit(struct client *client)
     int64_t total = count_unauthenticated(client, client->query.cap);
 
     if (asks_for_password(client) &&
-        (client->query.len > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
+        (query_len(client) > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
         return true;
     return limit > 0 && query_len(client) > (size_t)limit;
 }
@@ -373,6 +391,16 @@ static void check_query(struct client *client)
     log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id, client->peer,
                 query_len(client));
     client_close(client);
+}
+
+/* So much of the query buffer has run. A client may have a lot in it and run a little at a time: what is left is moved down when it is no more than
+ * what that makes room for. */
+static void query_consume(struct client *client, size_t used)
+{
+    client->query_ran += used;
+    if (2 * client->query_ran < client->query.len) return;
+    buf_consume(&client->query, client->query_ran);
+    client->query_ran = 0;
 }
 
 /* Keeps what is left of data, which may already stand in the query buffer; may close the client. */
@@ -391,8 +419,10 @@ static void keep_rest(struct client *client, struct bytes data, size_t used)
         buf_append(&kept, rest.data, head);
         buf_free(query);
         *query = kept;
+        client->query_ran = 0;
+        if (data.len >= READ_BYTES) turns_join(client, DUE_READ); /* there was more than was asked for */
     } else if (query->len > 0) {
-        buf_consume(query, used);
+        query_consume(client, used);
     } else {
         buf_append_bytes(query, rest);
     }
@@ -427,7 +457,7 @@ static void answer_ready(struct worker *worker)
 /* Answers what was kept of a client that had to wait. */
 static void go_on(struct client *client)
 {
-    struct batch_part part = { .client = client, .data = buf_bytes(&client->query) };
+    struct batch_part part = { .client = client, .data = query_bytes(client) };
 
     worker_answer(client->worker, &part, 1);
 }
@@ -445,7 +475,8 @@ static void add_ready(struct client *client, struct bytes data)
 /* A peer that has said all it wants to may still read: it gets its replies first. One that has yet to say its password does not. */
 static void on_ended(struct client *client)
 {
-    bool waits = conn_pending(&client->conn) > 0 || (client_flags(client) & CLIENT_BEHIND) || is_answered(client);
+    bool waits = conn_pending(&client->conn) > 0 || (client_flags(client) & (CLIENT_BEHIND | CLIENT_MORE)) ||
+                 is_answered(client);
 
     if (!client->conn.peer_ended || !waits || asks_for_password(client)) {
         client_close(client);
@@ -460,9 +491,11 @@ static bool read_value(struct client *client, ssize_t *got)
 {
     char *behind = client->worker->scratch + client->worker->scratch_used;
     struct iovec into[] = { intake_room(client), { behind, READ_BYTES } };
+    bool is_last = into[0].iov_len <= VALUE_READ_BYTES;
     size_t of_value;
 
-    *got = conn_readv(&client->conn, into, 2);
+    if (!is_last) into[0].iov_len = VALUE_READ_BYTES;
+    *got = conn_readv(&client->conn, into, is_last ? 2 : 1);
     if (*got <= 0) return false;
     of_value = (size_t)*got < into[0].iov_len ? (size_t)*got : into[0].iov_len;
     intake_added(client, of_value);
@@ -475,13 +508,14 @@ static bool read_value(struct client *client, ssize_t *got)
 static ssize_t read_bytes(struct client *client, struct bytes *data)
 {
     size_t room = READ_BYTES, needed = client->request != NULL ? client->request->needed : 0;
+    size_t len = query_bytes(client).len;
     char *into = client->worker->scratch + client->worker->scratch_used;
     ssize_t got;
 
     if (client->query.len > 0) {
         /* Room grows with what has come, never with what was announced. */
-        if (room < client->query.len) room = client->query.len;
-        if (needed > client->query.len && needed - client->query.len < room) room = needed - client->query.len;
+        if (room < len) room = len < VALUE_READ_BYTES ? len : VALUE_READ_BYTES;
+        if (needed > len && needed - len < room) room = needed - len;
         into = buf_reserve(&client->query, room);
     }
     got = conn_read(&client->conn, into, room);
@@ -489,44 +523,74 @@ static ssize_t read_bytes(struct client *client, struct bytes *data)
     *data = (struct bytes){ into, (size_t)got };
     if (client->query.len > 0) {
         buf_added(&client->query, (size_t)got);
-        *data = buf_bytes(&client->query);
+        *data = query_bytes(client);
     }
     return got;
 }
 
-static void on_readable(struct conn *conn)
+/* Reads and answers. Returns what came of the read. */
+static ssize_t receive(struct client *client)
 {
-    struct client *client = container_of(conn, struct client, conn);
     struct worker *worker = client->worker;
     struct bytes data = BYTES_NONE;
     bool is_value = intake_is_open(client);
     ssize_t got;
 
     if (is_value && read_value(client, &got))
-        data = buf_bytes(&client->query);
+        data = query_bytes(client);
     else if (!is_value)
         got = read_bytes(client, &data);
-    if (got == 0) return;
+    if (got == 0) return got;
     if (got < 0) {
         on_ended(client);
-        return;
+        return got;
     }
     count_up(&worker->counters.net_input_bytes, (uint64_t)got);
     count_up(&worker->counters.reads, 1);
     if (data.len == 0) { /* all of it is in its place */
         check_query(client);
-        return;
+        return got;
     }
     if (client_flags(client) & CLIENT_BEHIND) {
         if (client->query.len == 0) buf_append_bytes(&client->query, data);
         check_query(client);
-        return;
+        return got;
     }
     if (client->query.len > 0)
         go_on(client);
     else
         add_ready(client, data);
     if (worker->out.len + worker->pieces.bytes > OUT_KEPT_BYTES) worker_flush(worker);
+    return got;
+}
+
+static void on_readable(struct conn *conn)
+{
+    struct client *client = container_of(conn, struct client, conn);
+
+    if (client_flags(client) & CLIENT_MORE) return; /* what came before runs before */
+    if (intake_is_open(client))
+        turns_join(client, DUE_READ);
+    else
+        receive(client);
+}
+
+size_t client_go_on(struct client *client, enum due due)
+{
+    ssize_t got;
+
+    switch (due) {
+    case DUE_WRITE:
+        return conn_pending(&client->conn) > 0 ? conn_write_on(&client->conn) : 0;
+    case DUE_COMMANDS:
+        client_clear(client, CLIENT_MORE);
+        go_on(client);
+        return CONN_WRITE_BYTES;
+    case DUE_READ:
+        got = intake_is_open(client) ? receive(client) : 0;
+        return got > 0 ? (size_t)got : 0;
+    }
+    return 0;
 }
 
 void client_resume(struct client *client)
@@ -536,7 +600,7 @@ void client_resume(struct client *client)
     go_on(client);
 }
 
-void client_go_on(struct client *client, struct bytes replies)
+void client_unhold(struct client *client, struct bytes replies)
 {
     struct worker *worker = client->worker;
     size_t start = worker->out.len;
@@ -560,9 +624,15 @@ static void on_drained(struct conn *conn)
         if (!is_answered(client)) client_close(client);
         return;
     }
-    if (!(client_flags(client) & CLIENT_BEHIND)) return;
-    client_clear(client, CLIENT_BEHIND);
-    go_on(client);
+    if (client_flags(client) & CLIENT_BEHIND) catch_up(client);
+}
+
+static void on_more(struct conn *conn)
+{
+    struct client *client = container_of(conn, struct client, conn);
+
+    client_account(client);
+    turns_join(client, DUE_WRITE);
 }
 
 static void on_failed(struct conn *conn)
@@ -570,4 +640,6 @@ static void on_failed(struct conn *conn)
     client_close(container_of(conn, struct client, conn));
 }
 
-const struct conn_events client_events = { on_readable, on_drained, on_failed };
+const struct conn_events client_events = {
+    .readable = on_readable, .drained = on_drained, .failed = on_failed, .more = on_more
+};

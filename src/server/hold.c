@@ -42,7 +42,7 @@ static void on_due(struct ev_loop *loop, struct ev_timer *watcher, int events)
     client->hold = NULL;
     alloc_free(hold);
     client_clear(client, CLIENT_HELD);
-    client_go_on(client, buf_bytes(&replies));
+    client_unhold(client, buf_bytes(&replies));
     buf_free(&replies);
 }
 
@@ -114,7 +114,7 @@ static void deliver_answer(struct message *message, void *receiver)
         append_answer(hold);
         if (hold->is_silent) hold->replies.len = before;
         client_clear(client, CLIENT_HELD);
-        client_go_on(client, buf_bytes(&hold->replies));
+        client_unhold(client, buf_bytes(&hold->replies));
     }
     buf_free(&hold->replies);
     alloc_free(hold);

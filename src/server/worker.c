@@ -285,6 +285,7 @@ static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int event
     (void)loop;
     (void)events;
     worker_flush(worker);
+    turns_run(worker);
     if (config_int(worker->node->config, maxmemory_clients) != 0) client_evict(worker->node);
     reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
 }
@@ -311,6 +312,7 @@ struct worker *worker_new(struct node *node, int index)
     ev_idle_init(&worker->expiry_at_once, on_expiry_at_once);
     ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
     worker_defrag_init(worker);
+    turns_init(worker);
     ev_init(&worker->make_room, on_make_room);
     ev_prepare_init(&worker->flush, on_flush);
     ev_prepare_start(worker->loop, &worker->flush);
@@ -379,6 +381,7 @@ void worker_free(struct worker **held)
     ev_idle_stop(worker->loop, &worker->expiry_at_once);
     ev_timer_stop(worker->loop, &worker->make_room);
     worker_defrag_stop(worker);
+    turns_stop(worker);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

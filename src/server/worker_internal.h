@@ -7,13 +7,21 @@
 #include "net/mailbox.h"
 #include "server/batch.h"
 #include "server/dispatch.h"
+#include "server/turns.h"
 #include "server/worker.h"
 
 #include <pthread.h>
 
-/* What one read asks the socket for at most, and the room for all that was read and not answered yet. */
-#define READ_BYTES (64u << 10)
-#define SCRATCH_BYTES (2 * READ_BYTES)
+/* What one read asks the socket for, and the room for all that was read and not answered yet. More at once would be no faster, makes others wait
+ * and would have to be copied where it is part of a big value, which is read to its place from then on. */
+#define READ_BYTES (16u << 10)
+#define SCRATCH_BYTES (4 * READ_BYTES)
+/* And where more is known to come, of a big value or another long request. */
+#define VALUE_READ_BYTES (128u << 10)
+/* A client that was replied so much by copying has had its turn. */
+#define TURN_REPLY_BYTES (112u << 10)
+/* Or had so many commands run. */
+#define TURN_COMMANDS 512
 /* A reply buffer beyond this is given back after the turn that needed it. */
 #define OUT_KEPT_BYTES (1u << 20)
 #define ERROR_CODES_MAX 128
@@ -79,11 +87,17 @@ struct worker {
     struct buf out;             /* replies of the client being answered */
     struct reply_pieces pieces; /* big values among them */
     size_t behind_at;           /* of out and pieces: more makes the client that is being answered wait */
+    size_t turn_ends_at;        /* of out alone: more ends its turn */
+    uint64_t turn_began;        /* in ticks */
+    size_t look_at;             /* of out and pieces: at more these two are looked at */
     struct piece *gathered;     /* one client's replies while they are written */
     size_t gathered_cap;
     struct turn_reply *replies; /* whose they are, in the order they were written */
     size_t reply_count, reply_cap;
     struct ev_prepare flush;      /* before the loop waits again */
+    struct list turns;            /* clients that go on without having been waited for (server/turns.h) */
+    size_t turn_count;            /* how many they are */
+    struct ev_idle no_wait;       /* while there are any */
     struct reclaim_reader reader; /* joined while the thread runs */
     /* The batch that runs: its requests, and what is known of each. */
     struct request batch[LOOK_AHEAD_MAX];
@@ -127,7 +141,9 @@ void worker_flush(struct worker *worker);
 /* Goes on with what a paused client had sent. */
 void client_resume(struct client *client);
 /* The same for one whose replies were held: these first. */
-void client_go_on(struct client *client, struct bytes replies);
+void client_unhold(struct client *client, struct bytes replies);
+/* Does what is due; it has come to its turn. Returns how many bytes that moved. May close it. */
+size_t client_go_on(struct client *client, enum due due);
 
 /* Publishes what a client takes of memory, and adds it to the node's sum. */
 void client_account(struct client *client);

@@ -12,15 +12,18 @@
 /* --- The socket --- */
 
 static char taken[4096];
-static size_t taken_len;
-static size_t takes; /* how much the next call takes; nothing: EAGAIN */
+static size_t taken_len; /* also of what had no room in it */
+static size_t largest;   /* of what was offered in one call */
+static size_t takes;     /* how much the next call takes; nothing: EAGAIN */
 static size_t takes_later;
 static int breaks_with;
 
 static ssize_t take(const struct iovec *runs, size_t count)
 {
-    size_t room = takes, sum = 0;
+    size_t room = takes, sum = 0, offered = 0;
 
+    for (size_t i = 0; i < count; i++) offered += runs[i].iov_len;
+    if (offered > largest) largest = offered;
     if (breaks_with != 0) {
         errno = breaks_with;
         return -1;
@@ -33,7 +36,7 @@ static ssize_t take(const struct iovec *runs, size_t count)
     for (size_t i = 0; i < count && room > 0; i++) {
         size_t part = runs[i].iov_len < room ? runs[i].iov_len : room;
 
-        memcpy(taken + taken_len, runs[i].iov_base, part);
+        if (taken_len + part <= sizeof taken) memcpy(taken + taken_len, runs[i].iov_base, part);
         taken_len += part;
         sum += part;
         room -= part;
@@ -63,7 +66,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 /* --- Its owner --- */
 
-static int drained, failed;
+static int drained, failed, told_more;
 
 static void on_readable(struct conn *conn)
 {
@@ -84,22 +87,37 @@ static void on_failed(struct conn *conn)
     conn_close(conn);
 }
 
-static const struct conn_events events = { on_readable, on_drained, on_failed };
+static void on_more(struct conn *conn)
+{
+    told_more++;
+    CHECK(conn_pending(conn) > 0);
+}
+
+static const struct conn_events events = { .readable = on_readable, .drained = on_drained, .failed = on_failed };
+/* Of an owner who says when to write on. */
+static const struct conn_events taking_turns = {
+    .readable = on_readable, .drained = on_drained, .failed = on_failed, .more = on_more
+};
 static struct ev_loop *loop;
 static int peer;
 
-static void open_conn(struct conn *conn, size_t first, size_t later)
+static void open_conn_of(struct conn *conn, const struct conn_events *owner, size_t first, size_t later)
 {
     int fds[2];
 
     if (loop == NULL) loop = ev_loop_new(EVFLAG_AUTO);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-    conn_open(conn, loop, fds[0], &events);
+    conn_open(conn, loop, fds[0], owner);
     peer = fds[1];
-    taken_len = 0;
+    taken_len = largest = 0;
     takes = first;
     takes_later = later;
-    breaks_with = drained = failed = 0;
+    breaks_with = drained = failed = told_more = 0;
+}
+
+static void open_conn(struct conn *conn, size_t first, size_t later)
+{
+    open_conn_of(conn, &events, first, later);
 }
 
 static void close_conn(struct conn *conn)
@@ -248,6 +266,95 @@ TEST(a_peer_that_goes_while_bytes_wait_is_told_of)
     close_conn(&conn);
 }
 
+/* --- Many bytes to one peer --- */
+
+#define MUCH ((size_t)CONN_WRITE_BYTES * 5 - 1000)
+static char much[MUCH];
+
+static bool write_much(struct conn *conn, bool is_lent)
+{
+    struct piece piece = { .bytes = { much, MUCH }, .release = is_lent ? NULL : release, .owner = &released[0] };
+
+    released[0] = 0;
+    return is_lent ? conn_write(conn, much, MUCH) : conn_write_pieces(conn, &piece, 1);
+}
+
+static void check_written_in_turns(bool is_lent)
+{
+    struct conn conn;
+
+    open_conn_of(&conn, &taking_turns, SIZE_MAX, SIZE_MAX);
+    CHECK(write_much(&conn, is_lent));
+    CHECK(taken_len == CONN_WRITE_BYTES && told_more == 1);
+    /* Nothing happens before it is its turn, and nobody waits for a socket that is not full. */
+    CHECK(!ev_is_active(&conn.writable));
+    for (int turn = 0; turn < 3; turn++) ev_run(loop, EVRUN_NOWAIT);
+    CHECK(taken_len == CONN_WRITE_BYTES && told_more == 1);
+    for (size_t turn = 2; turn <= 5; turn++) {
+        size_t wanted = turn < 5 ? turn * CONN_WRITE_BYTES : MUCH;
+
+        CHECK(conn_write_on(&conn) == wanted - (turn - 1) * CONN_WRITE_BYTES);
+        CHECK(taken_len == wanted && conn_pending(&conn) == MUCH - wanted);
+        CHECK(told_more == (turn < 5 ? (int)turn : 4) && drained == (turn == 5));
+    }
+    CHECK(largest <= CONN_WRITE_BYTES_MAX);
+    CHECK(is_lent || released[0] == 1);
+    close_conn(&conn);
+}
+
+TEST(no_call_writes_more_than_its_share)
+{
+    check_written_in_turns(false);
+    check_written_in_turns(true);
+}
+
+TEST(a_little_more_than_its_share_is_written_with_it)
+{
+    char head[] = "$131072\r\n", end[] = "\r\n";
+    struct piece pieces[] = { lent(head), held("", 0), lent(end) };
+    struct conn conn;
+
+    pieces[1].bytes = (struct bytes){ much, CONN_WRITE_BYTES };
+    released[0] = 0;
+    open_conn_of(&conn, &taking_turns, SIZE_MAX, SIZE_MAX);
+    CHECK(conn_write_pieces(&conn, pieces, 3));
+    CHECK(conn_pending(&conn) == 0 && told_more == 0 && released[0] == 1);
+    CHECK(largest == CONN_WRITE_BYTES + strlen(head) + strlen(end));
+    close_conn(&conn);
+}
+
+TEST(a_full_socket_is_waited_for_before_its_owner_is_told)
+{
+    struct conn conn;
+
+    open_conn_of(&conn, &taking_turns, 1000, SIZE_MAX);
+    CHECK(write_much(&conn, false));
+    CHECK(taken_len == 1000 && told_more == 0 && ev_is_active(&conn.writable));
+    ev_run(loop, EVRUN_NOWAIT);
+    CHECK(taken_len == 1000 && told_more == 1);
+    takes = 500;
+    CHECK(conn_write_on(&conn) == 500);
+    CHECK(told_more == 1 && ev_is_active(&conn.writable));
+    while (conn_pending(&conn) > 0) CHECK(conn_write_on(&conn) > 0);
+    CHECK(taken_len == MUCH && drained == 1 && !ev_is_active(&conn.writable));
+    close_conn(&conn);
+}
+
+TEST(without_an_owner_who_takes_turns_each_turn_of_the_loop_writes_a_share)
+{
+    struct conn conn;
+
+    open_conn(&conn, SIZE_MAX, SIZE_MAX);
+    CHECK(write_much(&conn, true));
+    for (size_t turn = 2; turn <= 5; turn++) {
+        ev_run(loop, EVRUN_NOWAIT);
+        CHECK(taken_len <= turn * CONN_WRITE_BYTES_MAX);
+    }
+    run_until_written(&conn);
+    CHECK(taken_len == MUCH && drained == 1 && largest <= CONN_WRITE_BYTES_MAX);
+    close_conn(&conn);
+}
+
 TEST(the_end_of_what_a_peer_sends_is_told_apart)
 {
     struct conn conn;
@@ -267,4 +374,6 @@ TEST(the_end_of_what_a_peer_sends_is_told_apart)
 TESTS(a_write_may_be_cut_behind_any_byte, what_comes_later_is_written_behind_what_waits,
       small_writes_to_a_slow_reader_share_a_chunk, closing_gives_back_what_was_not_written,
       a_peer_that_is_gone_at_once_keeps_nothing, a_peer_that_goes_while_bytes_wait_is_told_of,
-      the_end_of_what_a_peer_sends_is_told_apart)
+      no_call_writes_more_than_its_share, a_little_more_than_its_share_is_written_with_it,
+      a_full_socket_is_waited_for_before_its_owner_is_told,
+      without_an_owner_who_takes_turns_each_turn_of_the_loop_writes_a_share, the_end_of_what_a_peer_sends_is_told_apart)

@@ -1,0 +1,446 @@
+/* No client keeps a worker to itself. A worker's loop is driven here turn by turn over sockets that take all they are given, so what a client
+ * gets out of one turn is counted in bytes and commands, and no clock has a say. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cache/eviction.h"
+#include "net/bare.h"
+#include "proto/reply.h"
+#include "server/call.h"
+#include "server/latency.h"
+#include "server/node.h"
+#include "server/slowlog.h"
+#include "server/turns.h"
+#include "server/worker_internal.h"
+#include "unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+
+/* --- What clients are sent --- */
+
+#define FDS 256
+
+static struct sent {
+    size_t total, in_turn, calls;
+    char last[16]; /* bytes, from the end of what was sent last */
+} sent[FDS];
+
+static ssize_t count(int fd, const struct iovec *runs, size_t count)
+{
+    size_t bytes = 0;
+
+    CHECK(fd < FDS);
+    for (size_t i = 0; i < count; i++) {
+        const char *data = runs[i].iov_base;
+        size_t len = runs[i].iov_len, part = len < sizeof sent[fd].last ? len : sizeof sent[fd].last;
+
+        memmove(sent[fd].last, sent[fd].last + part, sizeof sent[fd].last - part);
+        memcpy(sent[fd].last + sizeof sent[fd].last - part, data + len - part, part);
+        bytes += len;
+    }
+    sent[fd].total += bytes;
+    sent[fd].in_turn += bytes;
+    sent[fd].calls++;
+    return (ssize_t)bytes;
+}
+
+ssize_t bare_send(int fd, const void *data, size_t len)
+{
+    return count(fd, &(struct iovec){ (void *)(uintptr_t)data, len }, 1);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    (void)flags;
+    return count(fd, message->msg_iov, message->msg_iovlen);
+}
+
+ssize_t bare_recv(int fd, void *into, size_t room)
+{
+    return recv(fd, into, room, 0);
+}
+
+static bool ends_with(int fd, const char *text)
+{
+    size_t len = strlen(text);
+
+    return memcmp(sent[fd].last + sizeof sent[fd].last - len, text, len) == 0;
+}
+
+/* --- Commands --- */
+
+static char big[MIB];
+static size_t commands_run, released;
+
+static void ping(struct call *call)
+{
+    commands_run++;
+    reply_simple(call->reply, "PONG");
+}
+
+static void release(void *owner)
+{
+    (void)owner;
+    released++;
+}
+
+static struct bytes of_size(struct call *call)
+{
+    int64_t len = 0;
+
+    CHECK(call_arg_i64(call, 1, &len) && (size_t)len <= sizeof big);
+    commands_run++;
+    return (struct bytes){ big, (size_t)len };
+}
+
+static void lend(struct call *call)
+{
+    reply_bulk_piece(call->reply, (struct piece){ .bytes = of_size(call), .release = release });
+}
+
+static void copy(struct call *call)
+{
+    reply_bulk(call->reply, of_size(call));
+}
+
+/* Takes so many microseconds. */
+static void dawdle(struct call *call)
+{
+    int64_t end_us, us = 0;
+
+    CHECK(call_arg_i64(call, 1, &us));
+    end_us = clock_monotonic_us() + us;
+    while (clock_monotonic_us() < end_us) continue;
+    ping(call);
+}
+
+static void set(struct call *call)
+{
+    commands_run++;
+    call_store(call, 2, ENTRY_KEEPS_FOREVER);
+    reply_ok(call->reply);
+}
+
+static const struct command command_ping = { .name = "ping", .arity = 1, .run = ping };
+static const struct command command_lend = { .name = "lend", .arity = 2, .run = lend };
+static const struct command command_copy = { .name = "copy", .arity = 2, .run = copy };
+static const struct command command_dawdle = { .name = "dawdle", .arity = 2, .run = dawdle };
+static const struct command command_set = {
+    .name = "set", .arity = 3, .keys = { { .first = 1, .step = 1 } }, .flags = COMMAND_WRITE, .value_arg = 2, .run = set
+};
+static const struct command *const family[] = { &command_ping, &command_lend,   &command_copy,
+                                                &command_set,  &command_dawdle, NULL };
+static const struct command *const *const families[] = { family, NULL };
+
+/* --- A node with one worker, which is this thread's --- */
+
+#define PEERS 8u
+
+struct fixture {
+    struct node node;
+    struct worker *worker;
+    int peer[PEERS], fd[PEERS]; /* the test's end, the server's */
+    unsigned peers;
+    size_t pings; /* of the first peer that were read */
+    size_t turns;
+};
+
+static void begin(struct fixture *f)
+{
+    *f = (struct fixture){ .peers = 0 };
+    memset(sent, 0, sizeof sent);
+    commands_run = released = 0;
+    f->node.config = config_new();
+    f->node.keyspace = keyspace_new();
+    f->node.eviction = eviction_new(f->node.keyspace);
+    f->node.commands = command_table_new(families);
+    f->node.slowlog = slowlog_new();
+    f->node.latency = latency_new();
+    f->node.worker_count = 1;
+    f->worker = worker_new(&f->node, 0);
+    f->node.workers = &f->worker;
+    reclaim_join(&f->worker->reader);
+}
+
+/* One more client connects. */
+static void join(struct fixture *f)
+{
+    int fds[2], room = (int)MIB;
+
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    client_new(f->worker, fds[1], "peer", "local", true);
+    f->peer[f->peers] = fds[0];
+    f->fd[f->peers] = fds[1];
+    f->peers++;
+}
+
+static void done(struct fixture *f)
+{
+    CHECK(f->worker->turn_count == 0);
+    for (unsigned i = 0; i < f->peers; i++) close(f->peer[i]);
+    reclaim_quit(&f->worker->reader);
+    worker_free(&f->worker);
+    slowlog_free(&f->node.slowlog);
+    latency_free(&f->node.latency);
+    command_table_free(&f->node.commands);
+    eviction_free(&f->node.eviction);
+    keyspace_free(&f->node.keyspace);
+    config_free(&f->node.config);
+}
+
+static void say(struct fixture *f, unsigned peer, const char *text, size_t len)
+{
+    CHECK(send(f->peer[peer], text, len, 0) == (ssize_t)len);
+}
+
+/* The same request, inline, so many times. */
+static void say_often(struct fixture *f, unsigned peer, const char *request, size_t times)
+{
+    size_t len = strlen(request);
+    char *text = alloc(len * times);
+
+    for (size_t i = 0; i < times; i++) memcpy(text + i * len, request, len);
+    say(f, peer, text, len * times);
+    alloc_free(text);
+}
+
+/* A turn: what the last one has read is answered, the queue goes on, and what has come is read. Returns what all but the first peer got. */
+static size_t turn(struct fixture *f)
+{
+    size_t bytes = 0;
+
+    CHECK(++f->turns < 10000);
+    for (int fd = 0; fd < FDS; fd++) sent[fd].in_turn = 0;
+    ev_run(f->worker->loop, EVRUN_NOWAIT);
+    for (unsigned i = 1; i < f->peers; i++) bytes += sent[f->fd[i]].in_turn;
+    return bytes;
+}
+
+/* The first peer asks for little each turn, and gets it in the next, whatever the others do. */
+static size_t turn_of_polite(struct fixture *f)
+{
+    size_t bytes;
+
+    say(f, 0, "PING\r\n", 6);
+    bytes = turn(f);
+    CHECK(sent[f->fd[0]].total == f->pings * 7);
+    f->pings++;
+    return bytes;
+}
+
+/* --- Tests --- */
+
+#define LEND_BYTES (MIB + strlen("$1048576\r\n\r\n"))
+/* The first share is written with the answer, and another one where its place in the queue comes up in the same turn. */
+#define SHARE_MAX (2 * CONN_WRITE_BYTES_MAX)
+
+TEST(who_asks_for_much_gets_a_share_of_it_each_turn)
+{
+    struct fixture f;
+    size_t turns = 0, wanted = 40 * LEND_BYTES;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    say_often(&f, 1, "LEND 1048576\r\n", 40);
+    while (sent[f.fd[1]].total < wanted) {
+        size_t bytes = turn_of_polite(&f);
+
+        CHECK((bytes > 0 || turns == 0) && bytes <= SHARE_MAX);
+        turns++;
+    }
+    CHECK(sent[f.fd[1]].total == wanted && ends_with(f.fd[1], "\r\n") && released == 40);
+    CHECK(turns >= wanted / SHARE_MAX);
+    turn(&f);
+    done(&f);
+}
+
+TEST(many_of_them_share_a_turn_evenly)
+{
+    struct fixture f;
+    size_t wanted = 20 * LEND_BYTES, first;
+
+    begin(&f);
+    for (unsigned i = 0; i < PEERS; i++) join(&f);
+    for (unsigned i = 1; i < PEERS; i++) say_often(&f, i, "LEND 1048576\r\n", 20);
+    turn_of_polite(&f);
+    first = turn_of_polite(&f);
+    CHECK(first <= (PEERS - 1) * CONN_WRITE_BYTES_MAX + TURN_BYTES + CONN_WRITE_BYTES_MAX);
+    for (size_t all = first; all < (PEERS - 1) * wanted;) {
+        size_t bytes = turn_of_polite(&f), least = SIZE_MAX, most = 0;
+
+        CHECK(bytes > 0 && bytes < TURN_BYTES + SHARE_MAX);
+        all += bytes;
+        for (unsigned i = 1; i < PEERS; i++) {
+            size_t total = sent[f.fd[i]].total;
+
+            if (total < least) least = total;
+            if (total > most) most = total;
+        }
+        CHECK(most - least <= 2 * SHARE_MAX);
+    }
+    turn(&f);
+    done(&f);
+}
+
+TEST(a_socket_that_takes_all_is_not_watched_for_it)
+{
+    struct fixture f;
+    struct client *client;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    client = container_of(f.worker->clients.prev, struct client, link);
+    say_often(&f, 1, "LEND 1048576\r\n", 1);
+    while (sent[f.fd[1]].total < LEND_BYTES) {
+        turn(&f);
+        CHECK(!ev_is_active(&client->conn.writable));
+        CHECK(ev_is_active(&f.worker->no_wait) == (f.worker->turn_count > 0));
+    }
+    /* Each call but the last has written a whole share. */
+    CHECK(sent[f.fd[1]].calls == MIB / CONN_WRITE_BYTES);
+    done(&f);
+}
+
+TEST(who_sends_many_commands_has_some_of_them_run_each_turn)
+{
+    struct fixture f;
+    size_t times = 30000, turns = 0;
+    struct client *client;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    client = container_of(f.worker->clients.prev, struct client, link);
+    say_often(&f, 1, "PING\r\n", times);
+    while (sent[f.fd[1]].total < times * strlen("+PONG\r\n")) {
+        size_t before = commands_run;
+
+        turn_of_polite(&f);
+        /* Those of the read, and where its place in the queue comes up those of another go. */
+        CHECK(commands_run - before <= 2 * (TURN_COMMANDS + LOOK_AHEAD_MAX) + 1);
+        CHECK(client->query.len <= 4 * READ_BYTES); /* no more is read before that has run */
+        turns++;
+    }
+    CHECK(turns >= times / (2 * (TURN_COMMANDS + LOOK_AHEAD_MAX)));
+    done(&f);
+}
+
+TEST(who_is_copied_much_has_his_turn_ended)
+{
+    struct fixture f;
+    size_t reply = strlen("$10000\r\n\r\n") + 10000, times = 500;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    say_often(&f, 1, "COPY 10000\r\n", times);
+    for (size_t left = times; left > 0;) {
+        size_t bytes = turn_of_polite(&f);
+
+        CHECK((bytes > 0 || left == times) && bytes <= 2 * (TURN_REPLY_BYTES + reply));
+        CHECK(f.worker->out.cap <= MIB / 2);
+        left -= bytes / reply;
+    }
+    CHECK(sent[f.fd[1]].total == times * reply);
+    done(&f);
+}
+
+TEST(what_takes_long_ends_a_turn)
+{
+    struct fixture f;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    say_often(&f, 1, "DAWDLE 2000\r\n", 12);
+    while (sent[f.fd[1]].total < 12 * strlen("+PONG\r\n")) turn_of_polite(&f);
+    CHECK(f.pings >= 12);
+    say_often(&f, 1, "DAWDLE 700\r\n", 60);
+    while (sent[f.fd[1]].total < 72 * strlen("+PONG\r\n")) turn_of_polite(&f);
+    CHECK(f.pings >= 12 + 4);
+    done(&f);
+}
+
+/* It reads nothing before it has written all; so a lot waits when it has its replies. */
+TEST(what_was_sent_while_replies_waited_runs_little_by_little)
+{
+    struct fixture f;
+    size_t pings = 4000, wanted = 9 * LEND_BYTES + pings * strlen("+PONG\r\n");
+    struct client *client;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    client = container_of(f.worker->clients.prev, struct client, link);
+    say_often(&f, 1, "LEND 1048576\r\n", 9);
+    turn_of_polite(&f);
+    turn_of_polite(&f);
+    CHECK(client_flags(client) & CLIENT_BEHIND);
+    say_often(&f, 1, "PING\r\n", pings);
+    while (sent[f.fd[1]].total < wanted) {
+        size_t before = commands_run;
+
+        CHECK(turn_of_polite(&f) <= SHARE_MAX);
+        CHECK(commands_run - before <= 2 * (TURN_COMMANDS + LOOK_AHEAD_MAX) + 1);
+        CHECK(client->query_ran <= client->query.len / 2);
+    }
+    CHECK(sent[f.fd[1]].total == wanted && ends_with(f.fd[1], "+PONG\r\n"));
+    CHECK(client->query.cap == 0 && client->query_ran == 0);
+    done(&f);
+}
+
+TEST(a_big_value_is_read_a_share_at_a_time)
+{
+    struct fixture f;
+    const char head[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n";
+    size_t at = 0;
+
+    begin(&f);
+    join(&f);
+    join(&f);
+    say(&f, 1, head, strlen(head));
+    while (sent[f.fd[1]].total == 0) {
+        uint64_t before = atomic_load(&f.worker->counters.net_input_bytes);
+        ssize_t put = at < sizeof big ? send(f.peer[1], big + at, sizeof big - at, MSG_DONTWAIT) : 0;
+
+        if (put > 0) at += (size_t)put;
+        if (at == sizeof big && put > 0) say(&f, 1, "\r\n", 2);
+        turn_of_polite(&f);
+        CHECK(atomic_load(&f.worker->counters.net_input_bytes) - before <= VALUE_READ_BYTES + READ_BYTES);
+    }
+    CHECK(ends_with(f.fd[1], "+OK\r\n"));
+    done(&f);
+}
+
+TEST(one_who_goes_while_it_is_queued_is_forgotten)
+{
+    struct fixture f;
+
+    begin(&f);
+    for (int i = 0; i < 4; i++) join(&f);
+    for (unsigned i = 1; i < 4; i++) say_often(&f, i, "LEND 1048576\r\n", 3);
+    turn_of_polite(&f);
+    turn_of_polite(&f);
+    CHECK(f.worker->turn_count == 3);
+    client_close(container_of(f.worker->clients.prev->prev, struct client, link));
+    CHECK(f.worker->turn_count == 2);
+    while (f.worker->turn_count > 0) turn_of_polite(&f);
+    CHECK(released == 9);
+    CHECK(sent[f.fd[1]].total == 3 * LEND_BYTES && sent[f.fd[3]].total == 3 * LEND_BYTES);
+    CHECK(sent[f.fd[2]].total < 3 * LEND_BYTES);
+    done(&f);
+}
+
+TESTS(who_asks_for_much_gets_a_share_of_it_each_turn, many_of_them_share_a_turn_evenly,
+      a_socket_that_takes_all_is_not_watched_for_it, who_sends_many_commands_has_some_of_them_run_each_turn,
+      who_is_copied_much_has_his_turn_ended, what_takes_long_ends_a_turn,
+      what_was_sent_while_replies_waited_runs_little_by_little, a_big_value_is_read_a_share_at_a_time,
+      one_who_goes_while_it_is_queued_is_forgotten)
