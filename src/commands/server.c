@@ -366,11 +366,15 @@ static const struct command command_wait = {
 };
 
 const struct command *const commands_server[] = {
-    &command_acl,      &command_command,  &command_debug,
-    &command_failover, &command_info,     &command_lastsave,
-    &command_latency,  &command_memory,   &command_monitor,
-    &command_psync,    &command_replconf, &command_replicaof,
-    &command_role,     &command_shutdown, &command_slaveof,
-    &command_slowlog,  &command_swapdb,   &command_sync,
-    &command_time,     &command_wait,     NULL,
+    &command_acl,       &command_command,
+    &command_debug,     &command_failover,
+    &command_function,  &command_info,
+    &command_lastsave,  &command_latency,
+    &command_memory,    &command_monitor,
+    &command_psync,     &command_replconf,
+    &command_replicaof, &command_role,
+    &command_shutdown,  &command_slaveof,
+    &command_slowlog,   &command_swapdb,
+    &command_sync,      &command_time,
+    &command_wait,      NULL,
 };

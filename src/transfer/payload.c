@@ -55,7 +55,7 @@ void payload_of_string(struct buf *out, struct bytes value)
 
 /* --- Reading --- */
 
-static bool frame_is_sound(struct bytes payload)
+bool payload_is_framed(struct bytes payload)
 {
     uint16_t version;
     uint64_t sum;
@@ -169,7 +169,7 @@ enum payload_flaw payload_to_string(struct bytes payload, size_t value_max, stru
 {
     struct bytes left, read;
 
-    if (!frame_is_sound(payload)) return PAYLOAD_BAD_FRAME;
+    if (!payload_is_framed(payload)) return PAYLOAD_BAD_FRAME;
     if (payload.len == PAYLOAD_TAIL_BYTES) return PAYLOAD_BAD_VALUE;
     if (type_of(payload) >= sizeof(type_names) / sizeof(*type_names) || type_names[type_of(payload)] == NULL)
         return PAYLOAD_BAD_VALUE;

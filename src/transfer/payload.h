@@ -38,5 +38,8 @@ enum payload_flaw {
  * claims; a longer value is PAYLOAD_BAD_VALUE. Where it is something else, *value is left alone. */
 enum payload_flaw payload_to_string(struct bytes payload, size_t value_max, struct buf *space, struct bytes *value);
 
+/* Are its end, its version and its sum as they should be? That is all that FUNCTION RESTORE has to know of what has nothing in it. */
+bool payload_is_framed(struct bytes payload);
+
 /* The name of the type a payload is of, such as "list"; for messages. Of one that payload_to_string() called foreign. */
 const char *payload_type_name(struct bytes payload);

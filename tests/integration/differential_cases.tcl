@@ -65,6 +65,9 @@ set ::templates {
     {migrate 127.0.0.1 1 @key 0 100 keys @key} {migrate 127.0.0.1 1 "" 0 100 keys @key @key} {migrate 127.0.0.1 1 "" 0 100 keys missing} {migrate 127.0.0.1 1 "" 0 100 keys} {migrate 127.0.0.1 1 "" 0 100} {migrate 127.0.0.1 1 k1 0 100 keys}
     {migrate 127.0.0.1 1 @key 0 100 auth @word} {migrate 127.0.0.1 1 @key 0 100 auth} {migrate 127.0.0.1 1 @key 0 100 auth2 @word @word} {migrate 127.0.0.1 1 @key 0 100 auth2 @word} {migrate 127.0.0.1 1 "" 0 100 auth keys keys @key} {migrate 127.0.0.1 1 "" 0 100 auth2 keys keys copy keys @key}
     {migrate "" 1 @key 0 100} {migrate 127.0.0.1 1 @key x 100} {migrate 127.0.0.1 1 @key 0 x} {migrate 127.0.0.1 1 "" 0 100 copy replace auth @word keys @key @key}
+    {function list} {function list @word} {function list withcode} {function list libraryname @word withcode} {function list libraryname} {function list withcode withcode} {function list libraryname a libraryname b} {function list libraryname a b}
+    {function dump} {function dump x} {function stats} {function stats x} {function restore @payload} {function restore hex:0a005d9b5c400f7fa2da @word} {function restore hex:0a005d9b5c400f7fa2da replace} {function restore hex:0a005d9b5c400f7fa2da append x} {function restore x bogus}
+    {function flush} {function flush @word} {function flush sync} {function flush async} {function flush sync x} {function bogus}
     {flushall} {flushall async} {flushall sync} {flushall bogus} {flushdb} {flushdb async} {flushdb sync} {flushdb bogus} {flushall async sync}
     {echo @value} {ping} {ping @value} {select @int} {select 0}
     {config get nosuch} {config get} {config set} {config set a} {config set nosuch x} {config bogus} {config help} {config resetstat x}
