@@ -6,66 +6,6 @@ proc migrate {from to key args} {
     return [lindex $reply 1]
 }
 
-# A stand-in for a target: tells ::heard what it was asked, and answers what the script says. The script is run for each request, with its words in
-# `words` and the socket in `peer`; it returns the reply's bytes, or "" for none.
-proc fake_start {script} {
-    set ::fake_script $script
-    set ::heard {}
-    set ::fake_buf {}
-    set ::fake_peers {}
-    set ::fake [socket -server fake_accept -myaddr 127.0.0.1 0]
-    return [lindex [fconfigure $::fake -sockname] 2]
-}
-
-proc fake_accept {peer host port} {
-    fconfigure $peer -translation binary -blocking 0 -buffering none
-    lappend ::fake_peers $peer
-    dict set ::fake_buf $peer ""
-    fileevent $peer readable [list fake_read $peer]
-}
-
-proc fake_read {peer} {
-    set bytes [read $peer]
-    if {$bytes eq "" && [eof $peer]} { fake_drop $peer; return }
-    dict append ::fake_buf $peer $bytes
-    while {[dict exists $::fake_buf $peer] && [set words [fake_request $peer]] ne {}} {
-        lappend ::heard $words
-        set reply [apply [list {words peer} $::fake_script] $words $peer]
-        if {$reply ne "" && [dict exists $::fake_buf $peer]} { catch { puts -nonewline $peer $reply } }
-    }
-}
-
-# Takes a whole request out of what has come, or {}.
-proc fake_request {peer} {
-    set buf [dict get $::fake_buf $peer]
-    if {![regexp {^\*(\d+)\r\n} $buf head count]} { return {} }
-    set at [string length $head]
-    set words {}
-    for {set i 0} {$i < $count} {incr i} {
-        if {![regexp -start $at {\A\$(\d+)\r\n} $buf head len]} { return {} }
-        incr at [string length $head]
-        if {[string length $buf] < $at + $len + 2} { return {} }
-        lappend words [string range $buf $at [expr {$at + $len - 1}]]
-        incr at [expr {$len + 2}]
-    }
-    dict set ::fake_buf $peer [string range $buf $at end]
-    return $words
-}
-
-proc fake_drop {peer} {
-    catch { close $peer }
-    set ::fake_peers [lsearch -all -inline -not -exact $::fake_peers $peer]
-    dict unset ::fake_buf $peer
-}
-
-proc fake_stop {} {
-    catch { close $::fake }
-    foreach peer $::fake_peers { fake_drop $peer }
-}
-
-# The commands it heard, without arguments.
-proc heard_names {} { return [lmap words $::heard { string tolower [lindex $words 0] }] }
-
 proc migrate_to_port {from port key args} {
     return [lindex [resp::ask $from migrate 127.0.0.1 $port $key 0 {*}$args] 1]
 }
@@ -135,7 +75,8 @@ test "the password is for the target" {
         assert_equal OK [migrate ada redis a auth secret]
         # What another has said to be let in lets in nobody else.
         assert_match "*NOAUTH Authentication required." [migrate ada redis b]
-        assert_match "*WRONGPASS *" [migrate ada redis b auth wrong]
+        assert_match "*WRONGPASS *" [migrate ada redis b auth secreT]
+        assert_match "*WRONGPASS *" [migrate ada redis b auth2 default secreT]
         assert_equal OK [migrate ada redis b auth2 mover moved]
         assert_equal {1 2} [on redis mget a b]
         # A password that nobody asked for: the key must not be on both sides.
@@ -175,7 +116,12 @@ test "a target that is not there" {
         assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada [node_port ada] a 5000]
         assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada [node_port ada] a 5000 replace]
         assert_equal 1 [on ada get a]
-        on ada set a 2
+        # Also where it looks like another: that it has the key says nothing then.
+        set port [way_start ada]
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 300]
+        assert_equal 1 [on ada get a]
+        assert_equal OK [on ada set a 2]
+        way_stop
         assert_equal 2 [on ada get a]
     }
 }
@@ -212,10 +158,11 @@ test "while a key is on its way it is read here, and who writes to it waits" {
     with_node ada {io-threads 1} {
         set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
         proc key {n} { return "{t}$n" }
-        for {set i 0} {$i < 8} {incr i} { on ada set [key $i] $i }
+        for {set i 0} {$i < 10} {incr i} { on ada set [key $i] $i }
+        set payload [on ada dump [key 7]]
         connect mover ada
-        resp::write mover [resp::encode migrate 127.0.0.1 $port "" 0 60000 keys {*}[lmap i {0 1 2 3 4 5 6} { key $i }]][resp::encode ping after]
-        eventually { [llength [heard_names]] == 8 }
+        resp::write mover [resp::encode migrate 127.0.0.1 $port "" 0 60000 keys {*}[lmap i {0 1 2 3 4 5 6 8 9} { key $i }]][resp::encode ping after]
+        eventually { [llength [heard_names]] == 10 }
         # It blocks neither its worker nor other keys of the slot.
         assert_equal OK [on ada set [key 7] changed]
         assert_equal {0 1 changed} [on ada mget [key 0] [key 1] [key 7]]
@@ -223,8 +170,9 @@ test "while a key is on its way it is read here, and who writes to it waits" {
         on ada multi
         on ada get [key 0]
         assert_equal 0 [on ada exec]
-        set waiting [list append [list append [key 0] x] del [list del [key 1]] rename [list rename [key 2] [key 9]] getdel [list getdel [key 3]] \
-            big [list set [key 4] [string repeat x 100000] nx get] migrate [list migrate 127.0.0.1 $port [key 5] 0 60000] mset [list mset [key 10] 1 [key 6] 2]]
+        set waiting [list append [list append [key 0] x] del [list del [key 1]] rename [list rename [key 2] [key 11]] getdel [list getdel [key 3]] \
+            big [list set [key 4] [string repeat x 100000] nx get] migrate [list migrate 127.0.0.1 $port [key 5] 0 60000] mset [list mset [key 10] 1 [key 6] 2] \
+            whole [list set [key 8] [string repeat y 20000]] restore [list restore [key 9] 0 $payload]]
         dict for {name words} $waiting {
             connect $name ada
             # Cut in the middle of its value, so that it is read into its place.
@@ -240,17 +188,18 @@ test "while a key is on its way it is read here, and who writes to it waits" {
         }
         assert_equal {0 1 2 3 4 5 6} [on ada mget {*}[lmap i {0 1 2 3 4 5 6} { key $i }]]
         set commands [info_field ada total_commands_processed]
-        puts -nonewline [lindex $::fake_peers 0] [string repeat +OK\r\n 7]
+        puts -nonewline [lindex $::fake_peers 0] [string repeat +OK\r\n 9]
         # Each finds its key gone, and is answered in the order of its pipeline.
         assert_equal {{simple OK} {bulk after}} [list [resp::read mover] [resp::read mover]]
-        foreach {name reply} [list append {integer 1} del {integer 0} rename {error {ERR no such key}} getdel {null {}} big {null {}} migrate {simple NOKEY} mset {simple OK}] {
+        foreach {name reply} [list append {integer 1} del {integer 0} rename {error {ERR no such key}} getdel {null {}} big {null {}} migrate {simple NOKEY} mset {simple OK} whole {simple OK} restore {simple OK}] {
             assert_equal $reply [resp::read $name] $name
             assert_equal {bulk next} [resp::read $name] $name
         }
         assert_equal {x {} {} {}} [on ada mget {*}[lmap i {0 1 2 3} { key $i }]]
         assert_equal [list [string repeat x 100000] {} 2] [on ada mget {*}[lmap i {4 5 6} { key $i }]]
+        assert_equal [list [string repeat y 20000] 7] [on ada mget [key 8] [key 9]]
         # Who waited was counted once.
-        assert_equal [expr {$commands + 18}] [info_field ada total_commands_processed]
+        assert_equal [expr {$commands + 23}] [info_field ada total_commands_processed]
         fake_stop
     }
 }
@@ -326,34 +275,6 @@ test "MIGRATE in a transaction is refused, and only it" {
 
 # --- When the link breaks ---
 
-# A way to a node that the test can cut. ::way_mode: pass, or lose_replies (the target hears, and is not heard), or lose_all.
-proc way_start {to} {
-    set ::way_mode pass
-    set ::way_to [node_port $to]
-    set ::ways {}
-    set ::way_bytes 0
-    set ::way [socket -server way_accept -myaddr 127.0.0.1 0]
-    return [lindex [fconfigure $::way -sockname] 2]
-}
-proc way_accept {near host port} {
-    if {[catch { socket 127.0.0.1 $::way_to } far]} { close $near; return }
-    foreach s [list $near $far] { fconfigure $s -translation binary -blocking 0 -buffering none }
-    fileevent $near readable [list way_carry $near $far there]
-    fileevent $far readable [list way_carry $far $near back]
-    lappend ::ways [list $near $far]
-}
-proc way_carry {from to direction} {
-    if {[catch { read $from } bytes] || ($bytes eq "" && [eof $from])} { catch { close $from }; catch { close $to }; return }
-    if {$direction eq "there"} { incr ::way_bytes [string length $bytes] }
-    if {$::way_mode eq "lose_all" || ($::way_mode eq "lose_replies" && $direction eq "back")} return
-    catch { puts -nonewline $to $bytes }
-}
-proc way_cut {} {
-    foreach pair $::ways { foreach s $pair { catch { close $s } } }
-    set ::ways {}
-}
-proc way_stop {} { catch { close $::way }; way_cut }
-
 foreach ::far {redis-server ours} {
     test "when the answer is lost the key is where it was received ($::far)" {
         with_node ada {
@@ -381,7 +302,7 @@ foreach ::far {redis-server ours} {
             set port [way_start bob]
             on ada mset a 1 b 2 c 3 d 4
             assert_equal OK [migrate_to_port ada $port d 60000]
-            on bob set c other
+            on bob set c 9
             set ::way_mode lose_all
             set ::way_bytes 0
             connect mover ada
@@ -391,12 +312,34 @@ foreach ::far {redis-server ours} {
             way_cut
             assert_equal {error {IOERR error or timeout reading to target instance}} [resp::read mover]
             assert_equal {1 2 3} [on ada mget a b c]
-            assert_equal {{} {} other} [on bob mget a b c]
+            assert_equal {{} {} 9} [on bob mget a b c]
             assert_equal OK [on ada set a 5]
             assert_equal OK [migrate_to_port ada $port "" 60000 replace keys a b c]
             assert_equal {5 2 3} [on bob mget a b c]
             way_stop
         }
+    }
+}
+
+test "before a target is asked what it has, it has closed the connection that more might come by" {
+    with_node ada {
+        set ::fake_kills 0
+        set port [fake_start {
+            switch [lindex $words 0] {
+                RESTORE { lappend ::fake_names [lindex [fconfigure $peer -peername] 2]; fake_drop $peer; return "" }
+                CLIENT { return [expr {[incr ::fake_kills] < 3 ? ":1\r\n" : ":0\r\n"}] }
+                INFO { return "\$0\r\n\r\n" }
+                DUMP { return "\$-1\r\n" }
+                default { return +OK\r\n }
+            }
+        }]
+        on ada set a 1
+        set ::fake_names {}
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 5000]
+        set kill [list CLIENT KILL ADDR 127.0.0.1:[lindex $::fake_names 0]]
+        assert_equal [list $kill $kill $kill {INFO server} ASKING {DUMP a}] [lrange $::heard end-5 end]
+        assert_equal 1 [on ada get a]
+        fake_stop
     }
 }
 
