@@ -12,9 +12,9 @@
 
 #include <pthread.h>
 
-/* What one read asks the socket for, and the room for all that was read and not answered yet. More at once would be no faster, makes others wait
- * and would have to be copied where it is part of a big value, which is read to its place from then on. */
-#define READ_BYTES (16u << 10)
+/* What one read asks the socket for, and the room for all that was read and not answered yet. A value of 16 KiB comes with its request. More at once
+ * would be no faster, makes others wait and would have to be copied where it is part of a bigger value, which is read to its place from then on. */
+#define READ_BYTES (20u << 10)
 #define SCRATCH_BYTES (4 * READ_BYTES)
 /* And where more is known to come, of a big value or another long request. */
 #define VALUE_READ_BYTES (128u << 10)
