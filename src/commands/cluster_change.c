@@ -198,7 +198,8 @@ static void setslot_node(struct call *call, uint16_t id)
     struct effects *effects;
     cluster_error error;
     struct slot *slot = call_slot_enter(call, id);
-    uint64_t keys = slot_counts(slot).keys;
+    /* A key on its way to another node is still here, also where its entry has expired meanwhile. */
+    uint64_t keys = slot_counts(slot).keys + slot_has_marks(slot);
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
     cluster_setslot_node(cluster, id, call->argv[4], keys, call->now_ms, effects, error);

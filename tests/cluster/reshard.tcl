@@ -235,7 +235,8 @@ test "a key on its way out of a slot that migrates is served here until it is th
         resp::send queue exec
         wait_ms 200
         foreach name {get set mget again queue} { assert { ! [resp::is_closed $name 1] }; assert_equal "" [resp::unread $name] $name }
-        # It may not be given away while a key is on its way: it is still here.
+        # The slot may not be given away while a key is on its way: what comes to be written there would be written over.
+        assert_error "ERR Can't assign hashslot $slot to a different node while I still hold keys for this hash slot." { on ada cluster setslot $slot node [node_id bob] }
         puts -nonewline [lindex $::fake_peers 0] +OK\r\n+OK\r\n
         assert_equal {simple OK} [resp::read mover]
         foreach name {get set mget queue} {
@@ -243,6 +244,7 @@ test "a key on its way out of a slot that migrates is served here until it is th
             assert_match "ASK $slot 127.0.0.1:[node_port bob]" [lindex $reply 1]
         }
         assert_equal {simple NOKEY} [resp::read again]
+        assert_equal OK [on ada cluster setslot $slot node [node_id bob]]
         fake_stop
     }
 }
