@@ -56,6 +56,12 @@ struct alloc_stats alloc_apart_stats(void);
 /* "jemalloc-5.3.0" or "libc". */
 const char *alloc_name(void);
 
+/* The first call of every thread that we start, unless that is alloc_join(). jemalloc makes a thread ready with its first allocation; one
+ * that only frees is made ready in the midst of a free(), if that joins extents of an arena which has our hooks (base/huge_pages.h), by
+ * an allocation from arena 0. Where that is the same arena, as it always is on a machine with one CPU, the thread waits for a lock that
+ * it holds, for ever. */
+void alloc_begin_thread(void);
+
 /* From each thread that allocates entries, at its start: its pages are huge ones (base/huge_pages.h), and what it frees is given back
  * to the system later, by others, however large. */
 void alloc_join(void);

@@ -34,6 +34,7 @@ static void *run(void *argument)
 {
     struct movers *movers = argument;
 
+    alloc_begin_thread();
     pthread_mutex_lock(&movers->guard);
     for (;;) {
         bool idle = list_is_empty(&movers->queue);

@@ -307,6 +307,7 @@ static void *mover(void *argument)
 {
     struct state_file *file = argument;
 
+    alloc_begin_thread();
     pthread_mutex_lock(&file->guard);
     for (;;) {
         struct buf content;

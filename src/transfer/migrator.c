@@ -60,6 +60,7 @@ static void *run(void *argument)
 {
     struct migrator *migrator = argument;
 
+    alloc_begin_thread();
     pthread_mutex_lock(&migrator->guard);
     while (!is_ending(migrator)) {
         struct migration *migration = list_is_empty(&migrator->queue) ? NULL : take(migrator);
