@@ -18,7 +18,7 @@ struct client;
 struct worker;
 
 /* What all those in the queue may move of bytes in one turn, and what each takes of it at least. */
-#define TURN_BYTES (256u << 10)
+#define TURN_BYTES (128u << 10)
 #define TURN_BYTES_LEAST (4u << 10)
 
 /* What a client does when it comes to its turn; several may be due. */
