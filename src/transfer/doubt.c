@@ -130,7 +130,7 @@ bool doubt_resolve(struct migration *migration, const struct migration_site *sit
 
         if (left_ms <= 0 || atomic_load_explicit(site->ending, memory_order_relaxed)) return false;
         target = target_open(site->targets, &migration->options.address, &patience, &fault, error);
-        if (target == NULL && (fault == TARGET_NOT_WRITTEN || error[0] != '\0')) {
+        if (target == NULL && fault == TARGET_NOBODY_THERE) {
             *all_arrived = false;
             return true; /* what is left is settled by the caller: it stays here */
         }

@@ -301,6 +301,7 @@ static enum migration_end end_of(enum target_fault fault)
         return MIGRATION_REFUSED; /* an answer, but an error */
     case TARGET_NOT_CONNECTED:
         return MIGRATION_NOT_CONNECTED;
+    case TARGET_NOBODY_THERE:
     case TARGET_NOT_WRITTEN:
         return MIGRATION_NOT_WRITTEN;
     case TARGET_NOT_READ:

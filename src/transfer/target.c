@@ -239,12 +239,11 @@ static enum target_fault connect_to(struct target *target, const struct target_p
     host[target->address.host.len] = '\0';
     target->context = redisConnectNonBlock(host, port_of(target->address.port));
     if (target->context == NULL) return TARGET_NOT_CONNECTED;
-    /* Without an address nobody was asked; with one somebody has refused. */
-    if (target->context->err != 0)
-        return target->context->err == REDIS_ERR_IO ? TARGET_NOT_WRITTEN : TARGET_NOT_CONNECTED;
+    if (target->context->err != 0) return TARGET_NOT_CONNECTED;
     fd = target->context->fd;
     if (!wait_for(fd, POLLOUT, until(patience), patience)) return TARGET_NOT_CONNECTED;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0 || error != 0) return TARGET_NOT_WRITTEN;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0 || error != 0)
+        return error == ECONNREFUSED ? TARGET_NOBODY_THERE : TARGET_NOT_WRITTEN;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (getpeername(fd, (struct sockaddr *)&target->peer, &peer_len) != 0 ||
         getsockname(fd, (struct sockaddr *)&target->local, &local_len) != 0)

@@ -23,8 +23,14 @@ struct target_address {
     int64_t db;
 };
 
-/* Which of the three things that a connection is for could not be done. Once it is not FINE, the connection is good for nothing. */
-enum target_fault { TARGET_FINE, TARGET_NOT_CONNECTED, TARGET_NOT_WRITTEN, TARGET_NOT_READ };
+/* What could not be done with a connection; it is then good for nothing. */
+enum target_fault {
+    TARGET_FINE,
+    TARGET_NOT_CONNECTED, /* no such address, or no answer in time */
+    TARGET_NOBODY_THERE,  /* refused: no process listens */
+    TARGET_NOT_WRITTEN,
+    TARGET_NOT_READ,
+};
 
 /* How long to wait: for the connection, for every part of a request, for a reply. */
 struct target_patience {

@@ -343,6 +343,33 @@ test "before a target is asked what it has, it has closed the connection that mo
     }
 }
 
+test "a target that lets nobody in is asked again, until it says what it has" {
+    with_node ada {
+        set ::fake_door open
+        set port [fake_start {
+            switch [lindex $words 0] {
+                RESTORE { set ::fake_door closed; fake_drop $peer; return "" }
+                SELECT { return [expr {$::fake_door eq "open" ? "+OK\r\n" : "-ERR max number of clients reached\r\n"}] }
+                DUMP { return "\$-1\r\n" }
+                INFO { return "\$0\r\n\r\n" }
+                default { return :0\r\n }
+            }
+        }]
+        on ada set a 1
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 300]
+        assert_equal 1 [on ada get a]
+        connect writer ada
+        resp::send writer set a 2
+        wait_ms 200
+        assert_equal "" [resp::unread writer]
+        assert_equal 1 [on ada get a]
+        set ::fake_door open
+        assert_equal {simple OK} [resp::read writer]
+        assert_match "*DUMP a" [lindex $::heard end]
+        fake_stop
+    }
+}
+
 test "a key that may have arrived waits until the target was asked" {
     with_node ada {
         node_start redis {@binary redis-server}
