@@ -24,6 +24,7 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
     memset(c->owner, 0xff, sizeof(c->owner));
     memset(c->migrating, 0xff, sizeof(c->migrating));
     memset(c->importing, 0xff, sizeof(c->importing));
+    memset(c->taken_from, 0xff, sizeof(c->taken_from));
     return c;
 }
 
@@ -298,9 +299,11 @@ static void watch(struct cluster *c, struct node *node, int64_t now_ms, struct e
     waited_ms = node->ping_sent_ms != 0 ? now_ms - node->ping_sent_ms : 0;
     silent_ms = now_ms - node->data_received_ms;
 
-    /* The connection may be what is broken: a new one is tried before the node is suspected. */
-    if (node->outbound != 0 && now_ms - node->outbound_opened_ms > timeout_ms && waited_ms > timeout_ms / 2 &&
-        silent_ms > timeout_ms / 2)
+    /* The connection may be what is broken: a new one is tried before the node is suspected. And also where the node is heard on its own
+     * connection all the while: ours may be one that something between us has forgotten, and without an answer on it we would never take
+     * back that it failed. */
+    if (node->outbound != 0 && now_ms - node->outbound_opened_ms > timeout_ms &&
+        (waited_ms > timeout_ms || (waited_ms > timeout_ms / 2 && silent_ms > timeout_ms / 2)))
         node_disconnect(c, node, e);
 
     if (node->outbound != 0 && node->ping_sent_ms == 0 && now_ms - node->pong_received_ms > timeout_ms / 2) {

@@ -140,6 +140,7 @@ void cluster_reset(struct cluster *c, bool hard, bool keys, int64_t now_ms, stru
 /* False while solo: every slot is served here and no other node is known. */
 bool cluster_is_solo(const struct cluster *c);
 bool cluster_state_ok(const struct cluster *c);
+uint64_t cluster_epoch(const struct cluster *c);
 const char *cluster_my_id(const struct cluster *c);
 const char *cluster_my_shard_id(const struct cluster *c);
 /* A range of slots that have keys although nobody asked: keys loaded before the cluster was (solo ends with keys). */

@@ -103,6 +103,8 @@ struct node {
     bool is_ours; /* of our kind, as its last message said; what follows is of that message */
     uint32_t incarnation;
     uint64_t sequence;      /* the highest of this incarnation */
+    uint64_t doubted_epoch; /* somebody else said it has it, and with it slots of ours */
+    int64_t doubted_ms;     /* when this was said first */
     uint64_t refused_epoch; /* the last one in which it was said why it has no vote */
     int64_t voted_ms;       /* of a primary: when a replica of it had our vote last; 0: never */
     uint64_t view;          /* its digest of who owns which slot */
@@ -163,6 +165,8 @@ struct cluster {
     uint16_t migrating[SLOT_COUNT]; /* likewise */
     uint16_t importing[SLOT_COUNT];
     uint16_t sequence[SLOT_COUNT];
+    uint16_t taken_from[SLOT_COUNT]; /* of ours: whom an operator moved it from, while that node may not know */
+    bool any_taken_from;
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
     uint32_t assigned_count;
 
@@ -281,6 +285,8 @@ void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct
 void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
 /* Who claims what in a packet: the wire's slot claim procedure. */
 void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
+/* A node's own word on its slots: what an operator moved here from it, and it claims no more, it knows of. */
+void view_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* A file may say that a slot leaves here that is not here, or comes that is: not so. */

@@ -220,6 +220,8 @@ void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes no
     }
     target = move_partner(c, node, error);
     if (target == NULL) return;
+    /* The operator moves it on: whoever claims it may have been given it. */
+    c->taken_from[slot] = INDEX_NONE;
     slot_set_migrating(c, slot, target->index, e);
     cluster_settle(c, true, now_ms, e);
 }
@@ -252,6 +254,7 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
                           struct effects *e, cluster_error error)
 {
     struct node *node;
+    uint16_t source;
     bool imported;
 
     if (!check_slot(slot, error)) return;
@@ -269,10 +272,19 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
                slot);
         return;
     }
+    if (node == c->myself && !is_mine(c, slot) && c->save_failed) {
+        refuse(error, "ERR The state of this node cannot be saved: it takes no slot until it can be");
+        return;
+    }
     view_end_solo(c, e);
     imported = c->importing[slot] != INDEX_NONE;
     if (keys == 0) slot_set_migrating(c, slot, INDEX_NONE, e);
+    source = c->importing[slot];
     slot_bind(c, slot, node, e); /* and what was imported has arrived, if it is ours now */
+    if (node == c->myself && imported) {
+        c->taken_from[slot] = source;
+        c->any_taken_from = true;
+    }
     if (node == c->myself && imported) {
         /* Ours by the operator's word: the new epoch makes it win everywhere, and all hear of it as soon as it is on disk. */
         if (epoch_bump(c, e))

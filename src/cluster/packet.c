@@ -11,6 +11,8 @@
 
 #include <assert.h>
 
+#define DOUBT_TIMEOUTS 2
+
 struct packet {
     const struct message *message;
     struct link *link; /* looked up again after what may remove it */
@@ -71,11 +73,17 @@ static void learn_header(struct cluster *c, const struct packet *packet, struct 
 
     sender->data_received_ms = packet->now_ms;
     epoch_saw(c, sender, message->current_epoch, e);
-    if (message->config_epoch > sender->config_epoch) {
-        sender->config_epoch = message->config_epoch;
-        cluster_save_later(c, SAVE_SOON);
-    }
     sender->offset = message->offset;
+}
+
+/* Only together with the slots it is said of. Taken from a message whose slots nobody reads it would stand beside older ones: a slot
+ * that its owner had lost before it took this epoch would look like one it claims with it, and whoever has it by now be told
+ * to give it back, to somebody who does not claim it. */
+static void learn_epoch(struct cluster *c, struct node *sender, const struct message *message)
+{
+    if (message->config_epoch <= sender->config_epoch) return;
+    sender->config_epoch = message->config_epoch;
+    cluster_save_later(c, SAVE_SOON);
 }
 
 /* Two links run between two nodes, and what was said first on one may come last. Of a node of our kind we know the order: what is older
@@ -178,6 +186,7 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *primary = node_is_primary(sender) ? sender : sender->primary;
 
+    if (primary == sender) view_heard(c, sender, message->slots);
     if (primary == NULL || says_what_we_know(c, primary, message->slots)) return;
     if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, e);
     view_correct(c, sender, message->config_epoch, message->slots, e);
@@ -240,12 +249,37 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
         failure_cleared(c, node, packet->now_ms, e);
     }
     if (sender == NULL || overtaken) return;
+    learn_epoch(c, sender, message);
     learn_role(c, packet, e);
     learn_slots(c, packet, e);
     difference_heard(c, sender, message, packet->now_ms);
     epoch_collision(c, sender, message->config_epoch, e);
     gossip_receive(c, sender, message, packet->now_ms, e);
     learn_names(c, sender, message, packet->now_ms, e);
+}
+
+/* What a third node says may be what it knew before the subject gave us the slots: believed, they would be nobody's, each of us two thinking
+ * the other has them, and their keys gone. A node of our kind is asked itself. Only where it does not answer for long the word of
+ * others counts, which they repeat as long as they believe it. */
+static bool is_doubtful(struct cluster *c, struct node *subject, const struct message *message, int64_t now_ms,
+                        struct effects *e)
+{
+    const uint8_t *mine = node_slots(c->myself);
+    bool takes = false;
+
+    if (subject->heard_view && !subject->is_ours) return false;
+    for (size_t i = 0; i < SLOT_BITMAP_BYTES && !takes; i++) takes = (mine[i] & message->subject_slots[i]) != 0;
+    if (!takes) return false;
+    if (subject->doubted_epoch < message->subject_epoch) {
+        subject->doubted_epoch = message->subject_epoch;
+        subject->doubted_ms = now_ms;
+        emit_log(e, LOG_NOTICE, "slots: %s says that %.40s has some of mine, with epoch %llu: waiting for its own word",
+                 message->sender, subject->id, (unsigned long long)message->subject_epoch);
+        if (subject->outbound != 0 && subject->ping_sent_ms == 0)
+            gossip_send(c, MESSAGE_PING, subject->outbound, subject, now_ms, e);
+        return true;
+    }
+    return now_ms - subject->doubted_ms <= c->options.node_timeout_ms * DOUBT_TIMEOUTS;
 }
 
 static void update(struct cluster *c, const struct packet *packet, struct effects *e)
@@ -256,6 +290,7 @@ static void update(struct cluster *c, const struct packet *packet, struct effect
     if (node == NULL || node == c->myself || node_is(node, FLAG_HANDSHAKE) ||
         node->config_epoch >= message->subject_epoch)
         return;
+    if (is_doubtful(c, node, message, packet->now_ms, e)) return;
     node_become_primary(c, node);
     node->config_epoch = message->subject_epoch;
     cluster_save_later(c, SAVE_SOON);

@@ -35,9 +35,14 @@ static void put_address(const struct node *node, bool for_file, struct buf *out)
         buf_printf(out, ",%s", node->hostname);
 }
 
-static void put_slots(const struct node *node, struct buf *out)
+/* In the file a slot that its owner has given up is nobody's. Read back as its owner's, beside an epoch that the owner took later, it
+ * would count for more than the claim of whoever has it. */
+static void put_slots(const struct cluster *c, const struct node *node, bool for_file, struct buf *out)
 {
-    const uint8_t *slots = node_slots(node);
+    uint8_t slots[SLOT_BITMAP_BYTES];
+
+    memcpy(slots, node_slots(node), sizeof(slots));
+    for (size_t i = 0; for_file && i < sizeof(slots); i++) slots[i] = (uint8_t)(slots[i] & ~c->not_claiming[i]);
 
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         unsigned first = slot;
@@ -84,7 +89,7 @@ void node_line(const struct cluster *c, const struct node *node, bool for_file, 
     buf_printf(out, " %s %lld %lld %llu %s", node->primary != NULL ? node->primary->id : "-",
                for_file ? 0ll : (long long)node->ping_sent_ms, for_file ? 0ll : (long long)node->pong_received_ms,
                (unsigned long long)shown_epoch(node), for_file || linked ? "connected" : "disconnected");
-    if (node->slot_count > 0) put_slots(node, out);
+    if (node->slot_count > 0) put_slots(c, node, for_file, out);
     if (node == c->myself) put_open_slots(c, out);
 }
 
@@ -151,6 +156,11 @@ bool cluster_is_solo(const struct cluster *c)
 bool cluster_state_ok(const struct cluster *c)
 {
     return c->ok;
+}
+
+uint64_t cluster_epoch(const struct cluster *c)
+{
+    return c->current_epoch;
 }
 
 const char *cluster_my_id(const struct cluster *c)

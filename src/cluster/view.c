@@ -90,6 +90,7 @@ void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effec
         c->assigned_count++;
         c->owner[slot] = node->index;
     }
+    c->taken_from[slot] = INDEX_NONE;
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
@@ -119,6 +120,7 @@ void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct
 void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
 {
     uint32_t lost = 0;
+    bool insist = false;
 
     /* Somebody else's word about my own slots: mine is the only one that counts. */
     if (claimer == c->myself) return;
@@ -134,7 +136,10 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         }
         owner = owner_node(c, slot);
         if (!bitmap_has(bitmap, slot)) {
-            if (owner == claimer) bitmap_set(c->not_claiming, slot);
+            if (owner == claimer && !bitmap_has(c->not_claiming, slot)) {
+                bitmap_set(c->not_claiming, slot);
+                cluster_save_later(c, SAVE_SOON);
+            }
             continue;
         }
         if (owner == claimer) {
@@ -146,17 +151,38 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         mine = owner == c->myself;
+        if (mine && claimer->is_ours && c->taken_from[slot] == claimer->index) {
+            c->taken_from[slot] = INDEX_NONE; /* once: two who insist would go on for ever */
+            insist = true;
+            continue;
+        }
         slot_bind(c, slot, claimer, e);
         if (!mine) continue;
         lost++;
         emit_drop_keys(e, slot);
     }
+    /* The operator had it moved here, keys and all, and the former owner has not heard of it: an epoch that we did not know when we took
+     * ours is no newer claim. Given back, the keys would be gone. */
+    if (insist && epoch_bump(c, e))
+        emit_log(e, LOG_NOTICE, "slots: %.40s claims what was moved here from it: my epoch is %llu now", claimer->id,
+                 (unsigned long long)c->myself->config_epoch);
     if (lost == 0) return;
     emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu",
              (unsigned)lost, claimer->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
     /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
     if (c->myself->slot_count == 0)
         emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+}
+
+void view_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap)
+{
+    bool any = false;
+
+    for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
+        if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) c->taken_from[slot] = INDEX_NONE;
+        any |= c->taken_from[slot] != INDEX_NONE;
+    }
+    c->any_taken_from = any;
 }
 
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
