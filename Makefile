@@ -98,7 +98,7 @@ $(foreach layer,$(LAYERS),$(eval $(call layer_rules,$(layer))))
 UNIT_TESTS := $(foreach layer,$(LAYERS),$(UNIT_$(layer)))
 
 # --- tests ---
-.PHONY: soak soak-build test unit-tests integration cluster-tests client-tests instructions instructions-record fuzz-smoke fuzz fuzz-build sim sim-build run-unit-tests
+.PHONY: soak soak-build test unit-tests integration cluster-tests client-tests instructions instructions-record fuzz-smoke fuzz fuzz-build sim sim-large sim-build run-unit-tests
 test: test-deps
 	@tests/run all
 unit-tests: $(UNIT_TESTS)
@@ -119,7 +119,9 @@ fuzz-smoke: test-deps
 fuzz: test-deps
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run fuzz $(NAME)
 sim: test-deps
-	@tests/run sim
+	@SIM_ARGS="1 $(or $(SEEDS),500)" tests/run sim
+sim-large: sim-build
+	@$(BUILD)/sim/sim large 500 1000
 soak: test-deps
 	@SOAK_SECONDS=$(or $(SOAK_SECONDS),14400) tests/run soak
 soak-build: build/soak/load
@@ -239,6 +241,7 @@ help:
 	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
 	@echo "make instructions    instructions a command takes, against those recorded; make instructions-record records them"
 	@echo "make soak            clients that behave badly, for SOAK_SECONDS (4 hours)"
+	@echo "make sim SEEDS=n     the cluster core on a simulated network, n stories (500); make sim-large: 500 and 1000 nodes"
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"

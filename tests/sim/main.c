@@ -1,115 +1,79 @@
 /* sim/main.c
  *
- * Stories: a small cluster, and a row of misfortunes drawn from a seed: nodes stopped and started, links that break, slots imported in
- * the middle of it. Then all is healed, and within a bounded time every node must know every other, every slot must have one
- * owner on whom all agree, and every node must serve.
- *
- *     sim [first seed] [seeds]     SIM_LOG=1 prints what each node logs */
-#include "sim/sim.h"
+ *     sim [first seed] [seeds]     stories; one that fails is told again into build/sim/, which replays it exactly
+ *     sim first seed, seeds, once  until the first that fails
+ *     sim trace SEED               tells one
+ *     sim large NODES...           large clusters, until all agree; prints what a node costs */
+#include "sim/large.h"
+#include "sim/story.h"
 
-#include "base/random.h"
-
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
-#define SEEDS 300
-#define MISFORTUNES 30
-#define HEALED_MS 60000
+#define SEEDS 500
 
-static bool is_healed(struct sim *sim)
+/* Where a story that failed is told again. True where it ended in the same way. */
+static bool keep_trace(uint64_t seed, const char *wrong, char path[64])
 {
-    return sim_is_full_mesh(sim) && sim_epochs_are_unique(sim) && sim_agrees_on_slots(sim);
+    struct story_end again;
+    FILE *trace;
+
+    mkdir("build", 0777);
+    mkdir("build/sim", 0777);
+    snprintf(path, 64, "build/sim/seed-%llu.txt", (unsigned long long)seed);
+    trace = fopen(path, "w");
+    if (trace == NULL) return false;
+    again = story_run(seed, trace);
+    fprintf(trace, "FAILED: %s\n", again.wrong);
+    fclose(trace);
+    return strcmp(again.wrong, wrong) == 0;
 }
 
-static struct sim *form(uint64_t seed, struct random *random)
+static int stories(uint64_t first, uint64_t count, bool once)
 {
-    struct sim *sim = sim_new(&(struct sim_options){ .seed = seed,
-                                                     .node_timeout_ms = 500 + (int64_t)random_below(random, 3000),
-                                                     .delay_ms_max = 1 + (int64_t)random_below(random, 40),
-                                                     .disk_ms_max = (int64_t)random_below(random, 4) * 40 });
-    size_t n = 3 + random_below(random, 5);
+    uint64_t passed = 0, failed = 0, packets = 0, writes = 0;
 
-    for (size_t i = 0; i < n; i++) sim_add_node(sim);
-    for (size_t i = 0; i < n; i++)
-        sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / n), (unsigned)(SLOT_COUNT * (i + 1) / n - 1));
-    for (size_t i = 1; i < n; i++) sim_meet(sim, i, random_below(random, i));
-    return sim;
-}
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        struct story_end end = story_run(seed, NULL);
+        char path[64];
 
-/* An operator who imports a slot without asking how the cluster is. */
-static void import(struct sim *sim, size_t node, uint16_t slot)
-{
-    struct cluster *c = sim_core(sim, node);
-    struct cluster_node_info owner;
-    cluster_error error;
-    int index = cluster_slot_owner(c, slot);
-
-    if (index < 0 || !cluster_node_by_index(c, (uint16_t)index, &owner)) return;
-    cluster_setslot_importing(c, slot, bytes_of(owner.id), sim_now(sim), sim_effects(sim, node), error);
-    if (error[0]) return;
-    cluster_setslot_node(c, slot, bytes_of(cluster_my_id(c)), 0, sim_now(sim), sim_effects(sim, node), error);
-    sim_carry_out(sim, node);
-}
-
-static void misfortune(struct sim *sim, struct random *random)
-{
-    size_t node = random_below(random, sim_count(sim));
-
-    switch (random_below(random, 5)) {
-    case 0:
-        if (sim_is_running(sim, node)) sim_stop(sim, node);
-        break;
-    case 1:
-        if (!sim_is_running(sim, node)) sim_start(sim, node);
-        break;
-    case 2:
-        sim_set_breaks(sim, (unsigned)random_below(random, 30));
-        break;
-    case 3:
-        sim_set_hangs(sim, (unsigned)random_below(random, 10));
-        break;
-    default:
-        if (sim_is_running(sim, node)) import(sim, node, (uint16_t)random_below(random, SLOT_COUNT));
-        break;
+        packets += end.packets;
+        writes += end.writes;
+        if (end.wrong[0] == '\0') {
+            passed++;
+            continue;
+        }
+        failed++;
+        if (keep_trace(seed, end.wrong, path))
+            printf("  FAILED  seed %llu: %s; its trace is in %s\n", (unsigned long long)seed, end.wrong, path);
+        else
+            printf("  FAILED  seed %llu: %s; no trace of it\n", (unsigned long long)seed, end.wrong);
+        fflush(stdout);
+        if (once) break;
     }
+    printf("%llu packets, %llu writes\n", (unsigned long long)packets, (unsigned long long)writes);
+    printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
+    return failed > 0;
 }
 
-/* NULL, or what went wrong. */
-static const char *story(uint64_t seed)
+static int trace(uint64_t seed)
 {
-    struct random random;
-    struct sim *sim;
-    const char *wrong = NULL;
+    struct story_end end = story_run(seed, stdout);
 
-    random_seed(&random, seed);
-    sim = form(seed, &random);
-    if (!sim_run_until(sim, HEALED_MS, is_healed)) wrong = "the cluster did not form";
-    for (unsigned i = 0; wrong == NULL && i < MISFORTUNES; i++) {
-        misfortune(sim, &random);
-        sim_run(sim, (int64_t)random_below(&random, 3000));
-    }
-    sim_set_breaks(sim, 0);
-    sim_set_hangs(sim, 0);
-    for (size_t i = 0; i < sim_count(sim); i++)
-        if (!sim_is_running(sim, i)) sim_start(sim, i);
-    if (wrong == NULL && !sim_run_until(sim, HEALED_MS, is_healed)) wrong = "the cluster did not heal";
-    sim_free(&sim);
-    return wrong;
+    printf("%s\n", end.wrong[0] ? end.wrong : "all went well");
+    return end.wrong[0] != '\0';
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : SEEDS;
-    unsigned passed = 0, failed = 0;
-
-    for (uint64_t seed = first; seed < first + count; seed++) {
-        const char *wrong = story(seed);
-        if (wrong == NULL)
-            passed++;
-        else
-            failed++;
-        if (wrong != NULL) printf("  FAILED  seed %llu: %s\n", (unsigned long long)seed, wrong);
+    if (argc > 2 && strcmp(argv[1], "trace") == 0) return trace(strtoull(argv[2], NULL, 10));
+    if (argc > 2 && strcmp(argv[1], "large") == 0) {
+        for (int i = 2; i < argc; i++)
+            if (!large_run((size_t)strtoull(argv[i], NULL, 10))) return 1;
+        return 0;
     }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed > 0;
+    return stories(argc > 1 ? strtoull(argv[1], NULL, 10) : 1, argc > 2 ? strtoull(argv[2], NULL, 10) : SEEDS,
+                   argc > 3 && strcmp(argv[3], "once") == 0);
 }

@@ -16,7 +16,7 @@
 #define SIM_TICK_MS 100
 #define SIM_PORT 7000
 
-enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_PACKET, SIM_CLOSED, SIM_SAVED };
+enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_FAILED, SIM_PACKET, SIM_CLOSED, SIM_SAVED };
 
 struct sim_event {
     int64_t at_ms;
@@ -24,7 +24,7 @@ struct sim_event {
     enum sim_event_kind kind;
     size_t node;
     uint32_t incarnation; /* of the node: what was meant for one that was stopped is lost */
-    uint16_t index;       /* CONNECTED */
+    uint16_t index;       /* CONNECTED, FAILED */
     size_t target;
     cluster_link link;
     struct bytes data;
@@ -41,7 +41,7 @@ struct sim_link {         /* both ends */
     cluster_link ends[2]; /* [0] at who connected */
     size_t nodes[2];
     uint32_t incarnations[2];
-    bool open[2], hung;
+    bool open[2], hung[2];        /* [to an end] */
     int64_t delay_ms, last_ms[2]; /* when the last message towards an end arrives: order is kept */
 };
 
@@ -55,17 +55,20 @@ struct sim_node {
     struct sim_durable durable;
     uint64_t owners[SLOT_COUNT];
     unsigned checked; /* the slots before this one were looked at, in this round */
-    uint64_t config_epoch;
+    uint64_t config_epoch, current_epoch;
     char id[NODE_ID_BYTES + 1];
-    bool running;
+    bool running, disk_full;
     uint32_t incarnation;
+    int64_t clock_offset_ms, paused_until_ms;
+    uint64_t not_heard_by; /* a bit for each node that this one cannot reach */
 };
 
 struct sim {
     struct sim_options options;
     struct random random;
     int64_t now_ms;
-    uint64_t order, packets;
+    uint64_t order, packets, bytes;
+    char broke[256];
     struct sim_event *queue; /* a heap */
     size_t queue_count, queue_cap;
     struct sim_node **nodes;
@@ -74,11 +77,36 @@ struct sim {
     size_t link_count, link_cap;
 };
 
-_Noreturn static void sim_broken(const struct sim *sim, size_t node, const char *what)
+bool sim_is_disk_full(const struct sim *sim, size_t node)
 {
-    fprintf(stderr, "sim: seed %llu, %lld ms, node %zu: %s\n", (unsigned long long)sim->options.seed,
-            (long long)(sim->now_ms - SIM_START_MS), node, what);
+    return sim->nodes[node]->disk_full;
+}
+
+void sim_note(struct sim *sim, size_t node, const char *format, ...)
+{
+    va_list args;
+
+    if (sim->options.trace == NULL) return;
+    fprintf(sim->options.trace, "%8lld ms  node %zu  ", (long long)(sim->now_ms - SIM_START_MS), node);
+    va_start(args, format);
+    vfprintf(sim->options.trace, format, args);
+    va_end(args);
+    fputc('\n', sim->options.trace);
+}
+
+_Noreturn void sim_broken(const struct sim *sim, size_t node, const char *what)
+{
+    char *line = ((struct sim *)(uintptr_t)sim)->broke;
+
+    snprintf(line, sizeof(sim->broke), "%lld ms, node %zu: %s", (long long)(sim->now_ms - SIM_START_MS), node, what);
+    if (sim->options.broken != NULL) longjmp(*sim->options.broken, 1);
+    fprintf(stderr, "sim: seed %llu, %s\n", (unsigned long long)sim->options.seed, line);
     abort();
+}
+
+const char *sim_what_broke(const struct sim *sim)
+{
+    return sim->broke;
 }
 
 /* --- The queue --- */
@@ -159,6 +187,24 @@ static void check_told(const struct sim *sim, size_t n, struct bytes packet)
         sim_broken(sim, n, "tells an epoch that is not on disk in an UPDATE");
 }
 
+static bool is_cut(const struct sim *sim, size_t from, size_t to)
+{
+    return to < 64 && (sim->nodes[from]->not_heard_by >> to & 1) != 0;
+}
+
+/* What was on its way when a direction was cut is lost, and what follows too: TCP does not deliver the rest without it. */
+static void hang_if_cut(struct sim *sim, struct sim_link *link, int to)
+{
+    if (is_cut(sim, link->nodes[1 - to], link->nodes[to])) link->hung[to] = true;
+}
+
+static void schedule_packet(struct sim *sim, struct sim_link *link, int to, int64_t at_ms, struct bytes data)
+{
+    schedule(sim,
+             (struct sim_event){
+                 .at_ms = at_ms, .kind = SIM_PACKET, .node = link->nodes[to], .link = link->ends[to], .data = data });
+}
+
 static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
 {
     int end;
@@ -168,23 +214,28 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
 
     if (link != NULL && sim->options.disk_ms_max > 0) check_told(sim, link->nodes[end], effect->data);
     if (link == NULL || !link->open[end] || !link->open[other]) return;
+    sim->packets++;
+    sim->bytes += effect->data.len;
     if (random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
         close_end(sim, link, 0, true);
         close_end(sim, link, 1, true);
         return;
     }
-    if (random_below(&sim->random, 1000) < sim->options.hangs_per_1000) link->hung = true;
-    if (link->hung) return;
+    if (random_below(&sim->random, 1000) < sim->options.hangs_per_1000)
+        link->hung[other] = link->hung[random_below(&sim->random, 2)] = true;
+    hang_if_cut(sim, link, other);
+    if (link->hung[other]) return;
     at_ms = sim->now_ms + link->delay_ms + (int64_t)random_below(&sim->random, (uint64_t)link->delay_ms + 1);
     if (at_ms < link->last_ms[other]) at_ms = link->last_ms[other];
     link->last_ms[other] = at_ms;
-    schedule(sim, (struct sim_event){ .at_ms = at_ms,
-                                      .kind = SIM_PACKET,
-                                      .node = link->nodes[other],
-                                      .link = link->ends[other],
-                                      .data = effect->data });
+    if (random_below(&sim->random, 1000) < sim->options.replays_per_1000) {
+        struct buf copy = { 0 };
+
+        buf_append_bytes(&copy, effect->data);
+        schedule_packet(sim, link, other, at_ms + (int64_t)random_below(&sim->random, 2000), buf_bytes(&copy));
+    }
+    schedule_packet(sim, link, other, at_ms, effect->data);
     effect->data = BYTES_NONE;
-    sim->packets++;
 }
 
 static void connect_to(struct sim *sim, size_t node, const struct effect *effect)
@@ -207,7 +258,15 @@ static void connected(struct sim *sim, const struct sim_event *event)
 
     if (event->target >= sim->node_count || !sim->nodes[event->target]->running ||
         random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
-        cluster_link_failed(node->core, event->index, sim->now_ms, &node->effects);
+        cluster_link_failed(node->core, event->index, sim_node_now(sim, event->node), &node->effects);
+        return;
+    }
+    if (is_cut(sim, event->node, event->target) || is_cut(sim, event->target, event->node)) {
+        /* No answer comes: whoever connects gives up after a while. */
+        schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + sim->options.node_timeout_ms / 2,
+                                          .kind = SIM_FAILED,
+                                          .node = event->node,
+                                          .index = event->index });
         return;
     }
     if (sim->link_count == sim->link_cap) {
@@ -222,8 +281,9 @@ static void connected(struct sim *sim, const struct sim_event *event)
         .incarnations = { node->incarnation, sim->nodes[event->target]->incarnation },
         .delay_ms = 1 + (int64_t)random_below(&sim->random, (uint64_t)sim->options.delay_ms_max),
     };
-    cluster_link_accepted(sim->nodes[event->target]->core, id + 1, "127.0.0.1", "127.0.0.1", sim->now_ms);
-    cluster_link_opened(node->core, event->index, id, sim->now_ms, &node->effects);
+    cluster_link_accepted(sim->nodes[event->target]->core, id + 1, "127.0.0.1", "127.0.0.1",
+                          sim_node_now(sim, event->target));
+    cluster_link_opened(node->core, event->index, id, sim_node_now(sim, event->node), &node->effects);
 }
 
 /* --- Disks --- */
@@ -247,20 +307,15 @@ static void note_durable(struct sim *sim, size_t n)
 {
     struct sim_node *node = sim->nodes[n];
     char error[256];
-    struct cluster *again = cluster_load(buf_bytes(&node->file), &node->options, 1, sim->now_ms, error);
-    struct buf info = { 0 };
+    struct cluster *again = cluster_load(buf_bytes(&node->file), &node->options, 1, sim_node_now(sim, n), error);
     struct cluster_node_info me;
 
     if (again == NULL) sim_broken(sim, n, error);
     cluster_node_at(again, 0, &me);
-    cluster_info_text(again, &info);
-    buf_append_byte(&info, '\0');
-    node->durable = (struct sim_durable){ .config_epoch = me.config_epoch };
-    node->durable.current_epoch = strtoull(strstr(info.data, "current_epoch:") + strlen("current_epoch:"), NULL, 10);
+    node->durable = (struct sim_durable){ .config_epoch = me.config_epoch, .current_epoch = cluster_epoch(again) };
     for (unsigned slot = 0; slot < SLOT_COUNT && !cluster_is_solo(again); slot++)
         if (cluster_slot_owner(again, (uint16_t)slot) == me.index)
             node->durable.slots[slot / 8] = (uint8_t)(node->durable.slots[slot / 8] | 1u << (slot % 8));
-    buf_free(&info);
     cluster_free(&again);
 }
 
@@ -268,11 +323,13 @@ static void saved(struct sim *sim, size_t n, struct bytes content, uint64_t sequ
 {
     struct sim_node *node = sim->nodes[n];
 
-    buf_clear(&node->file);
-    buf_append_bytes(&node->file, content);
-    if (sim->options.disk_ms_max > 0) note_durable(sim, n);
+    if (!node->disk_full) {
+        buf_clear(&node->file);
+        buf_append_bytes(&node->file, content);
+        if (sim->options.disk_ms_max > 0) note_durable(sim, n);
+    }
     node->writing = false;
-    cluster_persisted(node->core, sequence, true, sim->now_ms, &node->effects);
+    cluster_persisted(node->core, sequence, !node->disk_full, sim_node_now(sim, n), &node->effects);
     if (node->unwritten.len > 0) write_begin(sim, n);
 }
 
@@ -300,8 +357,10 @@ static void check(struct sim *sim, size_t n)
     cluster_node_at(node->core, 0, &me);
     if (strcmp(me.id, node->id) != 0) {
         memcpy(node->id, me.id, sizeof(node->id));
-        node->config_epoch = 0;
+        node->config_epoch = node->current_epoch = 0;
     }
+    if (cluster_epoch(node->core) < node->current_epoch) sim_broken(sim, n, "its current epoch went back");
+    node->current_epoch = cluster_epoch(node->core);
     if (me.config_epoch < node->config_epoch) sim_broken(sim, n, "its config epoch went back");
     node->config_epoch = me.config_epoch;
 }
@@ -356,12 +415,14 @@ void sim_carry_out(struct sim *sim, size_t n)
                 persist(sim, n, effect);
                 break;
             case EFFECT_LOG:
-                if (getenv("SIM_LOG"))
-                    printf("%lld %zu %.*s\n", (long long)(sim->now_ms - SIM_START_MS), n, (int)effect->data.len,
-                           effect->data.data);
+                sim_note(sim, n, "%.*s", (int)effect->data.len, effect->data.data);
+                break;
+            case EFFECT_DROP_KEYS:
+                for (unsigned slot = effect_next_slot(effect, 0);
+                     sim->options.keys_dropped != NULL && slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
+                    sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
                 break;
             case EFFECT_VIEW:
-            case EFFECT_DROP_KEYS:
                 break;
             }
         }
@@ -403,6 +464,13 @@ void sim_free(struct sim **sim)
     *sim = NULL;
 }
 
+static void draw_clock(struct sim *sim, size_t n)
+{
+    int64_t max_ms = sim->options.clock_jump_ms_max;
+
+    if (max_ms > 0) sim->nodes[n]->clock_offset_ms = (int64_t)random_below(&sim->random, (uint64_t)max_ms * 2) - max_ms;
+}
+
 static void begin(struct sim *sim, size_t n)
 {
     struct sim_node *node = sim->nodes[n];
@@ -424,10 +492,11 @@ size_t sim_add_node(struct sim *sim)
                                               .require_full_coverage = true,
                                               .port = (uint16_t)(SIM_PORT + n),
                                               .cport = (uint16_t)(SIM_PORT + n + 10000) };
-    node->core = cluster_new(&node->options, random_u64(&sim->random), sim->now_ms);
     sim->nodes = alloc_resize(sim->nodes, (n + 1) * sizeof(struct sim_node *));
     sim->nodes[n] = node;
     sim->node_count++;
+    draw_clock(sim, n);
+    node->core = cluster_new(&node->options, random_u64(&sim->random), sim_node_now(sim, n));
     cluster_save(node->core, &node->file); /* a node without a file does not start */
     note_durable(sim, n);
     begin(sim, n);
@@ -449,12 +518,42 @@ int64_t sim_now(const struct sim *sim)
     return sim->now_ms;
 }
 
+int64_t sim_node_now(const struct sim *sim, size_t node)
+{
+    return sim->now_ms + sim->nodes[node]->clock_offset_ms;
+}
+
+uint64_t sim_owner_word(const struct sim *sim, size_t node, uint16_t slot)
+{
+    return sim->nodes[node]->owners[slot];
+}
+
+size_t sim_node_of_index(struct sim *sim, size_t observer, uint16_t index)
+{
+    struct cluster_node_info info;
+
+    if (!cluster_node_by_index(sim->nodes[observer]->core, index, &info)) return SIZE_MAX;
+    for (size_t n = 0; n < sim->node_count; n++)
+        if (strcmp(sim->nodes[n]->id, info.id) == 0) return n;
+    return SIZE_MAX;
+}
+
+bool sim_is_saved(const struct sim *sim, size_t node)
+{
+    const struct sim_node *it = sim->nodes[node];
+    struct cluster_node_info me;
+
+    if (sim->options.disk_ms_max == 0) return !it->disk_full;
+    cluster_node_at(it->core, 0, &me);
+    return !it->disk_full && !it->writing && it->unwritten.len == 0 && it->durable.config_epoch == me.config_epoch;
+}
+
 void sim_meet(struct sim *sim, size_t node, size_t other)
 {
     cluster_error error;
 
     cluster_meet(sim->nodes[node]->core, BYTES("127.0.0.1"), sim->nodes[other]->options.port,
-                 sim->nodes[other]->options.cport, sim->now_ms, &sim->nodes[node]->effects, error);
+                 sim->nodes[other]->options.cport, sim_node_now(sim, node), &sim->nodes[node]->effects, error);
     if (error[0]) sim_broken(sim, node, error);
     sim_carry_out(sim, node);
 }
@@ -465,7 +564,8 @@ void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last)
     cluster_error error;
 
     for (unsigned slot = first; slot <= last; slot++) slots[slot - first] = (uint16_t)slot;
-    cluster_add_slots(sim->nodes[node]->core, slots, last - first + 1, sim->now_ms, &sim->nodes[node]->effects, error);
+    cluster_add_slots(sim->nodes[node]->core, slots, last - first + 1, sim_node_now(sim, node),
+                      &sim->nodes[node]->effects, error);
     if (error[0]) sim_broken(sim, node, error);
     sim_carry_out(sim, node);
 }
@@ -484,7 +584,13 @@ void sim_stop(struct sim *sim, size_t n)
     node->incarnation++;
     buf_clear(&node->unwritten);
     node->writing = false;
-    if (sim->options.disk_ms_max > 0) node->config_epoch = node->durable.config_epoch;
+    node->current_epoch = 0;
+    if (sim->options.disk_ms_max > 0) {
+        node->config_epoch = node->durable.config_epoch;
+        node->current_epoch = node->durable.current_epoch;
+    }
+    node->paused_until_ms = 0;
+    sim_note(sim, n, "--- stopped");
     cluster_free(&node->core);
     effects_clear(&node->effects);
 }
@@ -494,9 +600,43 @@ void sim_start(struct sim *sim, size_t n)
     struct sim_node *node = sim->nodes[n];
     char error[256];
 
-    node->core = cluster_load(buf_bytes(&node->file), &node->options, random_u64(&sim->random), sim->now_ms, error);
+    draw_clock(sim, n);
+    sim_note(sim, n, "--- started, its clock %+lld ms", (long long)node->clock_offset_ms);
+    node->core =
+        cluster_load(buf_bytes(&node->file), &node->options, random_u64(&sim->random), sim_node_now(sim, n), error);
     if (node->core == NULL) sim_broken(sim, n, error);
     begin(sim, n);
+}
+
+void sim_set_replays(struct sim *sim, unsigned replays_per_1000)
+{
+    sim->options.replays_per_1000 = replays_per_1000;
+}
+
+void sim_cut(struct sim *sim, size_t from, size_t to, bool cut)
+{
+    if (to >= 64) return;
+    if (cut)
+        sim->nodes[from]->not_heard_by |= UINT64_C(1) << to;
+    else
+        sim->nodes[from]->not_heard_by &= ~(UINT64_C(1) << to);
+}
+
+void sim_heal_cuts(struct sim *sim)
+{
+    for (size_t n = 0; n < sim->node_count; n++) sim->nodes[n]->not_heard_by = 0;
+}
+
+void sim_pause(struct sim *sim, size_t node, int64_t for_ms)
+{
+    sim_note(sim, node, "--- stands still for %lld ms", (long long)for_ms);
+    sim->nodes[node]->paused_until_ms = sim->now_ms + for_ms;
+}
+
+void sim_set_disk_full(struct sim *sim, size_t node, bool full)
+{
+    if (sim->nodes[node]->disk_full != full) sim_note(sim, node, full ? "--- disk is full" : "--- disk has room again");
+    sim->nodes[node]->disk_full = full;
 }
 
 void sim_set_hangs(struct sim *sim, unsigned hangs_per_1000)
@@ -511,29 +651,70 @@ void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000)
 
 /* --- Running --- */
 
+/* Who has heard, from a node he knows, of a newer claim to a slot of his does not serve it any more. */
+static void check_deposed(struct sim *sim, size_t n, const struct message *message)
+{
+    const struct sim_node *node = sim->nodes[n];
+    struct cluster_node_info me;
+
+    cluster_node_at(node->core, 0, &me);
+    if (message->config_epoch <= me.config_epoch) return;
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        struct owner owner;
+
+        if (message->slots[slot / 8] == 0) {
+            slot += 7;
+            continue;
+        }
+        if ((message->slots[slot / 8] >> (slot % 8) & 1) == 0) continue;
+        owner = owner_unpack(node->owners[slot]);
+        if (owner.state == OWNER_HERE) sim_broken(sim, n, "serves a slot after it has heard of a newer claim to it");
+    }
+}
+
+static void packet_came(struct sim *sim, struct sim_event *event)
+{
+    struct sim_node *node = sim->nodes[event->node];
+    struct cluster_node_info me, sender;
+    struct message message;
+    bool known;
+
+    if (cluster_frame(event->data) != (int64_t)event->data.len)
+        sim_broken(sim, event->node, "was sent what is no packet");
+    cluster_node_at(node->core, 0, &me);
+    known = message_decode(event->data, &message) == MESSAGE_OK && message.type <= MESSAGE_MEET &&
+            cluster_link_is_member(node->core, event->link) &&
+            cluster_node_by_id(node->core, (struct bytes){ message.sender, NODE_ID_BYTES }, &sender);
+    cluster_packet(node->core, event->link, event->data, sim_node_now(sim, event->node), &node->effects);
+    sim_carry_out(sim, event->node);
+    if (known && me.slot_count > 0 && !cluster_is_solo(node->core)) check_deposed(sim, event->node, &message);
+}
+
 static void happen(struct sim *sim, struct sim_event *event)
 {
     struct sim_node *node = sim->nodes[event->node];
+    int64_t now_ms = sim_node_now(sim, event->node);
     struct sim_link *link;
     int end;
 
     switch (event->kind) {
     case SIM_TICK:
-        cluster_tick(node->core, sim->now_ms, &node->effects);
+        cluster_tick(node->core, now_ms, &node->effects);
         schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + SIM_TICK_MS, .kind = SIM_TICK, .node = event->node });
         break;
     case SIM_CONNECTED:
         connected(sim, event);
         break;
+    case SIM_FAILED:
+        cluster_link_failed(node->core, event->index, now_ms, &node->effects);
+        break;
     case SIM_PACKET:
         link = link_of(sim, event->link, &end);
-        if (!link->open[end]) break;
-        if (cluster_frame(event->data) != (int64_t)event->data.len)
-            sim_broken(sim, event->node, "was sent what is no packet");
-        cluster_packet(node->core, event->link, event->data, sim->now_ms, &node->effects);
+        hang_if_cut(sim, link, end);
+        if (link->open[end] && !link->hung[end]) packet_came(sim, event);
         break;
     case SIM_CLOSED:
-        cluster_link_closed(node->core, event->link, sim->now_ms, &node->effects);
+        cluster_link_closed(node->core, event->link, now_ms, &node->effects);
         break;
     case SIM_SAVED:
         saved(sim, event->node, event->data, event->sequence);
@@ -550,8 +731,14 @@ static bool step(struct sim *sim, int64_t until_ms)
     if (sim->queue_count == 0 || sim->queue[0].at_ms > until_ms) return false;
     event = take_next(sim);
     sim->now_ms = event.at_ms;
-    if (sim->nodes[event.node]->running && sim->nodes[event.node]->incarnation == event.incarnation)
+    if (sim->nodes[event.node]->running && sim->nodes[event.node]->incarnation == event.incarnation) {
+        if (sim->nodes[event.node]->paused_until_ms > sim->now_ms) {
+            event.at_ms = sim->nodes[event.node]->paused_until_ms;
+            schedule(sim, event);
+            return true;
+        }
         happen(sim, &event);
+    }
     alloc_free((void *)(uintptr_t)event.data.data);
     return true;
 }
@@ -593,61 +780,17 @@ uint64_t sim_packets(const struct sim *sim)
     return sim->packets;
 }
 
-bool sim_is_full_mesh(struct sim *sim)
+uint64_t sim_bytes(const struct sim *sim)
 {
-    for (size_t i = 0; i < sim->node_count; i++) {
-        struct cluster_node_info info;
-        if (!sim->nodes[i]->running) continue;
-        if (cluster_node_count(sim->nodes[i]->core) != sim->node_count) return false;
-        for (size_t j = 0; j < sim->node_count; j++) {
-            if (!cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[j]->id), &info)) return false;
-            if ((sim->nodes[j]->running && !info.connected) || (info.flags & 0x60)) return false;
-        }
-    }
-    return true;
+    return sim->bytes;
 }
 
-bool sim_agrees_on_slots(struct sim *sim)
+bool sim_is_paused(const struct sim *sim, size_t node)
 {
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
-        char owner[NODE_ID_BYTES + 1] = "";
-        for (size_t i = 0; i < sim->node_count; i++) {
-            struct cluster_node_info info;
-            int index;
-            if (!sim->nodes[i]->running) continue;
-            if (!cluster_state_ok(sim->nodes[i]->core)) return false;
-            index = cluster_slot_owner(sim->nodes[i]->core, (uint16_t)slot);
-            if (index < 0) return false;
-            cluster_node_by_index(sim->nodes[i]->core, (uint16_t)index, &info);
-            if (owner[0] == '\0') memcpy(owner, info.id, sizeof(owner));
-            if (strcmp(owner, info.id) != 0) return false;
-        }
-    }
-    return true;
+    return sim->nodes[node]->paused_until_ms > sim->now_ms;
 }
 
-bool sim_epochs_are_unique(struct sim *sim)
+const char *sim_node_id(const struct sim *sim, size_t node)
 {
-    for (size_t i = 0; i < sim->node_count; i++)
-        for (size_t j = 0; j < i; j++) {
-            struct cluster_node_info a, b;
-            if (!sim->nodes[i]->running || !sim->nodes[j]->running) continue;
-            cluster_node_at(sim->nodes[i]->core, 0, &a);
-            cluster_node_at(sim->nodes[j]->core, 0, &b);
-            if (a.slot_count > 0 && b.slot_count > 0 && a.config_epoch == b.config_epoch) return false;
-        }
-    return true;
-}
-
-size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < sim->node_count; i++) {
-        struct cluster_node_info info;
-        if (i == node || !sim->nodes[i]->running) continue;
-        if (cluster_node_by_id(sim->nodes[i]->core, bytes_of(sim->nodes[node]->id), &info) && (info.flags & flags))
-            count++;
-    }
-    return count;
+    return sim->nodes[node]->id;
 }
