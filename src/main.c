@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "base/mover.h"
 #include "base/random.h"
@@ -284,6 +285,7 @@ static void build_node(struct node *node)
         log_warning("no thread can be started for work in the background: %s", strerror(errno));
         exit(1);
     }
+    huge_pages_fill_by(node->movers);
     node->lazyfree = lazyfree_new(node->movers);
     node->migrator = migrate_start(node);
     if (!node->migrator) {

@@ -1,21 +1,19 @@
 /* base/huge_pages.c
  *
- * jemalloc maps memory in ever larger extents, one arena for each few threads. Its hook for mapping is wrapped: the extent is
- * mapped as before, and then the kernel is told that huge pages are welcome. (jemalloc's own switch for this, opt.thp, would
- * give the first extent of every arena a huge page too, which is 10 MiB of an empty node.)
+ * jemalloc maps memory in extents, one arena for each few threads. Its hook for mapping is wrapped: what it asks for comes in huge
+ * pages, one at a time, and while memory grows these have been touched before (base/ready_pages.h). jemalloc's own switch for huge
+ * pages, opt.thp, would give the first extent of every arena one too, which is 10 MiB of an empty node.
  *
- * Their price is paid at the first touch: the kernel clears 2 MiB, and a virtual machine's host may have to find them. Five million
- * keys set into one slot, the server with a real-time priority: 268 commands took more than a millisecond, nearly all with one page
- * fault of 4 to 8 ms; what the table does for its growth is not among them. A mover that allocates a MiB in the thread's arena as it
- * grows, touches it and frees it, for the next slabs to be cut from, took the faults away from the worker (8 commands were left,
- * none with a fault). It is not here because what is ready and not yet used is 2 to 7 bytes a key at a million keys. */
+ * It would ask for ever larger extents. As it asks for one page at a time, all arenas share the few that are ready, and no arena holds
+ * more than the end of one page that it has not used. */
 #include "base/huge_pages.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/mover.h"
+#include "base/ready_pages.h"
 
 #include <sys/mman.h>
-
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 void *huge_pages_alloc(size_t bytes)
 {
@@ -36,6 +34,19 @@ void huge_pages_trim(void)
 {
 }
 
+void huge_pages_fill_by(struct movers *movers)
+{
+    (void)movers;
+}
+
+void huge_pages_keep_up(void)
+{
+}
+
+void huge_pages_rest(void)
+{
+}
+
 #else
 
 #include <jemalloc/jemalloc.h>
@@ -46,26 +57,46 @@ void huge_pages_trim(void)
 
 /* What all arenas may map before huge pages pay: less would show in the size of an empty node. */
 #define SMALL_NODE_BYTES ((size_t)6 << 20)
+/* From then on the first one is expected. */
+#define NEARLY_BYTES (SMALL_NODE_BYTES - HUGE_PAGE_BYTES)
 
 /* What trimming takes of an arena for a moment: blocks that fit between allocations, and of them more than a huge page in all. */
 #define BLOCK_BYTES ((size_t)64 << 10)
 #define BLOCKS (3 * HUGE_PAGE_BYTES / 2 / BLOCK_BYTES)
 #define ARENAS_MAX 256u
 
-static _Atomic unsigned arenas[ARENAS_MAX], arena_count; /* that use huge pages; those beyond are not trimmed */
+/* Of those that use huge pages the number, plus one: on a single CPU there is but arena 0. Those beyond are not trimmed. */
+static _Atomic unsigned arenas[ARENAS_MAX], arena_count;
 static _Atomic size_t mapped_bytes;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static extent_hooks_t *jemallocs, hooks; /* written once */
 
+static struct ready_pages ready;
+static _Thread_local bool is_trimming;
+
+static void *take_page(void)
+{
+    return is_trimming ? ready_pages_take_cold(&ready) : ready_pages_take(&ready, clock_monotonic_us());
+}
+
 static void *map_extent(extent_hooks_t *own, void *address, size_t size, size_t alignment, bool *zero, bool *commit,
                         unsigned arena)
 {
-    void *extent = jemallocs->alloc(jemallocs, address, size, alignment, zero, commit, arena);
+    size_t mapped = atomic_fetch_add_explicit(&mapped_bytes, size, memory_order_relaxed);
+    void *extent;
 
     (void)own;
+    if (mapped > SMALL_NODE_BYTES && address == NULL && size == HUGE_PAGE_BYTES && alignment <= HUGE_PAGE_BYTES) {
+        extent = take_page();
+        if (extent != NULL) *zero = *commit = true;
+        return extent;
+    }
+    extent = jemallocs->alloc(jemallocs, address, size, alignment, zero, commit, arena);
     if (extent == NULL) return NULL;
-    if (atomic_fetch_add_explicit(&mapped_bytes, size, memory_order_relaxed) > SMALL_NODE_BYTES)
+    if (mapped > SMALL_NODE_BYTES)
         madvise(extent, size, MADV_HUGEPAGE);
+    else if (mapped > NEARLY_BYTES)
+        ready_pages_expect(&ready, clock_monotonic_us());
     return extent;
 }
 
@@ -92,6 +123,7 @@ static void wrap_hooks(void)
 void huge_pages_use(unsigned arena)
 {
     extent_hooks_t *wrapped = &hooks;
+    size_t growth = HUGE_PAGE_BYTES;
     unsigned place;
     char name[64];
 
@@ -99,10 +131,12 @@ void huge_pages_use(unsigned arena)
     if (jemallocs == NULL) return;
     hooks_name(name, sizeof(name), arena);
     if (mallctl(name, NULL, NULL, (void *)&wrapped, sizeof(wrapped)) != 0) return;
+    snprintf(name, sizeof(name), "arena.%u.retain_grow_limit", arena);
+    mallctl(name, NULL, NULL, &growth, sizeof(growth));
     for (unsigned i = 0; i < ARENAS_MAX; i++)
-        if (atomic_load_explicit(&arenas[i], memory_order_relaxed) == arena) return; /* another thread's, too */
+        if (atomic_load_explicit(&arenas[i], memory_order_relaxed) == arena + 1) return; /* another thread's, too */
     place = atomic_fetch_add_explicit(&arena_count, 1, memory_order_relaxed);
-    if (place < ARENAS_MAX) atomic_store_explicit(&arenas[place], arena, memory_order_relaxed);
+    if (place < ARENAS_MAX) atomic_store_explicit(&arenas[place], arena + 1, memory_order_relaxed);
 }
 
 /* The allocator takes blocks from where it ended before, or from holes of their size, and does not touch them. */
@@ -118,13 +152,46 @@ static void trim(unsigned arena)
 
 void huge_pages_trim(void)
 {
-    if (atomic_load_explicit(&mapped_bytes, memory_order_relaxed) <= SMALL_NODE_BYTES) return;
+    if (atomic_load_explicit(&mapped_bytes, memory_order_relaxed) <= NEARLY_BYTES) return;
+    ready_pages_drop(&ready);
+    is_trimming = true;
     for (unsigned i = 0; i < ARENAS_MAX; i++) {
         unsigned arena = atomic_load_explicit(&arenas[i], memory_order_relaxed);
 
-        if (arena == 0) continue; /* no place, or the main thread's, which has none of this */
-        trim(arena);
+        if (arena > 0) trim(arena - 1);
     }
+    is_trimming = false;
+}
+
+/* --- Those that are ready --- */
+
+static struct movers *fillers; /* set while there is one thread */
+static _Atomic bool is_filling;
+
+static bool fill(struct mover_job *job)
+{
+    (void)job;
+    if (ready_pages_fill(&ready)) return true;
+    atomic_store_explicit(&is_filling, false, memory_order_release);
+    return false;
+}
+
+void huge_pages_fill_by(struct movers *movers)
+{
+    fillers = movers;
+}
+
+void huge_pages_keep_up(void)
+{
+    static struct mover_job job = { .run = fill };
+
+    if (!ready_pages_are_wanted(&ready) || fillers == NULL) return;
+    if (!atomic_exchange_explicit(&is_filling, true, memory_order_acq_rel)) movers_post(fillers, &job);
+}
+
+void huge_pages_rest(void)
+{
+    ready_pages_rest(&ready, clock_monotonic_us());
 }
 
 #endif

@@ -7,9 +7,19 @@
 
 #include <stddef.h>
 
+struct movers;
+
 /* For what an arena of the allocator maps from now on (alloc_join() has its thread's use them). Does nothing where the allocator has no
  * hooks (sanitizer builds) or the system no huge pages. */
 void huge_pages_use(unsigned arena);
+
+/* Some are touched ahead while memory grows (base/ready_pages.h), by these movers. Before the first thread that asks for it; they must
+ * outlive the last. */
+void huge_pages_fill_by(struct movers *movers);
+/* Has a mover do so where that is due; else it costs next to nothing. For every thread that allocates, now and then, holding no lock. */
+void huge_pages_keep_up(void);
+/* Gives back those that are ready when memory no longer grows. Several times a second, from any one thread. */
+void huge_pages_rest(void);
 
 /* The first byte of a huge page makes all of it resident, so each arena's last one is, on average, half a mebibyte and more that nobody has
  * used. Marks those ends as if they had been used and freed: the allocator gives them back as it does such memory, now or some

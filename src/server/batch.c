@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "server/dispatch.h"
 #include "server/intake.h"
@@ -138,8 +139,10 @@ static void read_part(struct worker *worker, struct batch_part *part, int end)
     part->has_more = part->last == REQUEST_READY && data.len > 0;
 }
 
-static void refresh_time(struct worker *worker)
+/* Now and then: what has to be looked at more often than once a turn, which may be long, and less than for each command. */
+static void look_up(struct worker *worker)
 {
+    huge_pages_keep_up();
     worker->now_ticks = clock_ticks();
     worker->now_ms = clock_now_ms();
 }
@@ -148,7 +151,7 @@ int batch_read(struct worker *worker, struct batch_part *parts, int count)
 {
     int most = distance(worker), places = 0, read = 0;
 
-    refresh_time(worker);
+    look_up(worker);
     while (read < count && places < most) {
         struct batch_part *part = &parts[read++];
 
@@ -230,7 +233,7 @@ static void look_at_time(struct worker *worker, struct client *client, uint64_t 
     if (clock_ticks_to_ns(clock - worker->now_ticks) > LONG_NS ||
         clock_ticks_to_ns(clock - worker->turn_began) > TURN_NS_MAX)
         client_set(client, CLIENT_MORE);
-    refresh_time(worker);
+    look_up(worker);
 }
 
 /* Runs what was read of a part. */

@@ -107,6 +107,7 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)events;
     stats_sample(control->node, clock_now_ms());
     measure_defrag(control->node);
+    huge_pages_rest();
     if (relocate_is_possible()) look_after_tables(control);
 }
 
