@@ -151,6 +151,7 @@ static void gather_differences(struct call *call, struct differences *all)
             break;
         }
     }
+    all->node = NULL; /* was lent */
     bus_unlock(call->node->bus);
 }
 
