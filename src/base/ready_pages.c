@@ -28,7 +28,7 @@ static bool find_addresses(struct ready_pages *pages)
     char *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (found == MAP_FAILED) return false;
-    before = -(uintptr_t)found & (HUGE_PAGE_BYTES - 1);
+    before = (HUGE_PAGE_BYTES - (uintptr_t)found % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
     if (before > 0) munmap(found, before);
     munmap(found + before + REGION_BYTES, HUGE_PAGE_BYTES - before);
     pages->next = found + before;

@@ -66,6 +66,7 @@ static void count_memory(struct client *client, uint64_t bytes)
 /* What has come of requests that did not run. */
 static struct bytes query_bytes(const struct client *client)
 {
+    if (client->query.len == 0) return BYTES_NONE;
     return (struct bytes){ client->query.data + client->query_ran, client->query.len - client->query_ran };
 }
 

@@ -12,11 +12,17 @@ static const struct command sub_a = { .name = "alpha", .parent = "box", .arity =
 static const struct command sub_b = { .name = "beta", .parent = "box", .arity = -3, .run = run };
 static const struct command *const subs[] = { &sub_a, &sub_b, NULL };
 static const struct command box = { .name = "box", .arity = -2, .subcommands = subs };
-static const struct command get = { .name = "get", .arity = 2, .keys = { { 1, 0, 1, KEY_RO, NULL } }, .run = run };
-static const struct command mset = { .name = "mset", .arity = -3, .keys = { { 1, -1, 2, KEY_OW, NULL } }, .run = run };
-static const struct command two = {
-    .name = "two", .arity = 3, .keys = { { 1, 0, 1, KEY_RO, NULL }, { 2, 0, 1, KEY_OW, NULL } }, .run = run
+static const struct command get = {
+    .name = "get", .arity = 2, .keys = { { .first = 1, .last = 0, .step = 1, .flags = KEY_RO } }, .run = run
 };
+static const struct command mset = {
+    .name = "mset", .arity = -3, .keys = { { .first = 1, .last = -1, .step = 2, .flags = KEY_OW } }, .run = run
+};
+static const struct command two = { .name = "two",
+                                    .arity = 3,
+                                    .keys = { { .first = 1, .last = 0, .step = 1, .flags = KEY_RO },
+                                              { .first = 2, .last = 0, .step = 1, .flags = KEY_OW } },
+                                    .run = run };
 
 /* As EVAL has it: the first argument says how many keys follow. */
 static size_t find_counted(const struct command *command, int argc, const struct bytes *argv,
