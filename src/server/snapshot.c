@@ -27,8 +27,7 @@ struct snapshot {
     struct client *client;
     struct ev_timer next_turn;
     unsigned slot;
-    uint32_t cursor;       /* of slot_scan_once() in it */
-    int64_t wall_ahead_ms; /* of the wall clock before the internal one */
+    uint32_t cursor; /* of slot_scan_once() in it */
     struct buf part;
     size_t summed; /* how much of it is in crc */
     uint64_t crc;
@@ -51,7 +50,7 @@ static bool append_record(struct snapshot *snapshot, const struct entry *entry, 
 {
     return rdb_record(&snapshot->part, entry_key(entry), entry_value(entry),
                       expires_at_ms == ENTRY_KEEPS_FOREVER ? RDB_KEEPS_FOREVER
-                                                           : expires_at_ms + snapshot->wall_ahead_ms);
+                                                           : clock_deadline_to_wall_ms(expires_at_ms));
 }
 
 static void keep_big(struct snapshot *snapshot, struct entry *entry)
@@ -174,15 +173,13 @@ void snapshot_begin(struct client *client, bool keys)
     struct snapshot *snapshot = alloc_zeroed(sizeof(*snapshot));
     struct node *node = client->worker->node;
     struct slot_counts counts = keys ? keyspace_counts(node->keyspace) : (struct slot_counts){ 0 };
-    int64_t wall_ms = clock_wall_us() / 1000;
     struct rdb_facts facts = { .version = REDIS_COMPATIBLE_VERSION,
-                               .created_s = wall_ms / 1000,
+                               .created_s = clock_wall_us() / 1000000,
                                .used_memory = counts.bytes,
                                .keys = counts.keys,
                                .expiring = counts.expiring };
 
     snapshot->client = client;
-    snapshot->wall_ahead_ms = wall_ms - clock_now_ms();
     snapshot->slot = keys ? 0 : SLOT_COUNT;
     random_hex(snapshot->mark, MARK_LEN);
     buf_printf(&snapshot->part, "$EOF:%s\r\n", snapshot->mark);
