@@ -190,9 +190,9 @@ int cluster_slot_owner(const struct cluster *c, uint16_t slot);
 uint64_t cluster_owner_word(const struct cluster *c, uint16_t slot);
 /* One CLUSTER NODES line, without the line end; and all of them, each with one. */
 void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out);
-/* A solo node's line names no slots: `redis-cli --cluster create` takes those it sees there into what it then assigns, and would give
- * every node the same ones. */
 void cluster_nodes_text(const struct cluster *c, struct buf *out);
+/* The same, without the slots that a solo node serves though it was not given them. */
+void cluster_nodes_text_given(const struct cluster *c, struct buf *out);
 /* The text of CLUSTER INFO, but for its last line, which counts links: those are the caller's. */
 void cluster_info_text(const struct cluster *c, struct buf *out);
 const struct cluster_options *cluster_current_options(const struct cluster *c);

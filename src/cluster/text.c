@@ -93,14 +93,29 @@ void node_line(const struct cluster *c, const struct node *node, bool for_file, 
     if (node == c->myself) put_open_slots(c, out);
 }
 
+/* Solo it serves all, and was given none. */
+static void shown_line(const struct cluster *c, const struct node *node, struct buf *out)
+{
+    node_line(c, node, false, out);
+    if (c->solo && node == c->myself) buf_printf(out, " 0-%u", SLOT_COUNT - 1);
+}
+
 void cluster_node_line(const struct cluster *c, uint16_t index, struct buf *out)
 {
     const struct node *node = node_at_index(c, index);
 
-    if (node != NULL) node_line(c, node, false, out);
+    if (node != NULL) shown_line(c, node, out);
 }
 
 void cluster_nodes_text(const struct cluster *c, struct buf *out)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        shown_line(c, c->nodes[i], out);
+        buf_append_byte(out, '\n');
+    }
+}
+
+void cluster_nodes_text_given(const struct cluster *c, struct buf *out)
 {
     for (size_t i = 0; i < c->node_count; i++) {
         node_line(c, c->nodes[i], false, out);

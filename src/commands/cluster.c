@@ -1,6 +1,7 @@
 /* The CLUSTER family: its descriptors, and the subcommands that only ask. Nothing here has keys, so it is never redirected and works in a
  * transaction. Answers are gathered under the bus's lock, which is short, and written without it. */
 #include "commands/cluster_internal.h"
+#include "commands/server.h"
 
 #include "base/alloc.h"
 #include "commands/commands.h"
@@ -46,14 +47,23 @@ static void info(struct call *call)
     buf_free(&text);
 }
 
-/* While solo it names no slots: `redis-cli --cluster create` would take those it reads here for every node's own. */
+/* `redis-cli --cluster create` adds to each node's share the slots that the node's line names, and would give every solo node all of
+ * them. It is known by what it opens with, INFO and then this: to the others a solo node says what it serves. */
+static bool is_about_to_create(const struct call *call)
+{
+    return call->client->opened_with_info && call->previous == &command_info;
+}
+
 static void nodes(struct call *call)
 {
     struct effects *effects;
     struct buf text = { 0 };
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
-    cluster_nodes_text(cluster, &text);
+    if (is_about_to_create(call))
+        cluster_nodes_text_given(cluster, &text);
+    else
+        cluster_nodes_text(cluster, &text);
     bus_unlock(call->node->bus);
     reply_verbatim(call->reply, buf_bytes(&text));
     buf_free(&text);

@@ -3,6 +3,7 @@
 
 #include "commands/server.h"
 #include "server/call.h"
+#include "server/client.h"
 
 struct section {
     const char *name;
@@ -43,11 +44,18 @@ static uint32_t sections_of(struct bytes word)
     return set;
 }
 
+/* Nothing that a client does of its own accord came before. */
+static bool is_opening(const struct command *previous)
+{
+    return previous == NULL || (previous->flags & COMMAND_NO_AUTH) != 0;
+}
+
 static void info(struct call *call)
 {
     uint32_t wanted = call->argc == 1 ? sections_of(BYTES("default")) : 0;
     struct buf out = { 0 };
 
+    if (!call->in_exec && is_opening(call->previous)) call->client->opened_with_info = true;
     for (int arg = 1; arg < call->argc; arg++) wanted |= sections_of(call_arg(call, arg));
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         if (!(wanted & (1u << i))) continue;

@@ -28,6 +28,8 @@ struct call {
     const struct slot_set *held; /* the slots that are locked for this call; NULL: none, or `slot` alone */
     int key_arg;                 /* of the only key, where it has just one that was looked ahead at; else 0 */
     uint64_t key_hash;           /* slot_hash() of that argument */
+    const struct command
+        *previous; /* what the client ran before, where this one has no slot looked ahead at; else NULL */
     bool in_exec;
     struct entry **incoming; /* of the value argument, where it is a big one: call_store(). NULL in it: none */
     void *kept;              /* by run() for the command's finish() */

@@ -72,6 +72,7 @@ struct client {
     int64_t handshake_ms;            /* when it connected or said RESET: it has to log in soon after */
     struct hold *hold;               /* NULL unless CLIENT_HELD */
     struct snapshot *snapshot;       /* that is being sent, or NULL */
+    bool opened_with_info;           /* INFO was the first it asked for */
 
     /* shared: relaxed atomics */
     _Atomic uint32_t resp;

@@ -765,6 +765,7 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
     }
     if (is_paused(call)) return OUTCOME_PAUSED;
 
+    if (prepared->slot == NULL) call->previous = atomic_load_explicit(&client->last_command, memory_order_relaxed);
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);
     if (queues) {

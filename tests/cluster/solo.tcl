@@ -25,10 +25,38 @@ test "a fresh node shows itself as the owner of all slots" {
     assert_equal 1 [llength $slots]
     assert_equal {0 16383} [lrange [lindex $slots 0] 0 1]
     assert_equal 16384 [field_of [on ada cluster info] cluster_slots_assigned]
-    # Not in NODES: redis-cli --cluster create would take the slots it reads there for every node's own.
-    assert_equal {} [dict get [lindex [cluster_node_lines ada] 0] slots]
+    assert_equal {0-16383} [dict get [lindex [cluster_node_lines ada] 0] slots]
     assert_equal {0 16383} [dict get [lindex [on ada cluster shards] 0] slots]
     assert_equal OK [exec redis-cli -c -p [node_port ada] set anything v]
+}
+
+# The slots of the first line of an answer to CLUSTER NODES.
+proc slots_named {answer} { lrange [lindex [split $answer "\n"] 0] 8 end }
+
+# What `redis-cli --cluster create` reads in a node's own line it adds to what it gives that node.
+test "whoever opens with INFO and CLUSTER NODES, as the cluster manager does, reads of no slots that nobody gave" {
+    solo_node
+    on ada config set requirepass secret
+    foreach {opening slots} {
+        {{auth secret} {info} {cluster nodes}} {}
+        {{hello 2 auth default secret} {info} {cluster nodes}} {}
+        {{auth secret} {info} {cluster nodes} {cluster nodes}} 0-16383
+        {{auth secret} {info} {cluster nodes} {info} {cluster nodes}} {}
+        {{auth secret} {cluster nodes}} 0-16383
+        {{auth secret} {ping} {info} {cluster nodes}} 0-16383
+        {{auth secret} {get foo} {info} {cluster nodes}} 0-16383
+        {{auth secret} {info} {get foo} {cluster nodes}} 0-16383
+        {{auth secret} {client setinfo lib-name some} {info} {cluster nodes}} 0-16383
+        {{auth secret} {info} {multi} {cluster nodes} {exec}} 0-16383
+    } {
+        connect manager ada
+        foreach command $opening {
+            set answer [resp::do manager {*}$command]
+        }
+        resp::close manager
+        if {[lindex $opening end] eq "exec"} { set answer [lindex $answer 0] }
+        assert_equal [list $opening $slots] [list $opening [slots_named $answer]]
+    }
 }
 
 test "being given slots ends it" {

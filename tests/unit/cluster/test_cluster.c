@@ -151,8 +151,8 @@ TEST(a_fresh_node_serves_every_slot_at_once)
     CHECK(text_has(&f, cluster_info_text,
                    "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n"));
     CHECK(text_has(&f, cluster_info_text, "cluster_known_nodes:1\r\n"));
-    /* redis-cli --cluster create adds the slots it sees there to those it assigns. */
-    CHECK(text_has(&f, cluster_nodes_text, " :7000@17000 myself,master - 0 0 0 connected\n"));
+    CHECK(text_has(&f, cluster_nodes_text, " :7000@17000 myself,master - 0 0 0 connected 0-16383\n"));
+    CHECK(text_has(&f, cluster_nodes_text_given, " :7000@17000 myself,master - 0 0 0 connected\n"));
     done(&f);
 }
 
