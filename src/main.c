@@ -23,6 +23,7 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/dev_cluster.h"
+#include "server/events.h"
 #include "server/migrate.h"
 #include "server/login.h"
 #include "server/latency.h"
@@ -279,6 +280,7 @@ static void build_node(struct node *node)
     node->slowlog = slowlog_new();
     node->latency = latency_new();
     node->acl_log = acl_log_new();
+    node->events = events_new(node);
     node->logins = login_guard_new();
     node->movers = movers_new(MOVERS);
     if (!node->movers) {
@@ -304,6 +306,7 @@ static void free_node(struct node *node)
     slowlog_free(&node->slowlog);
     latency_free(&node->latency);
     acl_log_free(&node->acl_log);
+    events_free(&node->events);
     command_table_free(&node->commands);
     eviction_free(&node->eviction);
     keyspace_free(&node->keyspace);

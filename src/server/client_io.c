@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/events.h"
 #include "server/snapshot.h"
 #include "server/worker_internal.h"
 
@@ -282,6 +283,7 @@ static void write_replies(struct worker *worker)
 void worker_flush(struct worker *worker)
 {
     answer_ready(worker);
+    events_deliver(worker->node);
     write_replies(worker);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/glob.h"
+#include "server/event_class.h"
 
 #include <stdio.h>
 
@@ -26,6 +27,8 @@ void config_load(struct config *config, const struct option *option, struct opti
 
 void config_store(struct config *config, const struct option *option, const struct option_value *value)
 {
+    uint32_t classes;
+
     if (option_is_number(option)) {
         atomic_store_explicit(number_of(config, option), value->number, memory_order_relaxed);
         return;
@@ -35,6 +38,8 @@ void config_store(struct config *config, const struct option *option, const stru
     buf_append_bytes(&config->texts[option->place], buf_bytes(&value->text));
     if (option->place == CONFIG_REQUIREPASS)
         atomic_store_explicit(&config->requires_password, value->text.len > 0, memory_order_relaxed);
+    if (option->place == CONFIG_NOTIFY_KEYSPACE_EVENTS && event_classes_read(buf_bytes(&value->text), &classes))
+        atomic_store_explicit(&config->event_classes, classes, memory_order_relaxed);
     lock_release(&config->lock);
     if (option->place == CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT)
         config_spread_output_limits(config, buf_bytes(&value->text));

@@ -147,6 +147,7 @@ struct config {
         tls_session_cache_timeout;
 
     _Atomic bool requires_password; /* requirepass is not empty */
+    _Atomic uint32_t event_classes; /* notify-keyspace-events, as enum event_class has them */
     _Atomic bool io_threads_chosen; /* io-threads was 0: the number of CPUs stands there now */
 
     struct lock lock; /* guards the texts and the hooks */

@@ -3,6 +3,8 @@
  * The checks of single directives: those whose words mean more than a type can say. */
 #include "server/config_internal.h"
 
+#include "server/event_class.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,11 +168,13 @@ bool config_check_hostname(const struct bytes *words, size_t count, struct buf *
 
 bool config_check_events(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES])
 {
+    uint32_t classes;
+
     (void)count;
-    (void)text;
-    for (size_t i = 0; i < words[0].len; i++)
-        if (words[0].data[i] == 0 || !strchr("Ag$lshzxeKEtmdn", words[0].data[i]))
-            return refuse(error, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    if (!event_classes_read(words[0], &classes))
+        return refuse(error, "Invalid event class character. Use 'Ag$lshzxeKEtmdnH'.");
+    buf_clear(text);
+    event_classes_write(classes, text);
     return true;
 }
 

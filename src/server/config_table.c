@@ -77,7 +77,6 @@ static const char *const open_user[] = { "default on nopass ~* &* +@all",
                                          "default on nopass sanitize-payload ~* &* +@all", NULL };
 static const char *const default_mode[] = { "default",      "nosave",           "now",       "force", "nosave now",
                                             "nosave force", "nosave now force", "now force", NULL };
-static const char *const no_events[] = { "", NULL };
 
 /* clang-format off */
 static const struct option table[] = {
@@ -251,7 +250,10 @@ static const struct option table[] = {
     { BOOL("latency-tracking", latency_tracking, 1), .section = WATCHING, .help = "Keep a histogram of each command's time, for INFO latencystats and LATENCY HISTOGRAM." },
     { SPECIAL("latency-tracking-info-percentiles", CONFIG_LATENCY_TRACKING_INFO_PERCENTILES, "50 99 99.9"), .section = WATCHING, .check = config_check_percentiles, .help = "Percentiles that INFO latencystats shows." },
     { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .help = "Commands and expiry cycles that take at least so many milliseconds are shown by LATENCY; 0: none." },
-    { TEXT("notify-keyspace-events", CONFIG_NOTIFY_KEYSPACE_EVENTS, ""), .section = WATCHING, .check = config_check_events, .lacks = "keyspace notifications", .allowed = no_events, .help = "Only its default is taken: there are no keyspace notifications." },
+    { TEXT("notify-keyspace-events", CONFIG_NOTIFY_KEYSPACE_EVENTS, ""), .section = WATCHING, .check = config_check_events,
+      .help = "Which changes of keys are published, one letter a class: K on __keyspace@0__:<key> or E on __keyevent@0__:<event>, or both; g generic commands, "
+              "$ strings, l lists, s sets, h hashes, z sorted sets, x expired, e evicted, t streams, d modules, A all of these; m reads that found nothing, n keys that "
+              "are new, H keys that became hot, cold or salted. Empty is none, and costs nothing." },
     { INTEGER("busy-reply-threshold", busy_reply_threshold, 5000, 0, INT64_MAX), .alias = "lua-time-limit", .section = WATCHING, .flags = OPTION_INERT, .help = "Taken and shown, without effect: there are no scripts." },
     { INTEGER("tracking-table-max-keys", tracking_table_max_keys, 1000000, 0, INT64_MAX), .section = WATCHING, .flags = OPTION_INERT, .help = "Taken and shown, without effect so far." },
 

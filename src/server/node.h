@@ -20,6 +20,7 @@ struct acceptor;
 struct acl_log;
 struct bus;
 struct control;
+struct events;
 struct eviction;
 struct latency;
 struct lazyfree;
@@ -43,6 +44,7 @@ struct node {
     struct slowlog *slowlog;    /* guards itself */
     struct login_guard *logins; /* guards itself */
     struct acl_log *acl_log;    /* guards itself */
+    struct events *events;      /* guards itself */
     struct latency *latency;    /* guards itself */
     struct movers *movers;      /* guard themselves */
     struct lazyfree *lazyfree;  /* guards itself */

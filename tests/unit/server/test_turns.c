@@ -7,6 +7,7 @@
 #include "proto/reply.h"
 #include "server/call.h"
 #include "server/latency.h"
+#include "server/events.h"
 #include "server/node.h"
 #include "server/slowlog.h"
 #include "server/turns.h"
@@ -161,6 +162,7 @@ static void begin(struct fixture *f)
     f->node.commands = command_table_new(families);
     f->node.slowlog = slowlog_new();
     f->node.latency = latency_new();
+    f->node.events = events_new(&f->node);
     f->node.worker_count = 1;
     f->worker = worker_new(&f->node, 0);
     f->node.workers = &f->worker;
@@ -188,6 +190,7 @@ static void done(struct fixture *f)
     worker_free(&f->worker);
     slowlog_free(&f->node.slowlog);
     latency_free(&f->node.latency);
+    events_free(&f->node.events);
     command_table_free(&f->node.commands);
     eviction_free(&f->node.eviction);
     keyspace_free(&f->node.keyspace);
