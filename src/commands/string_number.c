@@ -12,6 +12,7 @@
 static void put_number(struct call *call, struct entry *entry, int64_t number)
 {
     struct slot *slot = call_slot(call, 1);
+    struct entry_attributes kept;
     char text[I64_TEXT_BYTES];
     size_t len = i64_to_text(text, number);
 
@@ -21,8 +22,9 @@ static void put_number(struct call *call, struct entry *entry, int64_t number)
         slot_changed(slot, entry);
         return;
     }
-    entry = entry_new(call_arg(call, 1), (struct bytes){ text, len },
-                      entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry));
+    kept = entry_attributes_kept(entry);
+    entry = entry_new_attributed(call_arg(call, 1), (struct bytes){ text, len },
+                                 entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
     slot_put(slot, &entry);
 }
 
@@ -94,6 +96,7 @@ static size_t number_text(char out[LONG_DOUBLE_TEXT_BYTES], long double number)
 static void incrbyfloat(struct call *call)
 {
     struct entry *entry = call_find_write(call, 1), *next;
+    struct entry_attributes kept;
     struct bytes text;
     long double number = 0, delta;
     char sum[LONG_DOUBLE_TEXT_BYTES];
@@ -110,8 +113,9 @@ static void incrbyfloat(struct call *call)
         return;
     }
     len = number_text(sum, number);
-    next = entry_new(call_arg(call, 1), (struct bytes){ sum, len },
-                     entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry));
+    kept = entry_attributes_kept(entry);
+    next = entry_new_attributed(call_arg(call, 1), (struct bytes){ sum, len },
+                                entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
     slot_put(call_slot(call, 1), &next);
     reply_bulk(call->reply, (struct bytes){ sum, len });
 }

@@ -134,6 +134,7 @@ bool build_is_ready(struct call *call, const struct build *build)
 struct entry *build_take(struct call *call, const struct build *build)
 {
     struct item *item = call->builds == NULL ? NULL : find(call->builds, build->key_arg);
+    struct entry_attributes attributes;
     struct entry *entry;
 
     if (item == NULL || !is_made(item, build)) {
@@ -146,6 +147,10 @@ struct entry *build_take(struct call *call, const struct build *build)
     }
     if (build->source == NULL) return entry;
     if (entry_encoding(build->source) == ENTRY_RAW) entry_mark_raw(entry);
+    if (entry_has_attributes(build->source)) {
+        attributes = entry_attributes_kept(build->source);
+        entry = entry_set_attributes(entry, &attributes);
+    }
     return entry_set_expiry(entry, entry_expires_at_ms(build->source));
 }
 

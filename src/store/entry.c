@@ -2,17 +2,21 @@
  *
  * The layout of an entry, with no padding anywhere:
  *
- *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 5 or 8 | key | value |
- *     | flags 1 | key length 1-8 | value length 2-8 | deadline 5 or 8    | key | value | 0-3 | holders 4 |     big
+ *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 5 or 8         | key | value |
+ *     | flags 1 | key length 1-8 | value length 1-8 | deadline 8 | attributes 16 | key | value |
+ *     | flags 1 | key length 1-8 | value length 2-8 | deadline 8 | attributes 16 | key | value | 0-3 | holders 4 |     big
  *
  * Each length takes as many bytes as it needs, which is one for nearly all keys and most values of a
  * cache, so a small entry has a header of three bytes. A deadline takes five: the milliseconds from the
  * beginning of 2020, which reach to 2054; one outside (a user may ask for it) takes eight.
  *
+ * The few entries that have attributes (a version, when they were born, until when they are fresh) take 16 bytes more for them, and eight for
+ * the deadline, whatever it is.
+ *
  * A big entry counts who holds it, in its last four bytes, where the count is aligned and small entries pay nothing for
- * it. It always has room for a deadline, five bytes of ones meaning none, so that setting one never moves the value. What a
+ * it. It always has room for a deadline and for attributes, so that setting them never moves the value. What a
  * holder looks at without the slot's lock (flags, lengths, value) never changes while it holds: whoever would change it
- * makes a copy first. The deadline may, as no holder reads it.
+ * makes a copy first. Deadline and attributes may, as no holder reads them.
  *
  * The allocation is never smaller than 16 bytes: the allocator then aligns it to 16, and the table
  * keeps bits of the hash in the four low bits of its pointers. */
@@ -27,7 +31,11 @@
 #include <string.h>
 
 enum {
-    EXPIRY_MASK = 3, /* 0 none, 1 five bytes, 2 eight bytes */
+    EXPIRY_MASK = 3, /* 0 none, 1 five bytes, 2 eight bytes, 3 eight bytes and attributes */
+    EXPIRY_NONE = 0,
+    EXPIRY_NEAR = 1,
+    EXPIRY_FAR = 2,
+    EXPIRY_ATTRIBUTED = 3,
     RAW = 1 << 2,
     KEY_WIDTH_SHIFT = 3, /* two bits: which of `widths` */
     VALUE_WIDTH_SHIFT = 5,
@@ -38,7 +46,8 @@ enum {
 #define EMBSTR_BYTES_MAX 44u                    /* what OBJECT ENCODING of Redis calls short */
 #define DEADLINE_BASE_MS INT64_C(1577836800000) /* what a deadline of five bytes is counted from */
 #define DEADLINE_BYTES 5u
-#define NO_DEADLINE ((UINT64_C(1) << 40) - 1)
+#define NEAR_DEADLINES ((UINT64_C(1) << 40) - 1) /* so many fit into them */
+#define ATTRIBUTES_BYTES 16u
 
 struct entry {
     uint8_t flags;
@@ -46,7 +55,8 @@ struct entry {
 };
 
 static const uint8_t widths[4] = { 1, 2, 3, 8 };
-static const uint8_t expiry_widths[4] = { 0, DEADLINE_BYTES, 8, 0 };
+static const uint8_t expiry_widths[4] = { 0, DEADLINE_BYTES, 8, 8 + ATTRIBUTES_BYTES };
+static const struct entry_attributes no_attributes = { 0, 0, 0 };
 _Static_assert(3 + sizeof(uint64_t) <= ENTRY_BYTES_MIN, "a small deadline is read with what follows");
 
 struct layout {
@@ -72,10 +82,22 @@ static void store(uint8_t *to, size_t width, uint64_t number)
 
 static void store_deadline(uint8_t *to, size_t width, int64_t expires_at_ms)
 {
-    if (expires_at_ms == ENTRY_KEEPS_FOREVER)
-        store(to, width, NO_DEADLINE);
-    else
-        store(to, width, (uint64_t)(width == 8 ? expires_at_ms : expires_at_ms - DEADLINE_BASE_MS));
+    if (width == DEADLINE_BYTES)
+        store(to, width, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
+    else if (width != 0)
+        store(to, 8, (uint64_t)expires_at_ms); /* that of none is -1, which is no user's */
+}
+
+static void store_attributes(uint8_t *to, const struct entry_attributes *attributes)
+{
+    store(to, 8, attributes->version);
+    store(to + 8, 4, attributes->birth_s);
+    store(to + 12, 4, attributes->fresh_ms);
+}
+
+static bool has_any(const struct entry_attributes *attributes)
+{
+    return attributes->version != 0 || attributes->birth_s != 0 || attributes->fresh_ms != 0;
 }
 
 static unsigned width_code(size_t length)
@@ -91,11 +113,12 @@ static bool is_big(size_t value_bytes)
     return value_bytes >= ENTRY_BIG_BYTES;
 }
 
-static unsigned expiry_code(int64_t expires_at_ms, size_t value_bytes)
+static unsigned expiry_code(int64_t expires_at_ms, size_t value_bytes, const struct entry_attributes *attributes)
 {
-    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return is_big(value_bytes) ? 1 : 0;
-    if (expires_at_ms < DEADLINE_BASE_MS) return 2;
-    return (uint64_t)(expires_at_ms - DEADLINE_BASE_MS) < NO_DEADLINE ? 1 : 2;
+    if (is_big(value_bytes) || has_any(attributes)) return EXPIRY_ATTRIBUTED;
+    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return EXPIRY_NONE;
+    if (expires_at_ms < DEADLINE_BASE_MS) return EXPIRY_FAR;
+    return (uint64_t)(expires_at_ms - DEADLINE_BASE_MS) < NEAR_DEADLINES ? EXPIRY_NEAR : EXPIRY_FAR;
 }
 
 static struct layout layout_for(size_t key_bytes, size_t value_bytes, unsigned expiry)
@@ -152,7 +175,8 @@ static _Atomic uint32_t *holders_of(const struct entry *entry, const struct layo
     return (_Atomic uint32_t *)((uintptr_t)entry + holders_offset(layout));
 }
 
-static void write_header(struct entry *entry, const struct layout *layout, int64_t expires_at_ms)
+static void write_header(struct entry *entry, const struct layout *layout, int64_t expires_at_ms,
+                         const struct entry_attributes *attributes)
 {
     uint8_t *at = entry->rest;
 
@@ -162,25 +186,38 @@ static void write_header(struct entry *entry, const struct layout *layout, int64
     store(at, layout->value_width, layout->value_bytes);
     at += layout->value_width;
     store_deadline(at, layout->expiry_width, expires_at_ms);
+    if (layout->expiry_width > 8) store_attributes(at + 8, attributes);
     if (layout->flags & BIG) atomic_init(holders_of(entry, layout), 1);
+}
+
+static struct entry *new_sized(struct bytes key, size_t value_bytes, int64_t expires_at_ms,
+                               const struct entry_attributes *attributes)
+{
+    struct layout layout = layout_for(key.len, value_bytes, expiry_code(expires_at_ms, value_bytes, attributes));
+    struct entry *entry = alloc(layout_total(&layout));
+
+    write_header(entry, &layout, expires_at_ms, attributes);
+    if (key.len != 0) memcpy((char *)entry + layout.header_bytes, key.data, key.len);
+    return entry;
 }
 
 struct entry *entry_new_sized(struct bytes key, size_t value_bytes, int64_t expires_at_ms)
 {
-    struct layout layout = layout_for(key.len, value_bytes, expiry_code(expires_at_ms, value_bytes));
-    struct entry *entry = alloc(layout_total(&layout));
+    return new_sized(key, value_bytes, expires_at_ms, &no_attributes);
+}
 
-    write_header(entry, &layout, expires_at_ms);
-    if (key.len != 0) memcpy((char *)entry + layout.header_bytes, key.data, key.len);
+struct entry *entry_new_attributed(struct bytes key, struct bytes value, int64_t expires_at_ms,
+                                   const struct entry_attributes *attributes)
+{
+    struct entry *entry = new_sized(key, value.len, expires_at_ms, attributes);
+
+    if (value.len != 0) memcpy(entry_value_mutable(entry), value.data, value.len);
     return entry;
 }
 
 struct entry *entry_new(struct bytes key, struct bytes value, int64_t expires_at_ms)
 {
-    struct entry *entry = entry_new_sized(key, value.len, expires_at_ms);
-
-    if (value.len != 0) memcpy(entry_value_mutable(entry), value.data, value.len);
-    return entry;
+    return entry_new_attributed(key, value, expires_at_ms, &no_attributes);
 }
 
 bool entry_is_big(const struct entry *entry)
@@ -265,13 +302,12 @@ int64_t entry_expires_at_ms(const struct entry *entry)
     if (is_small(entry) && width == DEADLINE_BYTES) {
         /* Eight bytes at once, which end before the least that is allocated does. */
         memcpy(&deadline, entry->rest + 2, sizeof(deadline));
-        return DEADLINE_BASE_MS + (int64_t)(le64toh(deadline) & NO_DEADLINE);
+        return DEADLINE_BASE_MS + (int64_t)(le64toh(deadline) & NEAR_DEADLINES);
     }
     deadline =
         load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] + widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
-             width);
-    if (width == 8) return (int64_t)deadline;
-    return deadline == NO_DEADLINE ? ENTRY_KEEPS_FOREVER : DEADLINE_BASE_MS + (int64_t)deadline;
+             width == DEADLINE_BYTES ? width : 8);
+    return width == DEADLINE_BYTES ? DEADLINE_BASE_MS + (int64_t)deadline : (int64_t)deadline;
 }
 
 bool entry_is_expired(const struct entry *entry, int64_t now_ms)
@@ -281,6 +317,21 @@ bool entry_is_expired(const struct entry *entry, int64_t now_ms)
     if ((entry->flags & EXPIRY_MASK) == 0) return false;
     expires_at_ms = entry_expires_at_ms(entry);
     return expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= now_ms;
+}
+
+static uint8_t *attributes_of(const struct entry *entry)
+{
+    return (uint8_t *)(uintptr_t)entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
+           widths[entry->flags >> VALUE_WIDTH_SHIFT & 3] + 8;
+}
+
+struct entry_attributes entry_attributes_read(const struct entry *entry)
+{
+    const uint8_t *at = attributes_of(entry);
+
+    return (struct entry_attributes){ .version = load(at, 8),
+                                      .birth_s = (uint32_t)load(at + 8, 4),
+                                      .fresh_ms = (uint32_t)load(at + 12, 4) };
 }
 
 enum entry_encoding entry_encoding(const struct entry *entry)
@@ -308,24 +359,24 @@ size_t entry_bytes(const struct entry *entry)
 bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms)
 {
     struct layout from = layout_of(entry);
-    struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len));
+    struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len, &no_attributes));
     size_t from_total = layout_total(&from), to_total = layout_total(&to);
 
     if ((from.flags | to.flags) & BIG) return false;
     if (to.header_bytes != from.header_bytes || to.expiry_width != from.expiry_width) return false;
     if (to_total != from_total && alloc_class(to_total) != alloc_class(from_total)) return false;
-    write_header(entry, &to, expires_at_ms);
+    write_header(entry, &to, expires_at_ms, &no_attributes);
     if (value.len != 0) memcpy((char *)entry + to.header_bytes + to.key_bytes, value.data, value.len);
     return true;
 }
 
 /* What somebody else holds stays as it is: the entry goes on as a copy, of another layout. */
 static struct entry *relayout_copy(struct entry *entry, const struct layout *from, const struct layout *to, size_t kept,
-                                   int64_t expires_at_ms)
+                                   int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
     struct entry *copy = alloc(layout_total(to));
 
-    write_header(copy, to, expires_at_ms);
+    write_header(copy, to, expires_at_ms, attributes);
     memcpy((char *)copy + to->header_bytes, (char *)entry + from->header_bytes, from->key_bytes + kept);
     entry_free(&entry);
     return copy;
@@ -333,7 +384,8 @@ static struct entry *relayout_copy(struct entry *entry, const struct layout *fro
 
 /* Gives the entry another header, and the room the new layout asks for. What follows the header is moved after the
  * allocation grew and before it shrinks, so that no byte of it is ever outside. */
-static struct entry *relayout(struct entry *entry, struct layout to, int64_t expires_at_ms)
+static struct entry *relayout(struct entry *entry, struct layout to, int64_t expires_at_ms,
+                              const struct entry_attributes *attributes)
 {
     struct layout from = layout_of(entry);
     size_t from_total = layout_total(&from), to_total = layout_total(&to);
@@ -341,12 +393,12 @@ static struct entry *relayout(struct entry *entry, struct layout to, int64_t exp
 
     to.flags = (uint8_t)(to.flags | (from.flags & RAW));
     if (is_held_by_others(entry)) {
-        entry = relayout_copy(entry, &from, &to, kept, expires_at_ms);
+        entry = relayout_copy(entry, &from, &to, kept, expires_at_ms, attributes);
     } else {
         if (to_total > from_total) entry = alloc_resize(entry, to_total);
         if (to.header_bytes != from.header_bytes)
             memmove((char *)entry + to.header_bytes, (char *)entry + from.header_bytes, from.key_bytes + kept);
-        write_header(entry, &to, expires_at_ms);
+        write_header(entry, &to, expires_at_ms, attributes);
         if (to_total < from_total) entry = alloc_resize(entry, to_total);
     }
     memset((char *)entry + to.header_bytes + to.key_bytes + kept, 0, to.value_bytes - kept);
@@ -356,28 +408,47 @@ static struct entry *relayout(struct entry *entry, struct layout to, int64_t exp
 struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
 {
     struct layout layout = layout_of(entry);
-    unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes);
+    unsigned former = layout.flags & EXPIRY_MASK;
+    unsigned expiry =
+        former == EXPIRY_ATTRIBUTED ? former : expiry_code(expires_at_ms, layout.value_bytes, &no_attributes);
 
-    if (expiry != 0 && (layout.flags & EXPIRY_MASK) == expiry) {
+    if (expiry != EXPIRY_NONE && former == expiry) {
         store_deadline(entry->rest + layout.key_width + layout.value_width, layout.expiry_width, expires_at_ms);
         return entry;
     }
-    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms);
+    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms, &no_attributes);
+}
+
+struct entry *entry_set_attributes(struct entry *entry, const struct entry_attributes *attributes)
+{
+    struct layout layout = layout_of(entry);
+    int64_t expires_at_ms = entry_expires_at_ms(entry);
+    unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes, attributes);
+
+    if ((layout.flags & EXPIRY_MASK) == expiry) {
+        if (expiry == EXPIRY_ATTRIBUTED) store_attributes(attributes_of(entry), attributes);
+        return entry;
+    }
+    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms, attributes);
 }
 
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)
 {
     struct layout layout = layout_of(entry);
     int64_t expires_at_ms = entry_expires_at_ms(entry);
+    struct entry_attributes attributes = entry_attributes(entry);
 
-    return relayout(entry, layout_for(layout.key_bytes, value_bytes, expiry_code(expires_at_ms, value_bytes)),
-                    expires_at_ms);
+    return relayout(entry,
+                    layout_for(layout.key_bytes, value_bytes, expiry_code(expires_at_ms, value_bytes, &attributes)),
+                    expires_at_ms, &attributes);
 }
 
 bool entry_extend(struct entry *entry, size_t value_bytes)
 {
     struct layout from = layout_of(entry);
-    struct layout to = layout_for(from.key_bytes, value_bytes, expiry_code(entry_expires_at_ms(entry), value_bytes));
+    struct entry_attributes attributes = entry_attributes(entry);
+    struct layout to =
+        layout_for(from.key_bytes, value_bytes, expiry_code(entry_expires_at_ms(entry), value_bytes, &attributes));
 
     assert(from.flags & BIG);
     if (is_held_by_others(entry) || to.header_bytes != from.header_bytes) return false;

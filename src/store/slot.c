@@ -483,6 +483,22 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
     return entry;
 }
 
+struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes)
+{
+    uint64_t hash = hash_bytes(entry_key(entry)), taken_before = taken_by(slot);
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find_entry(&slot->table, hash, entry);
+    assert(word != NULL);
+    count_form(slot, entry, -1);
+    entry = entry_set_attributes(entry, attributes);
+    replace_word(slot, hash, word, entry);
+    count_form(slot, entry, 1);
+    charge(slot, taken_before, 0);
+    return entry;
+}
+
 struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t value_bytes)
 {
     uint64_t hash = hash_bytes(entry_key(entry)), taken_before = taken_by(slot);

@@ -107,6 +107,9 @@ struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms);
  * returned from then on. */
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms);
 
+/* Gives a lent entry these attributes; it may move. Tells the feeds nothing: to them the value is the same. */
+struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes);
+
 /* Gives the entry's value a new length, keeping what fits and zeroing what is new; may move it. Nobody else holds
  * what is returned, so it may be written to, also where the length stays. Marks nothing changed: the caller writes and then
  * calls slot_changed(). */

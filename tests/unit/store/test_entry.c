@@ -221,7 +221,7 @@ TEST(an_entry_that_nobody_else_holds_is_changed_where_it_is)
 
 TEST(a_deadline_never_moves_a_big_value)
 {
-    struct entry *entry = big_entry(20000), *held = entry, *copy;
+    struct entry *entry = big_entry(20000), *held = entry;
 
     entry_hold(entry);
     CHECK(entry_set_expiry(entry, 1754000000000) == held);
@@ -230,13 +230,72 @@ TEST(a_deadline_never_moves_a_big_value)
     CHECK(entry_is_expired(entry, 1754000000000));
     CHECK(entry_set_expiry(entry, ENTRY_KEEPS_FOREVER) == held);
     CHECK(!entry_is_expired(entry, INT64_MAX));
-    /* Except for one so far away that it needs eight bytes: the holder then keeps the former. */
-    copy = entry_set_expiry(entry, INT64_MAX);
-    CHECK(copy != held);
-    check(copy, 16, 20000, INT64_MAX);
-    check(held, 16, 20000, ENTRY_KEEPS_FOREVER);
-    entry_free(&copy);
+    CHECK(entry_set_expiry(entry, INT64_MAX) == held);
+    check(entry, 16, 20000, INT64_MAX);
+    entry_free(&entry);
     entry_free(&held);
+}
+
+static bool is_same(struct entry_attributes a, struct entry_attributes b)
+{
+    return a.version == b.version && a.birth_s == b.birth_s && a.fresh_ms == b.fresh_ms;
+}
+
+TEST(attributes_come_and_go_and_leave_the_rest_alone)
+{
+    static const struct entry_attributes kinds[] = {
+        { 0, 0, 0 }, { ENTRY_VERSIONED, 0, 0 },     { UINT64_MAX, UINT32_MAX, UINT32_MAX }, { 0, 1754000000, 0 },
+        { 0, 0, 1 }, { ENTRY_VERSIONED | 5, 1, 2 },
+    };
+    static const size_t values[] = { 0, 5, 255, 256, 16383, 16384, 70000 };
+
+    fill();
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++)
+        for (size_t d = 0; d < DEADLINES; d++)
+            for (size_t a = 0; a < 6; a++)
+                for (size_t b = 0; b < 6; b++) {
+                    struct bytes key = { key_text, 16 };
+                    struct entry *entry =
+                        entry_new_attributed(key, (struct bytes){ value_text, values[v] }, deadlines[d], &kinds[a]);
+                    struct entry *plain = entry_new(key, (struct bytes){ value_text, values[v] }, deadlines[d]);
+
+                    check(entry, 16, values[v], deadlines[d]);
+                    CHECK(is_same(entry_attributes(entry), kinds[a]));
+                    if (a == 0) CHECK(entry_bytes(entry) == entry_bytes(plain));
+                    entry = entry_set_attributes(entry, &kinds[b]);
+                    check(entry, 16, values[v], deadlines[d]);
+                    CHECK(is_same(entry_attributes(entry), kinds[b]));
+                    entry = entry_set_expiry(entry, deadlines[(d + 3) % DEADLINES]);
+                    check(entry, 16, values[v], deadlines[(d + 3) % DEADLINES]);
+                    CHECK(is_same(entry_attributes(entry), kinds[b]));
+                    entry = entry_resize_value(entry, values[v] / 2);
+                    entry = entry_resize_value(entry, 40000);
+                    entry = entry_resize_value(entry, values[v] / 2);
+                    check(entry, 16, values[v] / 2, deadlines[(d + 3) % DEADLINES]);
+                    CHECK(is_same(entry_attributes(entry), kinds[b]));
+                    entry = entry_set_attributes(entry, &kinds[0]);
+                    CHECK(is_same(entry_attributes(entry), kinds[0]));
+                    check(entry, 16, values[v] / 2, deadlines[(d + 3) % DEADLINES]);
+                    entry_free(&entry);
+                    entry_free(&plain);
+                }
+}
+
+TEST(attributes_never_move_a_big_value_and_are_never_written_over)
+{
+    struct entry_attributes some = { ENTRY_VERSIONED | 7, 3, 4 };
+    struct entry *entry = big_entry(20000), *held = entry, *small;
+
+    entry_hold(entry);
+    CHECK(entry_set_attributes(entry, &some) == held);
+    CHECK(is_same(entry_attributes(held), some));
+    entry_free(&held);
+    entry_free(&entry);
+    /* An overwrite in place would leave the former value's. */
+    small = entry_new_attributed(BYTES("k"), BYTES("v"), 1754000000000, &some);
+    CHECK(!entry_overwrite(small, BYTES("w"), 1754000000000));
+    CHECK(!entry_overwrite(small, BYTES("w"), INT64_MAX));
+    entry_free(&small);
 }
 
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
@@ -244,4 +303,5 @@ TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_an
       a_deadline_is_the_first_moment_without_the_entry,
       a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline, an_entry_is_big_from_16_KiB_on,
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
-      an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value)
+      an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value,
+      attributes_come_and_go_and_leave_the_rest_alone, attributes_never_move_a_big_value_and_are_never_written_over)
