@@ -1,0 +1,30 @@
+/* cache/policy_table.h
+ *
+ * The table of policies as it stands at one moment; never changed once it is made. For cache/policy.c, which keeps the present one.
+ *
+ *     rows, in the order of their prefixes        "" | "user:" | "user:a" | "video:"
+ *                                                  0      0         1          0         each knows the longest other one that it begins with
+ *
+ * The longest prefix of a key is found by a search for the place the key itself would have. The row before that place begins as the
+ * key does as far as any row does; so it is the one, or one of those it begins with. */
+#pragma once
+
+#include "cache/policy.h"
+
+struct policy_table *policy_table_new(const struct policy *policies,
+                                      size_t count); /* in ascending order of prefixes, which are copied */
+void policy_table_free(struct policy_table **table);
+
+size_t policy_table_count(const struct policy_table *table);
+/* Lent by the table. */
+const struct policy *policy_table_at(const struct policy_table *table, size_t at);
+/* Of a prefix itself; the count where there is none. */
+size_t policy_table_place(const struct policy_table *table, struct bytes prefix);
+
+/* The longest prefix of a key, or NULL. */
+const struct policy *policy_table_match(const struct policy_table *table, struct bytes key);
+/* The next shorter one, or NULL. */
+const struct policy *policy_table_parent(const struct policy_table *table, const struct policy *policy);
+
+/* What is set, a line for each policy. */
+void policy_table_write(const struct policy_table *table, struct buf *out);

@@ -1,0 +1,416 @@
+/* The longest prefix tells each field by itself; a table is read while it is replaced; what comes as text is believed only where it holds. */
+#include "base/alloc.h"
+#include "base/crc64.h"
+#include "base/random.h"
+#include "cache/policy.h"
+#include "store/keyspace.h"
+#include "unit/unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static char reason[POLICY_ERROR_BYTES];
+
+static bool set(struct policies *policies, const char *prefix, enum policy_field field, int64_t value)
+{
+    struct policy_setting setting = { field, value };
+
+    return policies_set(policies, bytes_of(prefix), &setting, 1, 0, reason);
+}
+
+static const struct policy_fields *find(const struct policies *policies, const char *key)
+{
+    return policies_find(policies, bytes_of(key));
+}
+
+TEST(without_policies_no_key_has_one)
+{
+    struct policies *policies = policies_new();
+
+    CHECK(find(policies, "") == NULL && find(policies, "user:1") == NULL);
+    CHECK(policies_count(policies) == 0 && !policies_walk_is_due(policies));
+    policies_free(&policies);
+    CHECK(policies == NULL);
+}
+
+TEST(the_longest_prefix_that_sets_a_field_tells_it)
+{
+    struct policies *policies = policies_new();
+    const struct policy_fields *fields;
+
+    CHECK(set(policies, "", POLICY_FIELD_MAX_TTL, 86400000) && set(policies, "", POLICY_FIELD_JITTER, 10));
+    CHECK(set(policies, "user:", POLICY_FIELD_TTL, 3600000) && set(policies, "user:", POLICY_FIELD_GUARD, 1));
+    CHECK(set(policies, "user:a", POLICY_FIELD_JITTER, 0) && set(policies, "user:ab", POLICY_FIELD_SALT, 8));
+    CHECK(set(policies, "user:ab", POLICY_FIELD_REFRESH, 80) && set(policies, "user:ab", POLICY_FIELD_HOLD, 7));
+    CHECK(set(policies, "user:ab", POLICY_FIELD_COALESCE, 100) && set(policies, "video", POLICY_FIELD_TTL, 5));
+
+    fields = find(policies, "user:abc");
+    CHECK(fields->ttl_ms == 3600000 && fields->max_ttl_ms == 86400000 && fields->jitter_percent == 0);
+    CHECK(fields->guard && fields->salt == 8 && fields->refresh_percent == 80);
+    CHECK(fields->coalesce_ms == 100 && fields->hold_ms == 7);
+    fields = find(policies, "user:b"); /* behind user:ab in the order, and not of it */
+    CHECK(fields->ttl_ms == 3600000 && fields->jitter_percent == 10 && fields->salt == 1);
+    CHECK(find(policies, "user:")->guard && !find(policies, "user")->guard && !find(policies, "")->guard);
+    CHECK(find(policies, "zebra")->ttl_ms == 0 && find(policies, "zebra")->max_ttl_ms == 86400000);
+    CHECK(find(policies, "video:1")->ttl_ms == 5 && find(policies, "a")->jitter_percent == 10);
+    policies_free(&policies);
+}
+
+TEST(without_a_root_keys_of_no_prefix_have_no_policy)
+{
+    struct policies *policies = policies_new();
+
+    CHECK(set(policies, "b", POLICY_FIELD_TTL, 1));
+    CHECK(find(policies, "") == NULL && find(policies, "a") == NULL && find(policies, "c") == NULL);
+    CHECK(find(policies, "b") != NULL && find(policies, "bb") != NULL);
+    CHECK(policies_delete(policies, BYTES("b"), 0) && !policies_delete(policies, BYTES("b"), 0));
+    CHECK(find(policies, "b") == NULL && policies_count(policies) == 0);
+    policies_free(&policies);
+}
+
+/* The plain way, as an oracle. */
+struct plain {
+    char text[1 << 12][12];
+    size_t len[1 << 12];
+    size_t count;
+};
+
+static int64_t plain_ttl(const struct plain *plain, struct bytes key)
+{
+    size_t best = 0;
+    int64_t found = -1;
+
+    for (size_t i = 0; i < plain->count; i++)
+        if (plain->len[i] <= key.len && (found < 0 || plain->len[i] >= best) &&
+            memcmp(plain->text[i], key.data, plain->len[i]) == 0) {
+            best = plain->len[i];
+            found = (int64_t)i + 1;
+        }
+    return found;
+}
+
+/* Few letters, so that prefixes lie within each other; a zero and a byte above 127 among them. */
+static struct bytes draw(struct random *random, char text[12])
+{
+    static const char letters[4] = { '\0', 'a', 'b', '\xff' };
+    size_t len = random_below(random, 12);
+
+    for (size_t i = 0; i < len; i++) text[i] = letters[random_below(random, 4)];
+    return (struct bytes){ text, len };
+}
+
+TEST(it_finds_what_looking_at_all_of_them_finds)
+{
+    static struct plain plain;
+    struct random *random = random_of_thread();
+    struct policies *policies = policies_new();
+
+    for (unsigned round = 0; round < 700; round++) {
+        struct bytes prefix = draw(random, plain.text[plain.count]);
+        struct policy_setting setting = { POLICY_FIELD_TTL, (int64_t)plain.count + 1 };
+        size_t before = policies_count(policies);
+
+        CHECK(policies_set(policies, prefix, &setting, 1, 0, reason));
+        if (policies_count(policies) == before) { /* it was there: the later value holds */
+            for (size_t i = 0; i < plain.count; i++)
+                if (plain.len[i] == prefix.len && memcmp(plain.text[i], prefix.data, prefix.len) == 0)
+                    setting.value = (int64_t)i + 1;
+            CHECK(policies_set(policies, prefix, &setting, 1, 0, reason));
+        } else {
+            plain.len[plain.count++] = prefix.len;
+        }
+        for (unsigned i = 0; i < 50; i++) {
+            char text[12];
+            struct bytes key = draw(random, text);
+            const struct policy_fields *fields = policies_find(policies, key);
+
+            CHECK(plain_ttl(&plain, key) == (fields == NULL ? -1 : fields->ttl_ms));
+        }
+    }
+    CHECK(plain.count > 300);
+    policies_free(&policies);
+}
+
+TEST(words_are_read_and_bounded)
+{
+    static const struct {
+        const char *field, *least, *below, *most, *above;
+    } bounds[] = {
+        { "ttl", "0", "-1", "3153600000", "3153600001" },
+        { "max-ttl", "0", "-1", "3153600000", "3153600001" },
+        { "jitter", "0", "-1", "99", "100" },
+        { "refresh", "0", "-1", "99", "100" },
+        { "coalesce", "0", "-1", "60000", "60001" },
+        { "hold", "0", "-1", "3600000", "3600001" },
+        { "salt", "1", "0", "256", "257" },
+    };
+    enum policy_field field;
+    int64_t value;
+
+    for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+        CHECK(policy_field_of(bytes_of(bounds[i].field), &field));
+        CHECK(strcmp(policy_field_name(field), bounds[i].field) == 0);
+        CHECK(policy_value_of(field, bytes_of(bounds[i].least), &value, reason));
+        CHECK(policy_value_of(field, bytes_of(bounds[i].most), &value, reason) && value == policy_value_max(field));
+        CHECK(!policy_value_of(field, bytes_of(bounds[i].below), &value, reason));
+        CHECK(!policy_value_of(field, bytes_of(bounds[i].above), &value, reason));
+        CHECK(!policy_value_of(field, BYTES("yes"), &value, reason) &&
+              !policy_value_of(field, BYTES(""), &value, reason));
+        CHECK(!policy_value_of(field, BYTES("9223372036854775808"), &value, reason));
+        CHECK(strncmp(reason, bounds[i].field, strlen(bounds[i].field)) == 0);
+    }
+    CHECK(policy_field_of(BYTES("TTL"), &field) && policy_value_of(field, BYTES("2"), &value, reason) && value == 2000);
+    CHECK(policy_field_of(BYTES("guard"), &field) && policy_value_of(field, BYTES("YES"), &value, reason) &&
+          value == 1);
+    CHECK(policy_value_of(field, BYTES("no"), &value, reason) && value == 0);
+    CHECK(!policy_value_of(field, BYTES("1"), &value, reason));
+    CHECK(!policy_field_of(BYTES("tt"), &field) && !policy_field_of(BYTES("ttll"), &field));
+    CHECK(policy_value_shown(POLICY_FIELD_TTL, 1) == 1 && policy_value_shown(POLICY_FIELD_TTL, 2000) == 2);
+}
+
+TEST(prefixes_and_policies_are_bounded)
+{
+    struct policies *policies = policies_new();
+    char prefix[POLICY_PREFIX_BYTES_MAX + 2];
+
+    memset(prefix, 'p', sizeof(prefix));
+    prefix[POLICY_PREFIX_BYTES_MAX + 1] = '\0';
+    CHECK(!set(policies, prefix, POLICY_FIELD_TTL, 1) && strstr(reason, "longer than 256 bytes") != NULL);
+    prefix[POLICY_PREFIX_BYTES_MAX] = '\0';
+    CHECK(set(policies, prefix, POLICY_FIELD_TTL, 1));
+    for (unsigned i = 1; i < POLICIES_MAX; i++) {
+        snprintf(prefix, sizeof(prefix), "%u", i);
+        CHECK(set(policies, prefix, POLICY_FIELD_TTL, i));
+    }
+    CHECK(policies_count(policies) == POLICIES_MAX);
+    CHECK(!set(policies, "one more", POLICY_FIELD_TTL, 1) && strstr(reason, "1024 policies") != NULL);
+    CHECK(set(policies, "77", POLICY_FIELD_TTL, 5) && find(policies, "77")->ttl_ms == 5);
+    CHECK(policies_delete(policies, BYTES("78"), 0) && set(policies, "one more", POLICY_FIELD_TTL, 1));
+    policies_free(&policies);
+}
+
+TEST(each_change_is_a_later_version)
+{
+    struct policies *policies = policies_new();
+    struct policy_version one, two;
+
+    CHECK(policies_version(policies).number == 0);
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1));
+    one = policies_version(policies);
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1)); /* as it was */
+    two = policies_version(policies);
+    CHECK(policy_version_compare(&one, &two) == 0);
+    CHECK(policies_set(policies, BYTES("a"), &(struct policy_setting){ POLICY_FIELD_TTL, 2 }, 1, 7, reason));
+    two = policies_version(policies);
+    CHECK(two.epoch == 7 && two.number == 2 && policy_version_compare(&one, &two) < 0);
+    CHECK(policies_delete(policies, BYTES("a"), 3));
+    one = policies_version(policies);
+    CHECK(one.epoch == 7 && one.number == 3 && policy_version_compare(&two, &one) < 0);
+    policies_free(&policies);
+}
+
+static void load(struct policies *policies, const struct buf *text, enum policies_loaded expected)
+{
+    CHECK(policies_load(policies, buf_bytes(text), reason) == expected);
+}
+
+TEST(a_table_goes_to_another_node_as_text)
+{
+    struct policies *here = policies_new(), *there = policies_new();
+    struct policy_version a, b;
+    struct buf text = { 0 }, again = { 0 };
+
+    CHECK(set(here, "", POLICY_FIELD_MAX_TTL, 1500) && set(here, "a \"quoted\"\n\x01\xff", POLICY_FIELD_TTL, 9));
+    CHECK(set(here, "user:", POLICY_FIELD_GUARD, 1) && set(here, "user:", POLICY_FIELD_SALT, 4));
+    policies_save(here, &text);
+    load(there, &text, POLICIES_LOADED);
+    load(there, &text, POLICIES_NOT_LATER);
+    policies_save(there, &again);
+    CHECK(bytes_equal(buf_bytes(&text), buf_bytes(&again)));
+    CHECK(find(there, "a \"quoted\"\n\x01\xff..")->ttl_ms == 9 && find(there, "user:1")->salt == 4);
+    a = policies_version(here);
+    b = policies_version(there);
+    CHECK(policy_version_compare(&a, &b) == 0);
+
+    /* On two sides of a cut: as late, of another content. One of them wins on both. */
+    CHECK(set(here, "here", POLICY_FIELD_TTL, 1) && set(there, "there", POLICY_FIELD_TTL, 1));
+    buf_clear(&text);
+    buf_clear(&again);
+    policies_save(here, &text);
+    policies_save(there, &again);
+    if (policies_load(here, buf_bytes(&again), reason) == POLICIES_NOT_LATER) load(there, &text, POLICIES_LOADED);
+    CHECK((find(here, "here")->ttl_ms == 1) == (find(there, "here")->ttl_ms == 1));
+    CHECK((find(here, "there")->ttl_ms == 1) == (find(there, "there")->ttl_ms == 1));
+    buf_free(&text);
+    buf_free(&again);
+    policies_free(&here);
+    policies_free(&there);
+}
+
+static void sign(struct buf *text)
+{
+    uint64_t sum = crc64(0, buf_bytes(text));
+
+    buf_printf(text, "sum %016llx\n", (unsigned long long)sum);
+}
+
+TEST(a_damaged_text_changes_nothing)
+{
+    static const char *const wrong[] = {
+        "",
+        "version 1\n",
+        "version 1 -1\n",
+        "version 1 9223372036854775807\n",
+        "version 1 2\na ttl\n",
+        "version 1 2\na ttl 1 guard\n",
+        "version 1 2\na ttl -1\n",
+        "version 1 2\na ttl 3153600000001\n",
+        "version 1 2\na salt 0\n",
+        "version 1 2\na guard 2\n",
+        "version 1 2\na other 1\n",
+        "version 1 2\na ttl 1\na ttl 1\n",
+        "version 1 2\nb ttl 1\na ttl 1\n",
+        "version 1 2\n\"a ttl 1\n",
+        "version 1 2\n\n",
+        "version 1 2\na\n",
+    };
+    struct policies *policies = policies_new();
+    struct buf text = { 0 };
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        buf_clear(&text);
+        buf_printf(&text, "redis-shard policies 1\n%s", wrong[i]);
+        sign(&text);
+        load(policies, &text, POLICIES_DAMAGED);
+        CHECK(reason[0] != '\0' && policies_version(policies).number == 0 && policies_count(policies) == 0);
+    }
+    buf_clear(&text);
+    buf_append_text(&text, "redis-shard policies 2\nversion 1 2\n");
+    sign(&text);
+    load(policies, &text, POLICIES_DAMAGED);
+
+    buf_clear(&text);
+    buf_append_text(&text, "redis-shard policies 1\nversion 1 2\na ttl 1\n");
+    sign(&text);
+    for (size_t len = 0; len < text.len; len++)
+        CHECK(policies_load(policies, (struct bytes){ text.data, len }, reason) == POLICIES_DAMAGED);
+    for (size_t at = 0; at < text.len; at++) {
+        text.data[at] ^= 1;
+        load(policies, &text, POLICIES_DAMAGED);
+        text.data[at] ^= 1;
+    }
+    load(policies, &text, POLICIES_LOADED);
+
+    buf_clear(&text);
+    buf_append_text(&text, "redis-shard policies 1\nversion 9 9\n");
+    for (unsigned i = 0; i <= POLICIES_MAX; i++) buf_printf(&text, "p%04u ttl 1\n", i);
+    sign(&text);
+    load(policies, &text, POLICIES_DAMAGED); /* one too many */
+    buf_clear(&text);
+    buf_append_text(&text, "redis-shard policies 1\nversion 9 9\n");
+    for (unsigned i = 0; i <= POLICY_PREFIX_BYTES_MAX; i++) buf_append_byte(&text, 'p');
+    buf_append_text(&text, " ttl 1\n");
+    sign(&text);
+    load(policies, &text, POLICIES_DAMAGED);
+    buf_free(&text);
+    policies_free(&policies);
+}
+
+TEST(a_key_is_told_where_each_field_comes_from)
+{
+    struct policies *policies = policies_new();
+    struct policy_match matches[POLICY_FIELD_COUNT];
+
+    CHECK(set(policies, "", POLICY_FIELD_JITTER, 5) && set(policies, "user:", POLICY_FIELD_TTL, 1000));
+    CHECK(set(policies, "user:a", POLICY_FIELD_TTL, 0) && set(policies, "user:a", POLICY_FIELD_GUARD, 1));
+    policies_match(policies, BYTES("user:ab"), matches);
+    CHECK(matches[POLICY_FIELD_TTL].is_set && matches[POLICY_FIELD_TTL].value == 0);
+    CHECK(matches[POLICY_FIELD_TTL].prefix_bytes == 6 && memcmp(matches[POLICY_FIELD_TTL].prefix, "user:a", 6) == 0);
+    CHECK(matches[POLICY_FIELD_JITTER].is_set && matches[POLICY_FIELD_JITTER].prefix_bytes == 0);
+    CHECK(!matches[POLICY_FIELD_HOLD].is_set && matches[POLICY_FIELD_SALT].value == 1);
+    policies_match(policies, BYTES("none"), matches);
+    CHECK(!matches[POLICY_FIELD_TTL].is_set && matches[POLICY_FIELD_JITTER].value == 5);
+    policies_free(&policies);
+}
+
+static void walk(struct policies *policies, unsigned slots)
+{
+    while (slots-- > 0) policies_count_slot(policies);
+}
+
+TEST(a_replaced_table_stays_until_all_slots_were_gone_through)
+{
+    struct policies *policies = policies_new();
+
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1) && policies_waiting(policies) == 0);
+    walk(policies, 100);
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 2) && policies_waiting(policies) == 1);
+    walk(policies, SLOT_COUNT - 50);
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 3) && policies_waiting(policies) == 2);
+    CHECK(policies_walk_is_due(policies));
+    walk(policies, 50);
+    CHECK(policies_waiting(policies) == 2); /* the slot that was under way does not count */
+    walk(policies, SLOT_COUNT - 50);
+    CHECK(policies_waiting(policies) == 1 && policies_walk_is_due(policies));
+    walk(policies, 1);
+    CHECK(policies_waiting(policies) == 0 && !policies_walk_is_due(policies));
+    policies_free(&policies);
+}
+
+#define READERS 3
+static struct keyspace *keyspace;
+static struct policies *shared;
+static _Atomic bool over;
+
+/* Whichever table it sees is whole: both fields were set together. */
+static void *read_on(void *context)
+{
+    uint64_t seen = 0;
+
+    (void)context;
+    do {
+        struct slot *slot = keyspace_slot(keyspace, (uint16_t)random_below(random_of_thread(), SLOT_COUNT));
+
+        slot_lock(slot);
+        for (unsigned i = 0; i < 100; i++) {
+            const struct policy_fields *fields = policies_find(shared, BYTES("user:1"));
+
+            if (fields == NULL) continue;
+            CHECK(fields->ttl_ms == fields->max_ttl_ms);
+            seen++;
+        }
+        slot_unlock(slot);
+    } while (!atomic_load(&over));
+    return (void *)(uintptr_t)(seen > 0);
+}
+
+TEST(readers_see_one_table_or_the_other)
+{
+    pthread_t readers[READERS];
+    void *seen;
+
+    keyspace = keyspace_new();
+    shared = policies_new();
+    for (unsigned i = 0; i < READERS; i++) CHECK(pthread_create(&readers[i], NULL, read_on, NULL) == 0);
+    for (int64_t round = 1; round < 400; round++) {
+        struct policy_setting settings[] = { { POLICY_FIELD_TTL, round }, { POLICY_FIELD_MAX_TTL, round } };
+
+        CHECK(policies_set(shared, BYTES("user:"), settings, 2, 0, reason));
+        if (round % 50 == 0) CHECK(policies_delete(shared, BYTES("user:"), 0));
+        if (policies_waiting(shared) > 4) policies_settle(shared, keyspace);
+        CHECK(policies_waiting(shared) <= 5);
+    }
+    atomic_store(&over, true);
+    for (unsigned i = 0; i < READERS; i++) CHECK(pthread_join(readers[i], &seen) == 0 && seen != NULL);
+    policies_settle(shared, keyspace);
+    CHECK(policies_waiting(shared) == 0);
+    policies_free(&shared);
+    keyspace_free(&keyspace);
+}
+
+TESTS(without_policies_no_key_has_one, the_longest_prefix_that_sets_a_field_tells_it,
+      without_a_root_keys_of_no_prefix_have_no_policy, it_finds_what_looking_at_all_of_them_finds,
+      words_are_read_and_bounded, prefixes_and_policies_are_bounded, each_change_is_a_later_version,
+      a_table_goes_to_another_node_as_text, a_damaged_text_changes_nothing, a_key_is_told_where_each_field_comes_from,
+      a_replaced_table_stays_until_all_slots_were_gone_through, readers_see_one_table_or_the_other)
