@@ -101,18 +101,16 @@ static bool is_ours(const struct slot *slot)
 enum packed { PACKED, NOT_HERE, MARKED_BY_OTHERS };
 
 /* With the slot locked. */
-static enum packed take_value(struct migration *migration, struct parcel *parcel, int64_t now_ms, int64_t wall_ahead_ms)
+static enum packed take_value(struct migration *migration, struct parcel *parcel, int64_t now_ms)
 {
     struct batch *batch = &migration->batch;
     struct bytes key = parcel->mark.key;
     struct entry *entry;
-    int64_t expires_at_ms;
 
     if (!migration->options.copies && slot_is_marked(parcel->slot, key)) return MARKED_BY_OTHERS;
     entry = is_ours(parcel->slot) ? slot_find(parcel->slot, key, now_ms) : NULL;
     if (entry == NULL) return NOT_HERE;
-    expires_at_ms = entry_expires_at_ms(entry);
-    if (expires_at_ms != ENTRY_KEEPS_FOREVER) parcel->unix_ms = expires_at_ms + wall_ahead_ms;
+    parcel->expires_at_ms = entry_expires_at_ms(entry);
     parcel->len = entry_value(entry).len;
     if (entry_is_big(entry)) {
         entry_hold(entry);
@@ -125,19 +123,28 @@ static enum packed take_value(struct migration *migration, struct parcel *parcel
     return PACKED;
 }
 
+/* Whoever is alive comes due after 1970, or the clock is wrong; 0 would say that it never does. */
+static int64_t unix_deadline(int64_t expires_at_ms)
+{
+    int64_t unix_ms = expires_at_ms == ENTRY_KEEPS_FOREVER ? 0 : clock_deadline_to_wall_ms(expires_at_ms);
+
+    return unix_ms > 0 || expires_at_ms == ENTRY_KEEPS_FOREVER ? unix_ms : 1;
+}
+
 static enum packed pack(struct migration *migration, const struct migration_site *site, struct bytes key)
 {
     struct batch *batch = &migration->batch;
     struct parcel *parcel = &batch->parcels[batch->count];
-    int64_t now_ms = clock_now_ms(), wall_ahead_ms = clock_wall_ahead_ms();
+    int64_t now_ms = clock_now_ms();
     enum packed packed;
 
     *parcel = (struct parcel){ .mark = { .key = key, .hash = slot_hash(key) },
                                .slot = keyspace_slot(site->keyspace, key_slot(key)) };
     slot_lock(parcel->slot);
-    packed = take_value(migration, parcel, now_ms, wall_ahead_ms);
+    packed = take_value(migration, parcel, now_ms);
     slot_unlock(parcel->slot);
     if (packed != PACKED) return packed;
+    parcel->unix_ms = unix_deadline(parcel->expires_at_ms);
     batch->count++;
     batch->bytes += parcel->len;
     return PACKED;

@@ -14,8 +14,9 @@ struct parcel {
     struct slot *slot;
     struct entry *big;  /* held; or NULL: */
     size_t offset, len; /* of the value in the batch's values */
-    int64_t unix_ms;    /* deadline on the wire; 0: none */
-    bool is_settled;    /* the mark is gone, the value let go */
+    int64_t expires_at_ms;
+    int64_t unix_ms; /* the same on the wire; 0: never */
+    bool is_settled; /* the mark is gone, the value let go */
 };
 
 struct batch {
