@@ -1,7 +1,12 @@
 /* transfer/migrator.h
  *
- * The threads that send keys to other nodes. Each does one migration at a time and waits for its target; while all of them wait, later
- * migrations do too, each behind the one that was asked for before it. */
+ * The threads that send keys to other nodes. Each does one migration at a time and waits for its target as long as that takes.
+ *
+ *     target a   done now: <= 4   waiting: . . .      in the order they were asked for
+ *     target b   done now: <= 4   waiting:
+ *
+ * So a target that does not answer delays what is asked of it, and nothing else: there are threads for sixteen such, and they are started
+ * when they are needed. */
 #pragma once
 
 #include "transfer/migration.h"

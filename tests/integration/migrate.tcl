@@ -273,6 +273,63 @@ test "MIGRATE in a transaction is refused, and only it" {
     }
 }
 
+# Listens, and never says a word.
+proc silent_start {} {
+    set listening [socket -server {apply {{peer args} { lappend ::silent_peers $peer }}} -myaddr 127.0.0.1 0]
+    lappend ::silent_peers $listening
+    return [lindex [fconfigure $listening -sockname] 2]
+}
+proc silent_stop {} {
+    foreach peer $::silent_peers { catch { close $peer } }
+    set ::silent_peers {}
+}
+
+test "targets that do not answer hold up only what goes to them" {
+    with_node ada {
+        node_start bob
+        set ::silent_peers {}
+        set waiting 0
+        set ports {}
+        # Many targets; and one of which more is asked than is asked of one target at a time.
+        for {set i 0} {$i < 10} {incr i} { lappend ports [silent_start] }
+        foreach port [concat $ports [lrepeat 12 [lindex $ports 0]]] {
+            on ada set silent:$waiting v
+            connect mover:$waiting ada
+            resp::send mover:$waiting migrate 127.0.0.1 $port silent:$waiting 0 60000
+            incr waiting
+        }
+        eventually { [llength $::silent_peers] >= 20 }
+        for {set i 0} {$i < 50} {incr i} {
+            on ada set k:$i v
+            assert_equal OK [migrate ada bob k:$i]
+        }
+        assert_equal 50 [on bob dbsize]
+        for {set i 0} {$i < $waiting} {incr i} { assert_equal "" [resp::unread mover:$i] }
+        silent_stop
+        for {set i 0} {$i < $waiting} {incr i} { assert_match "IOERR *" [lindex [resp::read mover:$i] 1] }
+        assert_equal $waiting [on ada dbsize]
+    }
+}
+
+test "what goes to one target begins in the order it was asked for" {
+    with_node ada {io-threads 1} {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        for {set i 0} {$i < 10} {incr i} {
+            on ada set k:$i v
+            connect mover:$i ada
+            resp::send mover:$i migrate 127.0.0.1 $port k:$i 0 60000
+        }
+        proc restored {} { return [lmap words [lsearch -all -inline -index 0 $::heard RESTORE] { lindex $words 1 }] }
+        eventually { [llength [restored]] == 4 }
+        assert_equal {k:0 k:1 k:2 k:3} [lsort [restored]]
+        foreach peer $::fake_peers { puts -nonewline $peer +OK\r\n }
+        assert_equal {simple OK} [resp::read mover:0]
+        eventually { [llength [restored]] >= 8 }
+        assert_equal {k:4 k:5 k:6 k:7} [lsort [lrange [restored] 4 7]]
+        fake_stop
+    }
+}
+
 # --- When the link breaks ---
 
 foreach ::far {redis-server ours} {
