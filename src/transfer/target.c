@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "transfer/resolver.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 #define READ_BYTES (16u << 10)
 /* Each part of a request has a time of its own. */
 #define PART_BYTES ((size_t)64 << 10)
-#define HOST_BYTES_MAX 256
 #define SHORT_REPLY_BYTES ((size_t)64 << 10)
 
 struct target {
@@ -38,9 +38,10 @@ struct target {
 };
 
 struct targets {
-    pthread_mutex_t guard; /* for all below */
-    struct list kept;      /* the longest first */
-    _Atomic size_t count;  /* read without it too */
+    struct resolver *resolver; /* never changes */
+    pthread_mutex_t guard;     /* for all below */
+    struct list kept;          /* the longest first */
+    _Atomic size_t count;      /* read without it too */
 };
 
 /* --- Waiting --- */
@@ -228,20 +229,21 @@ static int port_of(struct bytes text)
     return bytes_to_i64(text, &port) && port > 0 && port < 65536 ? (int)port : 0;
 }
 
-static enum target_fault connect_to(struct target *target, const struct target_patience *patience)
+/* Time counts from the look for the name on. */
+static enum target_fault connect_to(struct target *target, struct resolver *resolver,
+                                    const struct target_patience *patience)
 {
-    char host[HOST_BYTES_MAX];
+    int64_t until_ms = until(patience);
+    char host[RESOLVER_TEXT_BYTES];
     socklen_t error_len = sizeof(int), peer_len = sizeof(target->peer), local_len = sizeof(target->local);
     int error = 0, on = 1, fd;
 
-    if (target->address.host.len == 0 || target->address.host.len >= sizeof(host)) return TARGET_NOT_CONNECTED;
-    memcpy(host, target->address.host.data, target->address.host.len);
-    host[target->address.host.len] = '\0';
+    if (!resolver_ask(resolver, target->address.host, until_ms, patience->ending, host)) return TARGET_NOT_CONNECTED;
     target->context = redisConnectNonBlock(host, port_of(target->address.port));
     if (target->context == NULL) return TARGET_NOT_CONNECTED;
     if (target->context->err != 0) return TARGET_NOT_CONNECTED;
     fd = target->context->fd;
-    if (!wait_for(fd, POLLOUT, until(patience), patience)) return TARGET_NOT_CONNECTED;
+    if (!wait_for(fd, POLLOUT, until_ms, patience)) return TARGET_NOT_CONNECTED;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0 || error != 0)
         return error == ECONNREFUSED ? TARGET_NOBODY_THERE : TARGET_NOT_WRITTEN;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -300,6 +302,7 @@ struct targets *targets_new(void)
 {
     struct targets *targets = alloc_zeroed(sizeof(*targets));
 
+    targets->resolver = resolver_new();
     pthread_mutex_init(&targets->guard, NULL);
     list_init(&targets->kept);
     return targets;
@@ -317,6 +320,7 @@ void targets_free(struct targets **held)
         list_remove(&target->link);
         target_close(&target);
     }
+    resolver_free(&targets->resolver);
     pthread_mutex_destroy(&targets->guard);
     alloc_free(targets);
 }
@@ -399,7 +403,7 @@ struct target *target_open(struct targets *targets, const struct target_address 
     while ((target = take_kept(targets, address)) != NULL && !is_open(target)) target_close(&target);
     if (target == NULL) {
         target = new_target(address);
-        *fault = connect_to(target, patience);
+        *fault = connect_to(target, targets->resolver, patience);
         if (*fault != TARGET_FINE || !introduce(target, patience, fault, error)) {
             target_close(&target);
             return NULL;

@@ -330,6 +330,41 @@ test "what goes to one target begins in the order it was asked for" {
     }
 }
 
+test "a name that takes long to look up costs no more than the timeout" {
+    if {[server_is_redis] || ([info exists ::env(SAN)] && $::env(SAN) ne "")} { skip "names are looked up by a preloaded library" }
+    set library [file join [test_dir] slow_names.so]
+    set known [file join [test_dir] slow_names]
+    exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support slow_names.c] -ldl
+    with_node ada [list @prefix [list env LD_PRELOAD=$library SLOW_NAMES_FILE=$known]] {
+        node_start bob
+        proc ask_slow {from to} {
+            for {set i $from} {$i < $to} {incr i} {
+                on ada set k:$i v
+                connect mover:$i ada
+                resp::send mover:$i migrate bob:$i.slow [node_port bob] k:$i 0 500
+            }
+            for {set i $from} {$i < $to} {incr i} {
+                assert_equal {error {IOERR error or timeout connecting to the client}} [resp::read mover:$i]
+            }
+        }
+        ask_slow 0 10
+        assert_equal OK [migrate ada bob k:0]
+        assert_equal OK [lindex [resp::ask ada migrate localhost [node_port bob] k:1 0 60000] 1]
+        # By now more than may be asked for at a time.
+        ask_slow 10 20
+        assert_equal OK [migrate ada bob k:10]
+        connect mover ada
+        resp::send mover migrate bob.slow [node_port bob] k:2 0 60000
+        write_file $known ""
+        assert_equal {simple OK} [resp::read mover]
+        assert_equal {4 16} [list [on bob dbsize] [on ada dbsize]]
+        file delete $known
+        # One who still asks keeps no node from ending.
+        resp::send mover migrate bob.slow [node_port bob] k:3 0 60000
+        wait_ms 50
+    }
+}
+
 # --- When the link breaks ---
 
 foreach ::far {redis-server ours} {
