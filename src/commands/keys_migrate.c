@@ -112,7 +112,7 @@ static void migrate_finish(struct call *call)
 
     call->kept = NULL;
     parse(call, &options); /* for the second time */
-    options.ticket = client_park(call->client);
+    options.ticket = call->parked = client_park(call->client);
     migration = migration_new(&options);
     migrator_post(call->node->migrator, &migration);
 }

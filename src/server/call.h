@@ -11,6 +11,7 @@
 
 struct builds;
 struct client;
+struct hold;
 struct node;
 struct slot_set;
 struct worker;
@@ -34,6 +35,7 @@ struct call {
     struct entry **incoming; /* of the value argument, where it is a big one: call_store(). NULL in it: none */
     void *kept;              /* by run() for the command's finish() */
     struct builds *builds;   /* what run() asked for (server/build.h); NULL: nothing */
+    struct hold *parked;     /* by finish(): another thread will answer (server/hold.h), and then it is over */
     bool made_incoming;      /* of the argument, rather than read into place */
     bool waits;              /* for a key in flight: it has done nothing, and is to run again */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */

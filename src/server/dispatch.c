@@ -11,6 +11,7 @@
 #include "cache/eviction.h"
 #include "cluster/redirect.h"
 #include "server/build.h"
+#include "server/hold.h"
 #include "server/latency.h"
 #include "server/monitor.h"
 #include "server/room.h"
@@ -280,19 +281,30 @@ static inline uint64_t finish_command(struct call *call, size_t number, uint64_t
     return ns;
 }
 
-static __attribute__((cold, noinline)) void log_slow(struct call *call, const struct command *command, int argc,
-                                                     const struct bytes *argv, uint64_t ns)
+/* NULL: the command is not for the slow log. */
+static struct slow_entry *slow_entry_of(const struct call *call, const struct command *command, int argc,
+                                        const struct bytes *argv)
 {
-    struct config *config = call->node->config;
+    struct slow_entry *entry;
     struct bytes *shown;
 
-    if (command->flags & COMMAND_SKIP_SLOWLOG) return;
+    if (command->flags & COMMAND_SKIP_SLOWLOG) return NULL;
     shown = alloc((size_t)argc * sizeof(*shown));
     for (int i = 0; i < argc; i++)
         shown[i] = argument_is_secret(command, argc, argv, i) ? BYTES("(redacted)") : argv[i];
-    slowlog_add(call->node->slowlog, clock_wall_us() / 1000000, (int64_t)(ns / 1000), argc, shown, call->client->peer,
-                call->client->name, config_int(config, slowlog_max_len));
+    entry = slowlog_prepare(argc, shown, call->client->peer, call->client->name);
     alloc_free(shown);
+    return entry;
+}
+
+static __attribute__((cold, noinline)) void log_slow(struct call *call, const struct command *command, int argc,
+                                                     const struct bytes *argv, uint64_t ns)
+{
+    struct slow_entry *entry = slow_entry_of(call, command, argc, argv);
+
+    if (entry == NULL) return;
+    slowlog_keep(call->node->slowlog, &entry, clock_wall_us() / 1000000, (int64_t)(ns / 1000),
+                 config_int(call->node->config, slowlog_max_len));
 }
 
 static inline void log_if_slow(struct call *call, const struct command *command, int argc, const struct bytes *argv,
@@ -310,6 +322,31 @@ static inline void tell_monitors(struct call *call)
     if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) == 0) return;
     if (call->command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) return;
     monitor_send(call);
+}
+
+/* True: finish() has handed the command to another thread, and it is counted when that has answered. */
+static __attribute__((cold, noinline)) bool finish_parks(struct call *call, size_t number, uint64_t *clock)
+{
+    struct slow_entry *slow;
+
+    call->command->finish(call);
+    call->kept = NULL;
+    if (call->parked == NULL) return false;
+    slow = slow_entry_of(call, call->command, call->argc, call->argv);
+    hold_count(call->parked, call->command, number, *clock, &slow);
+    *clock = clock_ticks();
+    return true;
+}
+
+/* The locks are given back by now. *clock as for finish_command(). */
+static inline void end_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
+{
+    if (__builtin_expect(call->kept == NULL, 1) || !finish_parks(call, number, clock)) {
+        uint64_t ns = finish_command(call, number, errors, clock);
+
+        log_if_slow(call, call->command, call->argc, call->argv, ns);
+    }
+    tell_monitors(call);
 }
 
 /* Of a command with several keys so many are looked ahead over; what lies behind them would not stay in the cache. */
@@ -377,10 +414,7 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
     while (ran && call->builds != NULL && build_all(call));
     build_end(call);
     if (ran && !call->waits) {
-        uint64_t ns = finish_command(call, number, errors, clock);
-
-        log_if_slow(call, call->command, call->argc, call->argv, ns);
-        tell_monitors(call);
+        end_command(call, number, errors, clock);
     } else if (!call->waits && (client_flags(call->client) & CLIENT_MULTI)) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }
@@ -393,7 +427,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     struct node *node = call->node;
     struct slot *slot = prepared->slot;
     struct owner owner;
-    uint64_t errors = call->reply->errors, ns;
+    uint64_t errors = call->reply->errors;
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
@@ -414,9 +448,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
         run_on_slots(call, prepared->number, clock);
         return;
     }
-    ns = finish_command(call, prepared->number, errors, clock);
-    log_if_slow(call, call->command, call->argc, call->argv, ns);
-    tell_monitors(call);
+    end_command(call, prepared->number, errors, clock);
 }
 
 /* --- Transactions --- */

@@ -8,7 +8,10 @@
 #include "server/hold.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "server/client.h"
+#include "server/latency.h"
+#include "server/slowlog.h"
 #include "server/worker_internal.h"
 
 #include <assert.h>
@@ -26,6 +29,11 @@ struct hold {
     struct buf replies;
     bool is_parked;
     bool is_silent; /* the client wants no reply to this one */
+    /* Of the command, where it is to be counted when it is over: */
+    const struct command *command;
+    size_t number;
+    uint64_t began; /* in clock_ticks() */
+    struct slow_entry *slow;
     struct message message;
     bool is_error; /* filled in before the message is posted */
     char text[HOLD_TEXT_BYTES];
@@ -101,12 +109,29 @@ static void append_answer(struct hold *hold)
     }
 }
 
+/* All of it has been the command, also while others were served. */
+static void count_command(struct hold *hold)
+{
+    struct worker *worker = hold->worker;
+    struct config *config = worker->node->config;
+    uint64_t ns = clock_ticks_to_ns(clock_ticks() - hold->began);
+    int64_t us = (int64_t)(ns / 1000), slower_than_us = config_int(config, slowlog_log_slower_than);
+
+    if (hold->command == NULL) return;
+    worker_count_command(worker, hold->number, ns, hold->is_error);
+    if (hold->slow != NULL && slower_than_us >= 0 && us >= slower_than_us)
+        slowlog_keep(worker->node->slowlog, &hold->slow, clock_wall_us() / 1000000, us,
+                     config_int(config, slowlog_max_len));
+    latency_note(worker->node, (hold->command->flags & COMMAND_FAST) ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
+}
+
 static void deliver_answer(struct message *message, void *receiver)
 {
     struct hold *hold = container_of(message, struct hold, message);
     struct client *client = hold->client;
 
     (void)receiver;
+    count_command(hold);
     if (client != NULL) client->hold = NULL;
     if (client != NULL && hold->worker->is_running) { /* else both are about to end */
         size_t before = hold->replies.len;
@@ -116,6 +141,7 @@ static void deliver_answer(struct message *message, void *receiver)
         client_clear(client, CLIENT_HELD);
         client_unhold(client, buf_bytes(&hold->replies));
     }
+    slowlog_drop(&hold->slow);
     buf_free(&hold->replies);
     alloc_free(hold);
 }
@@ -133,6 +159,16 @@ struct hold *client_park(struct client *client)
     client->hold = hold;
     client_set(client, CLIENT_HELD);
     return hold;
+}
+
+void hold_count(struct hold *hold, const struct command *command, size_t number, uint64_t began,
+                struct slow_entry **slow)
+{
+    hold->command = command;
+    hold->number = number;
+    hold->began = began;
+    hold->slow = *slow;
+    *slow = NULL;
 }
 
 void hold_answer(struct hold *hold, bool is_error, const char *text)

@@ -35,15 +35,24 @@ struct slowlog *slowlog_new(void)
     return slowlog;
 }
 
+void slowlog_drop(struct slow_entry **held)
+{
+    struct slow_entry *entry = *held;
+
+    *held = NULL;
+    if (entry == NULL) return;
+    buf_free(&entry->texts);
+    alloc_free(entry->peer);
+    alloc_free(entry->name);
+    alloc_free(entry);
+}
+
 static void free_entries(struct list *entries)
 {
     list_each_safe(at, entries) {
         struct slow_entry *entry = container_of(at, struct slow_entry, link);
 
-        buf_free(&entry->texts);
-        alloc_free(entry->peer);
-        alloc_free(entry->name);
-        alloc_free(entry);
+        slowlog_drop(&entry);
     }
     list_init(entries);
 }
@@ -57,13 +66,11 @@ void slowlog_free(struct slowlog **slowlog)
 }
 
 /* Long arguments keep their head and say how much is missing; so does a long list of them. */
-static struct slow_entry *entry_of(int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
-                                   const char *peer, const char *name)
+struct slow_entry *slowlog_prepare(int argc, const struct bytes *argv, const char *peer, const char *name)
 {
     struct slow_entry *entry = alloc_zeroed(sizeof(*entry));
 
-    entry->unix_seconds = unix_seconds;
-    entry->duration_us = duration_us;
+    list_init(&entry->link);
     entry->argc = argc < ARGS_MAX ? argc : ARGS_MAX;
     for (int i = 0; i < entry->argc; i++) {
         if (i == ARGS_MAX - 1 && argc > ARGS_MAX) {
@@ -93,12 +100,15 @@ static void trim(struct slowlog *slowlog, int64_t max_len, struct list *dropped)
     }
 }
 
-void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
-                 const char *peer, const char *name, int64_t max_len)
+void slowlog_keep(struct slowlog *slowlog, struct slow_entry **held, int64_t unix_seconds, int64_t duration_us,
+                  int64_t max_len)
 {
-    struct slow_entry *entry = entry_of(unix_seconds, duration_us, argc, argv, peer, name);
+    struct slow_entry *entry = *held;
     struct list dropped;
 
+    *held = NULL;
+    entry->unix_seconds = unix_seconds;
+    entry->duration_us = duration_us;
     list_init(&dropped);
     lock_take(&slowlog->lock);
     entry->id = slowlog->next_id++;
@@ -107,6 +117,14 @@ void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration
     trim(slowlog, max_len, &dropped);
     lock_release(&slowlog->lock);
     free_entries(&dropped);
+}
+
+void slowlog_add(struct slowlog *slowlog, int64_t unix_seconds, int64_t duration_us, int argc, const struct bytes *argv,
+                 const char *peer, const char *name, int64_t max_len)
+{
+    struct slow_entry *entry = slowlog_prepare(argc, argv, peer, name);
+
+    slowlog_keep(slowlog, &entry, unix_seconds, duration_us, max_len);
 }
 
 void slowlog_reset(struct slowlog *slowlog)

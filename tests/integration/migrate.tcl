@@ -365,6 +365,39 @@ test "a name that takes long to look up costs no more than the timeout" {
     }
 }
 
+test "MIGRATE takes as long as it takes, in its counts and in the slow log" {
+    with_node ada {io-threads 1 slowlog-log-slower-than 200000 latency-monitor-threshold 200} {
+        set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
+        on ada mset a 1 b 2
+        connect mover ada
+        resp::send mover migrate 127.0.0.1 $port a 0 60000 auth hush
+        eventually { "restore" in [heard_names] }
+        wait_ms 300
+        assert_equal "" [info_field ada cmdstat_migrate]
+        assert_equal {} [on ada slowlog get]
+        puts -nonewline [lindex $::fake_peers 0] "-ERR not today\r\n"
+        assert_match "error *" [resp::read mover]
+        assert {[regexp {^calls=1,usec=(\d+),usec_per_call=[\d.]+,rejected_calls=0,failed_calls=1$} [info_field ada cmdstat_migrate] - us]}
+        assert {$us >= 300000}
+        set entry [lindex [on ada slowlog get] 0]
+        assert {abs([lindex $entry 2] - $us) <= 1}
+        assert_equal [list migrate 127.0.0.1 $port a 0 60000 auth (redacted)] [lindex $entry 3]
+        assert_equal command [lindex [on ada latency latest] 0 0]
+        # Where the client has gone it has been done all the same.
+        resp::send mover migrate 127.0.0.1 $port b 0 60000
+        eventually { [llength [lsearch -all [heard_names] restore]] == 2 }
+        resp::close mover
+        on ada client kill type normal skipme yes
+        puts -nonewline [lindex $::fake_peers end] +OK\r\n
+        eventually { [string match "calls=2,*failed_calls=1" [info_field ada cmdstat_migrate]] }
+        assert_equal 0 [on ada exists b]
+        # What was never sent is counted, too, and took no time to speak of.
+        assert_equal NOKEY [migrate_to_port ada $port nothing 1000]
+        assert_match "calls=3,*" [info_field ada cmdstat_migrate]
+        fake_stop
+    }
+}
+
 # --- When the link breaks ---
 
 foreach ::far {redis-server ours} {
