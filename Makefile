@@ -190,6 +190,18 @@ build/hitratio/replay build/hitratio/generate: build/hitratio/%: utils/hitratio/
 build/hitratio/simulate: utils/hitratio/simulate.c $(call libs,cache)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,cache) $(LDLIBS)
+# What the cache features must show, beside redis-server with plain GET, SET and DEL: SHORT=1, SEED=n, ONLY="staleness stampede".
+.PHONY: experiments experiments-build
+experiments: redis-shard experiments-build
+	@deps/install.sh bench
+	@utils/experiments/run
+experiments-build: build/experiments/experiments $(patsubst utils/experiments/%.c,build/experiments/%,$(wildcard utils/experiments/hotkeys.c)) build/bench/load
+build/experiments/hotkeys: utils/experiments/hotkeys.c $(call libs,server)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,server) $(LDLIBS)
+build/experiments/experiments: $(filter-out utils/experiments/hotkeys.c,$(wildcard utils/experiments/*.c)) $(wildcard utils/experiments/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^) -pthread -lhiredis -lm
 demo:
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory redis-shard
@@ -199,7 +211,7 @@ demo-stop:
 
 # --- the look of it ---
 .PHONY: format lint docs
-C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch] utils/hitratio/*.c)
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch] utils/hitratio/*.c utils/experiments/*.[ch] utils/examples/*.c)
 format:
 	@deps/install.sh lint
 	clang-format -i $(C_FILES)
@@ -246,6 +258,7 @@ help:
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
 	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
+	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: a minute; ONLY=\"staleness hot\"; SEED=n)"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"
