@@ -8,14 +8,14 @@
 
 #include <stdio.h>
 
-/* True: has replied. */
+/* True: has replied. By this word a Redis replica knows that it is to ask again in a second; at any other it would at once, for ever. */
 static bool refuse_replica(struct call *call)
 {
     uint32_t flags = client_flags(call->client);
 
     if (!(flags & CLIENT_FOLLOWS) || (flags & CLIENT_RDB_ONLY)) return false;
     reply_error(call->reply,
-                "ERR This node has no replicas. A backup is had with REPLCONF rdb-only 1 before SYNC or PSYNC.");
+                "NOMASTERLINK This node has no replicas. A backup is had with REPLCONF rdb-only 1 before SYNC or PSYNC.");
     return true;
 }
 

@@ -136,8 +136,8 @@ test "a replica that would follow is refused, and so is nonsense" {
     with_node ada {
         connect replica ada
         assert_equal OK [resp::do replica replconf listening-port 7000]
-        assert_error "ERR This node has no replicas*" { resp::do replica psync ? -1 }
-        assert_error "ERR This node has no replicas*" { resp::do replica sync }
+        assert_error "NOMASTERLINK This node has no replicas*" { resp::do replica psync ? -1 }
+        assert_error "NOMASTERLINK This node has no replicas*" { resp::do replica sync }
         assert_error "ERR value is not an integer*" { resp::do replica psync ? x }
         assert_equal OK [resp::do replica replconf rdb-only 1]
         resp::write replica "SYNC\r\n"

@@ -84,6 +84,6 @@ proc assert_redirect {kind node body} {
     }
     assert_equal $kind $got_kind
     assert_equal [node_port $node] $port "the redirect's port"
-    assert_equal 127.0.0.1 $host "the redirect's host"
+    assert_equal [node_host $node] $host "the redirect's host"
     return $slot
 }

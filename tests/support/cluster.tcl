@@ -32,7 +32,7 @@ proc cluster_start {names {options {}}} {
     }
     set epoch 0
     foreach name $names { on $name cluster set-config-epoch [incr epoch] }
-    foreach name [lrange $names 1 end] { on $name cluster meet 127.0.0.1 [node_port $first] }
+    foreach name [lrange $names 1 end] { on $name cluster meet [node_host $first] [node_port $first] }
     cluster_wait_agreed $names
 }
 

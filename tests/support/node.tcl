@@ -4,7 +4,7 @@
 # the test fails. A node that crashes, or that ends with a sanitizer's report, fails the test it ran in.
 
 set ::root [file normalize [file join [file dirname [info script]] .. ..]]
-array set ::node {}   ;# name,pid name,port name,dir name,chan name,binary name,expect
+array set ::node {}   ;# name,pid name,host name,port name,dir name,chan name,binary name,expect
 set ::node_names {}
 set ::node_past {}    ;# {name log-text} of nodes that have ended in this test
 set ::test_dir ""
@@ -96,18 +96,20 @@ proc read_file {path} {
 # Starts a node. The options are names and values of redis.conf, and these of the harness:
 #     @binary path    another server        @args {a b}   more arguments      @prefix {cmd}   what to start it with
 #     @port n         a given port          @dir path     a given directory   @ready no       do not wait for it
+#     @host address   where it listens, 127.0.0.1 if not given
 proc node_start {name {options {}}} {
     set binary [dict_take options @binary [server_binary]]
     set args [dict_take options @args {}]
     set prefix [dict_take options @prefix {}]
     set ready [dict_take options @ready yes]
     set port [dict_take options @port 0]
+    set host [dict_take options @host 127.0.0.1]
     set dir [dict_take options @dir [file join [test_dir] $::test_count $name]]
     if {$port == 0} { set port [free_port] }
     file mkdir $dir
 
     set conf "port $port\ndir $dir\n"
-    if {![dict exists $options bind]} { append conf "bind 127.0.0.1\n" }
+    if {![dict exists $options bind]} { append conf "bind $host\n" }
     if {[string match *redis-server* $binary]} { append conf "save \"\"\nappendonly no\nenable-debug-command yes\n" }
     if {![dict exists $options cluster-enabled]} { append conf "cluster-enabled no\n" }
     foreach {option value} $options {
@@ -121,6 +123,7 @@ proc node_start {name {options {}}} {
     set chan [open |$command w]
     set ::node($name,pid) [pid $chan]
     set ::node($name,chan) $chan
+    set ::node($name,host) $host
     set ::node($name,port) $port
     set ::node($name,dir) $dir
     set ::node($name,binary) $binary
@@ -155,7 +158,7 @@ proc node_wait_ready {name {timeout_ms 60000}} {
         if {$s ne ""} {
             # An error is a connection reset: an end as well.
             if {[catch {read $s}] || [eof $s]} { break }
-        } elseif {![catch {socket 127.0.0.1 $::node($name,port)} made]} {
+        } elseif {![catch {socket $::node($name,host) $::node($name,port)} made]} {
             set s $made
             fconfigure $s -blocking 0 -translation binary
             close $s write
@@ -178,6 +181,7 @@ proc pid_is_alive {pid} {
     return [expr {$state ni {Z X}}]
 }
 
+proc node_host {name} { return $::node($name,host) }
 proc node_port {name} { return $::node($name,port) }
 proc node_pid {name} { return $::node($name,pid) }
 proc node_dir {name} { return $::node($name,dir) }
@@ -245,7 +249,7 @@ proc node_kill {name} {
 # Starts it again on its port and directory, with what its configuration file says.
 proc node_restart {name {options {}}} {
     set all [dict merge $::node($name,options) $options]
-    node_start $name [dict merge $all [list @port $::node($name,port) @dir $::node($name,dir) @binary $::node($name,binary)]]
+    node_start $name [dict merge $all [list @host $::node($name,host) @port $::node($name,port) @dir $::node($name,dir) @binary $::node($name,binary)]]
 }
 
 # The end of every test: all nodes stop cleanly, or the test fails.
@@ -260,6 +264,7 @@ proc nodes_end {} {
 }
 
 proc connections_end {} {
+    traffic_end_hard
     foreach name [array names ::resp::chan] { resp::close $name }
 }
 
@@ -297,13 +302,13 @@ proc with_node {name args} {
 
 # Sends a command to a node over its own connection; gives the plain reply, throws error replies.
 proc on {name args} {
-    if {![resp::is_open $name]} { resp::open $name 127.0.0.1 $::node($name,port) }
+    if {![resp::is_open $name]} { resp::open $name $::node($name,host) $::node($name,port) }
     return [resp::do $name {*}$args]
 }
 
 # The same, as {type value}.
 proc typed_on {name args} {
-    if {![resp::is_open $name]} { resp::open $name 127.0.0.1 $::node($name,port) }
+    if {![resp::is_open $name]} { resp::open $name $::node($name,host) $::node($name,port) }
     return [resp::ask $name {*}$args]
 }
 
@@ -316,7 +321,7 @@ proc raw_on {name args} {
 # Another connection to a node.
 proc connect {connection name} {
     resp::close $connection
-    resp::open $connection 127.0.0.1 $::node($name,port)
+    resp::open $connection $::node($name,host) $::node($name,port)
 }
 
 # One field of INFO, or "" where there is none.
@@ -334,7 +339,7 @@ proc field_of {text field} {
 
 # redis-cli against a node; gives its output, throws where it fails.
 proc cli {name args} {
-    return [exec redis-cli -h 127.0.0.1 -p $::node($name,port) {*}$args << "" 2>@1]
+    return [exec redis-cli -h $::node($name,host) -p $::node($name,port) {*}$args << "" 2>@1]
 }
 
 # Removes this run's files.
