@@ -24,6 +24,7 @@ struct policies {
     struct policies_head head; /* the table is replaced under lock */
     _Atomic uint64_t walked;   /* written by who walks */
     _Atomic uint64_t due;      /* what `walked` is to reach; written under lock */
+    _Atomic bool *armed;       /* NULL: nobody asked; set before the first policy */
 
     struct lock lock; /* guards the rest */
     struct policy_version version;
@@ -137,6 +138,11 @@ struct policies *policies_new(void)
     return policies;
 }
 
+void policies_arm(struct policies *policies, _Atomic bool *armed)
+{
+    policies->armed = armed;
+}
+
 static struct policy_table *present(const struct policies *policies)
 {
     return (struct policy_table *)(uintptr_t)atomic_load_explicit(&policies->head.table, memory_order_relaxed);
@@ -188,6 +194,7 @@ static void put(struct policies *policies, struct policy_table *table, uint64_t 
     policies->version = (struct policy_version){ .epoch = epoch, .number = number, .digest = digest_of(table) };
     if (policy_table_count(table) == 0) policy_table_free(&table);
     atomic_store_explicit(&policies->head.table, table, memory_order_seq_cst);
+    if (policies->armed != NULL) atomic_store_explicit(policies->armed, table != NULL, memory_order_seq_cst);
     atomic_store_explicit(&policies->due, end_of_walk(policies), memory_order_release);
     if (former != NULL) {
         struct replaced *replaced = alloc(sizeof(*replaced));

@@ -54,6 +54,8 @@ struct policy_table;
 struct policies;
 
 struct policies *policies_new(void);
+/* Keeps *armed true while there are policies: what is asked before policies_find() where even a call costs too much. Before the first policy. */
+void policies_arm(struct policies *policies, _Atomic bool *armed);
 /* Nobody may be reading. */
 void policies_free(struct policies **policies);
 

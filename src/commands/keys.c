@@ -66,7 +66,7 @@ static void rename_key(struct call *call, bool only_if_free)
         if (!build_is_ready(call, &build)) return;
         copy = build_take(call, &build);
         slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
-        slot_put(call_slot(call, 2), &copy);
+        slot_put_aged(call_slot(call, 2), &copy);
     }
     if (only_if_free)
         reply_integer(call->reply, 1);
@@ -141,7 +141,7 @@ static void copy(struct call *call)
     build = renamed_copy(entry, 2);
     if (!build_is_ready(call, &build)) return;
     target = build_take(call, &build);
-    slot_put(call_slot(call, 2), &target);
+    slot_put_aged(call_slot(call, 2), &target);
     reply_integer(call->reply, 1);
 }
 

@@ -194,7 +194,11 @@ static void restore(struct call *call)
         struct entry *entry = entry_set_expiry(*call->incoming, expires_at_ms);
 
         *call->incoming = NULL;
-        slot_put(call_slot(call, KEY_ARG), &entry);
+        /* What another node gives away keeps the time it was to live there. */
+        if (call->command->flags & COMMAND_ASKING)
+            slot_put_aged(call_slot(call, KEY_ARG), &entry);
+        else
+            slot_put(call_slot(call, KEY_ARG), &entry);
         if (options.idle_s >= 0 || options.frequency >= 0) remember_past(call, &options);
     }
     reply_ok(call->reply);

@@ -98,8 +98,9 @@ static void persist(struct call *call)
     struct entry *entry = call_find_write(call, 1);
     bool had_expiry = entry != NULL && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER;
 
-    if (had_expiry) slot_set_expiry(call_slot(call, 1), entry, ENTRY_KEEPS_FOREVER);
-    reply_integer(call->reply, had_expiry);
+    /* A policy may not let it go. */
+    if (had_expiry) entry = slot_set_expiry(call_slot(call, 1), entry, ENTRY_KEEPS_FOREVER);
+    reply_integer(call->reply, had_expiry && entry_expires_at_ms(entry) == ENTRY_KEEPS_FOREVER);
 }
 
 /* Half a second and more counts as one. */

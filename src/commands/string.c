@@ -168,7 +168,7 @@ static void write_piece(struct call *call, struct entry *entry, size_t offset, s
         if (!build_is_ready(call, &build)) return;
         entry = build_take(call, &build);
         if (makes_raw) entry_mark_raw(entry);
-        slot_put(slot, &entry);
+        slot_put_aged(slot, &entry);
     }
     reply_integer(call->reply, (int64_t)build.value_bytes);
 }

@@ -25,7 +25,7 @@ static void put_number(struct call *call, struct entry *entry, int64_t number)
     kept = entry_attributes_kept(entry);
     entry = entry_new_attributed(call_arg(call, 1), (struct bytes){ text, len },
                                  entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
-    slot_put(slot, &entry);
+    slot_put_aged(slot, &entry);
 }
 
 static void add(struct call *call, int64_t delta)
@@ -116,7 +116,7 @@ static void incrbyfloat(struct call *call)
     kept = entry_attributes_kept(entry);
     next = entry_new_attributed(call_arg(call, 1), (struct bytes){ sum, len },
                                 entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
-    slot_put(call_slot(call, 1), &next);
+    slot_put_aged(call_slot(call, 1), &next);
     reply_bulk(call->reply, (struct bytes){ sum, len });
 }
 

@@ -356,16 +356,20 @@ size_t entry_bytes(const struct entry *entry)
     return alloc_class(layout_total(&layout));
 }
 
-bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms)
+bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
+                     const struct entry_attributes *attributes)
 {
     struct layout from = layout_of(entry);
-    struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len, &no_attributes));
+    struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len, attributes));
     size_t from_total = layout_total(&from), to_total = layout_total(&to);
 
     if ((from.flags | to.flags) & BIG) return false;
     if (to.header_bytes != from.header_bytes || to.expiry_width != from.expiry_width) return false;
+    if ((to.flags & EXPIRY_MASK) == EXPIRY_ATTRIBUTED &&
+        (expires_at_ms == ENTRY_KEEPS_FOREVER) != (entry_expires_at_ms(entry) == ENTRY_KEEPS_FOREVER))
+        return false;
     if (to_total != from_total && alloc_class(to_total) != alloc_class(from_total)) return false;
-    write_header(entry, &to, expires_at_ms, &no_attributes);
+    write_header(entry, &to, expires_at_ms, attributes);
     if (value.len != 0) memcpy((char *)entry + to.header_bytes + to.key_bytes, value.data, value.len);
     return true;
 }

@@ -12,9 +12,10 @@ struct entry *entry_resize_value(struct entry *entry, size_t value_bytes);
  * it would copy all the same. */
 bool entry_extend(struct entry *entry, size_t value_bytes);
 
-/* Writes another value and deadline over those of an entry that needs no more and no less room for them. False, and nothing
- * done, where it does, or where a reply may be holding the value. */
-bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms);
+/* Writes another value, deadline and attributes over those of an entry that needs no more and no less room for them, and has a deadline where
+ * it is to have one. False, and nothing done, where that is not so, or where a reply may be holding the value. */
+bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
+                     const struct entry_attributes *attributes);
 
 /* The same entry elsewhere (base/relocate.h), or where it was if memory is short. Not of a big one: others may be reading it. */
 struct entry *entry_relocate(struct entry *entry);

@@ -81,6 +81,11 @@ struct usage *keyspace_usage(struct keyspace *keyspace)
     return &shared_of(keyspace)->usage;
 }
 
+struct backstop *keyspace_backstop(struct keyspace *keyspace)
+{
+    return &shared_of(keyspace)->backstop;
+}
+
 unsigned keyspace_next_occupied(const struct keyspace *keyspace, unsigned from, unsigned end)
 {
     const struct slot_shared *shared = shared_of(keyspace);

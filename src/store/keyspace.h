@@ -10,6 +10,7 @@
 #include "store/slot.h"
 
 struct account;
+struct backstop;
 struct keyspace;
 struct usage;
 
@@ -29,3 +30,5 @@ unsigned keyspace_next_occupied(const struct keyspace *keyspace, unsigned from, 
 /* What the data takes (store/account.h), and how its use is remembered (store/usage.h). */
 struct account *keyspace_account(struct keyspace *keyspace);
 struct usage *keyspace_usage(struct keyspace *keyspace);
+/* Who says how long keys may live (store/backstop.h); nobody, at first. */
+struct backstop *keyspace_backstop(struct keyspace *keyspace);

@@ -419,30 +419,87 @@ static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct 
     tell_changed(slot, entry_key(own));
 }
 
-void slot_put(struct slot *slot, struct entry **entry)
+/* --- How long it may live --- */
+
+static inline bool is_limited(const struct slot *slot)
+{
+    return __builtin_expect(atomic_load_explicit(&slot->shared->backstop.on, memory_order_acquire), 0);
+}
+
+static __attribute__((noinline)) void limit(const struct slot *slot, enum backstop_cause cause, struct bytes key,
+                                            const table_word *former, struct backstop_life *life)
+{
+    const struct backstop *backstop = &slot->shared->backstop;
+
+    backstop->limit(backstop->context, cause, key,
+                    former == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(table_entry(former)), life);
+}
+
+static struct backstop_life life_of(const struct entry *entry)
+{
+    return (struct backstop_life){ entry_expires_at_ms(entry), entry_attributes(entry).birth_s };
+}
+
+/* Gives an entry another life; it may move. Of one in a table the caller counts and mends the word. */
+static struct entry *give_life(struct entry *entry, const struct backstop_life *life)
+{
+    struct entry_attributes attributes = entry_attributes(entry);
+
+    if (attributes.birth_s != life->birth_s) {
+        attributes.birth_s = life->birth_s;
+        entry = entry_set_attributes(entry, &attributes);
+    }
+    return entry_expires_at_ms(entry) == life->expires_at_ms ? entry : entry_set_expiry(entry, life->expires_at_ms);
+}
+
+/* --- */
+
+static void put(struct slot *slot, struct entry **entry, enum backstop_cause cause)
 {
     struct entry *own = *entry;
-    struct bytes key = entry_key(own);
-    uint64_t hash = hash_bytes(key);
+    uint64_t hash = hash_bytes(entry_key(own));
+    table_word *word = table_find(&slot->table, hash, entry_key(own));
 
     slot_assert_locked(slot);
     *entry = NULL;
-    put_word(slot, hash, table_find(&slot->table, hash, key), own);
+    if (is_limited(slot)) {
+        struct backstop_life life = life_of(own);
+
+        limit(slot, cause, entry_key(own), word, &life);
+        own = give_life(own, &life);
+    }
+    put_word(slot, hash, word, own);
+}
+
+void slot_put(struct slot *slot, struct entry **entry)
+{
+    put(slot, entry, BACKSTOP_BORN);
+}
+
+void slot_put_aged(struct slot *slot, struct entry **entry)
+{
+    put(slot, entry, BACKSTOP_AGED);
 }
 
 void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms)
 {
+    struct backstop_life life = { expires_at_ms, 0 };
+    struct entry_attributes attributes = { 0, 0, 0 };
     table_word *word;
 
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash, key);
-    if (word != NULL && entry_overwrite(table_entry(word), value, expires_at_ms)) {
+    if (is_limited(slot)) {
+        limit(slot, BACKSTOP_BORN, key, word, &life);
+        attributes.birth_s = life.birth_s;
+    }
+    if (word != NULL && entry_overwrite(table_entry(word), value, life.expires_at_ms, &attributes)) {
         /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier. */
         remember_use(slot, word);
-        if (expires_at_ms != ENTRY_KEEPS_FOREVER) replace_word(slot, hash, word, table_entry(word));
+        if (life.expires_at_ms != ENTRY_KEEPS_FOREVER) replace_word(slot, hash, word, table_entry(word));
         tell_changed(slot, key);
     } else {
-        put_word(slot, hash, word, entry_new(key, value, expires_at_ms));
+        put_word(slot, hash, word, entry_new_attributed(key, value, life.expires_at_ms, &attributes));
     }
 }
 
@@ -465,22 +522,53 @@ bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms)
     return true;
 }
 
-struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
+/* Of an entry that a word leads to. */
+static struct entry *change_life(struct slot *slot, uint64_t hash, table_word *word, const struct backstop_life *life)
 {
-    uint64_t hash = hash_bytes(entry_key(entry)), taken_before = taken_by(slot);
-    table_word *word;
+    struct entry *entry = table_entry(word);
+    uint64_t taken_before = taken_by(slot);
 
-    slot_assert_locked(slot);
-    word = table_find_entry(&slot->table, hash, entry);
-    assert(word != NULL);
     count_form(slot, entry, -1);
-    entry = entry_set_expiry(entry, expires_at_ms);
-    remember_use(slot, word);
+    entry = give_life(entry, life);
     replace_word(slot, hash, word, entry);
     count_form(slot, entry, 1);
     charge(slot, taken_before, 0);
     tell_changed(slot, entry_key(entry));
     return entry;
+}
+
+struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
+{
+    uint64_t hash = hash_bytes(entry_key(entry));
+    struct backstop_life life = life_of(entry);
+    table_word *word;
+
+    slot_assert_locked(slot);
+    word = table_find_entry(&slot->table, hash, entry);
+    assert(word != NULL);
+    remember_use(slot, word);
+    life.expires_at_ms = expires_at_ms;
+    if (is_limited(slot)) {
+        limit(slot, BACKSTOP_SET, entry_key(entry), word, &life);
+        /* It may not live for ever, and is left as it is. */
+        if (expires_at_ms == ENTRY_KEEPS_FOREVER && life.expires_at_ms == entry_expires_at_ms(entry)) return entry;
+    }
+    return change_life(slot, hash, word, &life);
+}
+
+bool slot_limit_life(struct slot *slot, struct entry *entry)
+{
+    struct backstop_life present = life_of(entry), life = present;
+    struct bytes key = entry_key(entry);
+    uint64_t hash;
+
+    slot_assert_locked(slot);
+    if (!is_limited(slot)) return false;
+    slot->shared->backstop.limit(slot->shared->backstop.context, BACKSTOP_AGED, key, present.expires_at_ms, &life);
+    if (life.expires_at_ms == present.expires_at_ms && life.birth_s == present.birth_s) return false;
+    hash = hash_bytes(key);
+    change_life(slot, hash, table_find_entry(&slot->table, hash, entry), &life);
+    return true;
 }
 
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes)

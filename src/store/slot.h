@@ -90,8 +90,11 @@ struct entry *slot_use(struct slot *slot, uint64_t hash, struct bytes key, int64
 /* Without side effects. */
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms);
 
-/* Keeps the entry in place of any other of its key. Takes it: *entry is NULL afterwards. */
+/* Keeps the entry in place of any other of its key: a value that begins its life. Takes it: *entry is NULL afterwards. The deadline may come to be
+ * another than the entry's (store/backstop.h), here as in all that follows. */
 void slot_put(struct slot *slot, struct entry **entry);
+/* The same for a value that goes on with its life: changed, of another key, from another node. */
+void slot_put_aged(struct slot *slot, struct entry **entry);
 
 /* Gives a key this value and deadline, whatever it was before. Where the entry it has is as large, that is written over.
  * The hash is the key's slot_hash(). */
@@ -104,8 +107,12 @@ bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms);
 struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms);
 
 /* Sets or clears (ENTRY_KEEPS_FOREVER) the expiry of an entry that slot_find() lent. The entry may move: use what is
- * returned from then on. */
+ * returned from then on, and look there whether it was cleared. */
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms);
+
+/* Gives a lent entry the life that it may have by now. False where that is the one it has; else the entry may have moved. Does not count as a
+ * use. */
+bool slot_limit_life(struct slot *slot, struct entry *entry);
 
 /* Gives a lent entry these attributes; it may move. Tells the feeds nothing: to them the value is the same. */
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/account.h"
+#include "store/backstop.h"
 #include "store/deadlines.h"
 #include "store/slot.h"
 #include "store/table.h"
@@ -12,6 +13,7 @@
 /* What the slots of a keyspace have in common. */
 struct slot_shared {
     struct usage usage;
+    struct backstop backstop;
     struct account account;
     struct deadlines deadlines;
     /* A bit for each slot that has entries, changed under the slot's lock: what visits all can pass by the others. */

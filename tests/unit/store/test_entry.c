@@ -281,9 +281,9 @@ TEST(attributes_come_and_go_and_leave_the_rest_alone)
                 }
 }
 
-TEST(attributes_never_move_a_big_value_and_are_never_written_over)
+TEST(attributes_never_move_a_big_value_and_are_written_over_by_others_only)
 {
-    struct entry_attributes some = { ENTRY_VERSIONED | 7, 3, 4 };
+    struct entry_attributes some = { ENTRY_VERSIONED | 7, 3, 4 }, none = { 0, 0, 0 }, others = { 0, 9, 0 };
     struct entry *entry = big_entry(20000), *held = entry, *small;
 
     entry_hold(entry);
@@ -293,8 +293,11 @@ TEST(attributes_never_move_a_big_value_and_are_never_written_over)
     entry_free(&entry);
     /* An overwrite in place would leave the former value's. */
     small = entry_new_attributed(BYTES("k"), BYTES("v"), 1754000000000, &some);
-    CHECK(!entry_overwrite(small, BYTES("w"), 1754000000000));
-    CHECK(!entry_overwrite(small, BYTES("w"), INT64_MAX));
+    CHECK(!entry_overwrite(small, BYTES("w"), 1754000000000, &none));
+    CHECK(!entry_overwrite(small, BYTES("w"), INT64_MAX, &none));
+    CHECK(!entry_overwrite(small, BYTES("w"), ENTRY_KEEPS_FOREVER, &others)); /* whoever counts deadlines has to know */
+    CHECK(entry_overwrite(small, BYTES("w"), INT64_MAX, &others));
+    CHECK(is_same(entry_attributes(small), others) && entry_expires_at_ms(small) == INT64_MAX);
     entry_free(&small);
 }
 
@@ -304,4 +307,5 @@ TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_an
       a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline, an_entry_is_big_from_16_KiB_on,
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
       an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value,
-      attributes_come_and_go_and_leave_the_rest_alone, attributes_never_move_a_big_value_and_are_never_written_over)
+      attributes_come_and_go_and_leave_the_rest_alone,
+      attributes_never_move_a_big_value_and_are_written_over_by_others_only)
