@@ -16,12 +16,14 @@
 #include "base/random.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/hotkeys.h"
 #include "commands/commands.h"
 #include "server/acceptor.h"
 #include "server/acl_log.h"
 #include "server/apply.h"
 #include "server/config.h"
 #include "server/control.h"
+#include "server/cost.h"
 #include "server/dev_cluster.h"
 #include "server/events.h"
 #include "server/migrate.h"
@@ -276,6 +278,8 @@ static void build_node(struct node *node)
     atomic_store_explicit(&keyspace_deadlines(node->keyspace)->now_ms, node->started_ms, memory_order_relaxed);
     node->eviction = eviction_new(node->keyspace);
     apply_memory_options(node);
+    node->hotkeys = hotkeys_new((unsigned)config_int(node->config, io_threads));
+    cost_configure(node);
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->latency = latency_new();
@@ -308,6 +312,7 @@ static void free_node(struct node *node)
     acl_log_free(&node->acl_log);
     events_free(&node->events);
     command_table_free(&node->commands);
+    hotkeys_free(&node->hotkeys);
     eviction_free(&node->eviction);
     keyspace_free(&node->keyspace);
     config_free(&node->config);

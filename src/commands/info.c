@@ -24,6 +24,7 @@ static const struct section sections[] = {
     { "commandstats", false, true, info_commandstats },
     { "errorstats", true, true, info_errorstats },
     { "latencystats", false, true, info_latencystats },
+    { "hotkeys", true, true, info_hotkeys },
     { "cluster", true, true, info_cluster },
     { "keyspace", true, true, info_keyspace },
 };

@@ -16,5 +16,6 @@ void info_modules(struct call *call, struct buf *out);
 void info_commandstats(struct call *call, struct buf *out);
 void info_errorstats(struct call *call, struct buf *out);
 void info_latencystats(struct call *call, struct buf *out);
+void info_hotkeys(struct call *call, struct buf *out);
 void info_cluster(struct call *call, struct buf *out);
 void info_keyspace(struct call *call, struct buf *out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/hotkeys.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
@@ -289,6 +290,18 @@ void info_modules(struct call *call, struct buf *out)
 {
     (void)call;
     buf_append_text(out, "# Modules\r\n");
+}
+
+void info_hotkeys(struct call *call, struct buf *out)
+{
+    struct hotkeys_counts counts = hotkeys_counts(call->node->hotkeys);
+
+    buf_append_text(out, "# Hotkeys\r\n");
+    line_u64(out, "hotkeys_now", counts.now);
+    line_u64(out, "hotkeys_found", counts.found);
+    line_u64(out, "hotkeys_cooled", counts.cooled);
+    line_u64(out, "hotkeys_pushed_out", counts.pushed_out);
+    line_u64(out, "hotkeys_missed", counts.missed);
 }
 
 void info_cluster(struct call *call, struct buf *out)

@@ -3,5 +3,5 @@
 
 #include "server/command.h"
 
-extern const struct command command_acl, command_command, command_debug, command_function, command_info,
-    command_latency, command_memory, command_psync, command_replconf, command_slowlog, command_sync;
+extern const struct command command_acl, command_command, command_debug, command_function, command_hotkeys,
+    command_info, command_latency, command_memory, command_psync, command_replconf, command_slowlog, command_sync;

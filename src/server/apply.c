@@ -9,6 +9,7 @@
 #include "bus/bus.h"
 #include "cache/eviction.h"
 #include "server/acceptor.h"
+#include "server/cost.h"
 #include "server/node.h"
 #include "server/process.h"
 #include "server/worker.h"
@@ -139,6 +140,14 @@ static bool defrag_changed(void *context, struct config *config, char error[256]
     return false;
 }
 
+static bool hotkeys_changed(void *context, struct config *config, char error[256])
+{
+    (void)config;
+    (void)error;
+    cost_configure(context);
+    return true;
+}
+
 /* How long a command may be kept: as redis-server has it, 50 us a step up to 10, then half as much again with each few. */
 static int64_t eviction_slice_us(int64_t tenacity)
 {
@@ -216,6 +225,7 @@ void apply_changes_of(struct node *node)
                                               NULL };
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
     static const char *const of_defrag[] = { "activedefrag", NULL };
+    static const char *const of_hotkeys[] = { "hotkey-threshold", "hotkey-window-ms", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         /* The last is the first that is asked. A port that was left cannot be had back for sure, so all that may refuse has been asked before
@@ -228,6 +238,7 @@ void apply_changes_of(struct node *node)
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
         { .names = of_defrag, .changed = defrag_changed },
+        { .names = of_hotkeys, .changed = hotkeys_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

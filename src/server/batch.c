@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/huge_pages.h"
 #include "base/log.h"
+#include "cache/hotkeys.h"
 #include "server/dispatch.h"
 #include "server/intake.h"
 #include "server/worker_internal.h"
@@ -88,8 +89,11 @@ static void prepare(const struct worker *worker, const struct request *request, 
     if (prepared->command != NULL && has_one_key(prepared->command, request->argc)) {
         struct bytes key = request->argv[prepared->command->keys[0].first];
 
-        prepared->slot = keyspace_slot(worker->node->keyspace, key_slot(key));
+        uint16_t slot = key_slot(key);
+
+        prepared->slot = keyspace_slot(worker->node->keyspace, slot);
         slot_prefetch_head(prepared->slot);
+        hotkeys_prefetch(worker->node->hotkeys, slot);
         prepared->hash = slot_hash(key);
     }
 }

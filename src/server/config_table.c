@@ -250,6 +250,8 @@ static const struct option table[] = {
     { BOOL("latency-tracking", latency_tracking, 1), .section = WATCHING, .help = "Keep a histogram of each command's time, for INFO latencystats and LATENCY HISTOGRAM." },
     { SPECIAL("latency-tracking-info-percentiles", CONFIG_LATENCY_TRACKING_INFO_PERCENTILES, "50 99 99.9"), .section = WATCHING, .check = config_check_percentiles, .help = "Percentiles that INFO latencystats shows." },
     { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .help = "Commands and expiry cycles that take at least so many milliseconds are shown by LATENCY; 0: none." },
+    { INTEGER("hotkey-threshold", hotkey_threshold, 5000, 0, 1000000000), .section = WATCHING, .flags = OPTION_OURS, .help = "A key is hot that costs so much in a second: 1 for each command, 1 for each KiB of request and reply, 1 for each microsecond of work beyond the first. 0 looks for none." },
+    { INTEGER("hotkey-window-ms", hotkey_window_ms, 100, 10, 10000), .section = WATCHING, .flags = OPTION_OURS, .help = "Milliseconds over which that is counted: a hot key is found within them, and what lasts shorter is not taken for one." },
     { TEXT("notify-keyspace-events", CONFIG_NOTIFY_KEYSPACE_EVENTS, ""), .section = WATCHING, .check = config_check_events,
       .help = "Which changes of keys are published, one letter a class: K on __keyspace@0__:<key> or E on __keyevent@0__:<event>, or both; g generic commands, "
               "$ strings, l lists, s sets, h hashes, z sorted sets, x expired, e evicted, t streams, d modules, A all of these; m reads that found nothing, n keys that "

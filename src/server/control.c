@@ -8,6 +8,7 @@
 #include "base/huge_pages.h"
 #include "base/log.h"
 #include "base/relocate.h"
+#include "server/cost.h"
 #include "server/node.h"
 
 #include <ev.h>
@@ -107,6 +108,7 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)events;
     stats_sample(control->node, clock_now_ms());
     measure_defrag(control->node);
+    cost_tick(control->node);
     huge_pages_rest();
     if (relocate_is_possible()) look_after_tables(control);
 }

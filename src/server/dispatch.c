@@ -11,6 +11,7 @@
 #include "cache/eviction.h"
 #include "cluster/redirect.h"
 #include "server/build.h"
+#include "server/cost.h"
 #include "server/hold.h"
 #include "server/latency.h"
 #include "server/monitor.h"
@@ -338,15 +339,17 @@ static __attribute__((cold, noinline)) bool finish_parks(struct call *call, size
     return true;
 }
 
-/* The locks are given back by now. *clock as for finish_command(). */
-static inline void end_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
+/* The locks are given back by now. *clock as for finish_command(), and so is what is returned: nothing where somebody else is at work on it. */
+static inline uint64_t end_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
 {
-    if (__builtin_expect(call->kept == NULL, 1) || !finish_parks(call, number, clock)) {
-        uint64_t ns = finish_command(call, number, errors, clock);
+    uint64_t ns = 0;
 
+    if (__builtin_expect(call->kept == NULL, 1) || !finish_parks(call, number, clock)) {
+        ns = finish_command(call, number, errors, clock);
         log_if_slow(call, call->command, call->argc, call->argv, ns);
     }
     tell_monitors(call);
+    return ns;
 }
 
 /* Of a command with several keys so many are looked ahead over; what lies behind them would not stay in the cache. */
@@ -405,7 +408,7 @@ static bool run_locked(struct call *call, struct plan *plan)
 static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 {
     struct plan plan;
-    uint64_t errors = call->reply->errors;
+    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
     bool ran;
 
     plan_init(&plan);
@@ -414,7 +417,9 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
     while (ran && call->builds != NULL && build_all(call));
     build_end(call);
     if (ran && !call->waits) {
-        end_command(call, number, errors, clock);
+        uint64_t ns = end_command(call, number, errors, clock);
+
+        if (plan.first_slot >= 0) cost_note_keys(call, cost_replied(call->reply) - replied, ns);
     } else if (!call->waits && (client_flags(call->client) & CLIENT_MULTI)) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }
@@ -427,7 +432,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     struct node *node = call->node;
     struct slot *slot = prepared->slot;
     struct owner owner;
-    uint64_t errors = call->reply->errors;
+    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply), ns;
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
@@ -448,10 +453,16 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
         run_on_slots(call, prepared->number, clock);
         return;
     }
-    end_command(call, prepared->number, errors, clock);
+    ns = end_command(call, prepared->number, errors, clock);
+    cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
 }
 
 /* --- Transactions --- */
+
+/* What a command of EXEC has taken. */
+struct took {
+    uint64_t ns, replied_bytes;
+};
 
 /* What EXEC's commands have left to do without its locks. */
 struct put_off {
@@ -486,7 +497,7 @@ static void put_off(struct put_off *later, const struct call *call, size_t queue
     *clock = now;
 }
 
-static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, struct put_off *later)
+static void run_queue(struct call *call, struct plan *plan, struct took *took, struct put_off *later)
 {
     struct transaction *transaction = call->client->transaction;
     uint64_t clock = clock_ticks();
@@ -495,7 +506,7 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, s
     for (size_t i = 0; i < transaction->count; i++) {
         struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
-        uint64_t errors = call->reply->errors;
+        uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
         bool to_run_later = (queued->command->flags & COMMAND_UNLOCKED) != 0 && plan->slots.count > 0;
 
         inner.command = queued->command;
@@ -512,12 +523,13 @@ static void run_queue(struct call *call, struct plan *plan, uint64_t *took_ns, s
         if (to_run_later || inner.kept != NULL)
             put_off(later, &inner, i, to_run_later, call->reply->errors != errors, &clock);
         else
-            took_ns[i] = finish_command(&inner, queued->number, errors, &clock);
+            took[i].ns = finish_command(&inner, queued->number, errors, &clock);
+        took[i].replied_bytes = cost_replied(call->reply) - replied;
     }
 }
 
 /* After the locks were given back. The replies go where they would have stood. */
-static void run_put_off(struct call *call, struct put_off *later, uint64_t *took_ns)
+static void run_put_off(struct call *call, struct put_off *later, struct took *took)
 {
     for (size_t i = 0; i < later->count; i++) {
         struct unfinished *unfinished = &later->items[i];
@@ -527,9 +539,10 @@ static void run_put_off(struct call *call, struct put_off *later, uint64_t *took
 
         unfinished->call.reply = &reply;
         if (unfinished->to_run) run_command(&unfinished->call);
-        took_ns[unfinished->queued] =
+        took[unfinished->queued].ns =
             finish_command(&unfinished->call, call->client->transaction->queue[unfinished->queued].number,
                            unfinished->failed ? UINT64_MAX : 0, &clock);
+        took[unfinished->queued].replied_bytes += text.len;
         if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
         call->reply->errors += reply.errors;
         reply_insert(call->reply, unfinished->offset, &text);
@@ -551,7 +564,7 @@ void transaction_exec(struct call *call)
     struct plan plan;
     struct put_off later = { 0 };
     bool all_slots = false, ran = false;
-    uint64_t *took_ns = alloc_zeroed((transaction->count + 1) * sizeof(*took_ns));
+    struct took *took = alloc_zeroed((transaction->count + 1) * sizeof(*took));
 
     plan_init(&plan);
     for (size_t i = 0; i < transaction->count; i++) {
@@ -574,12 +587,12 @@ void transaction_exec(struct call *call)
         } else if (transaction_is_stale(transaction, call->now_ms)) {
             reply_null_array(call->reply);
         } else if (!waits_for_keys(call, &plan)) {
-            run_queue(call, &plan, took_ns, &later);
+            run_queue(call, &plan, took, &later);
             ran = true;
         }
         slot_set_unlock(&plan.slots, call->node->keyspace);
         if (call->node->bus != NULL) bus_wake(call->node->bus);
-        run_put_off(call, &later, took_ns);
+        run_put_off(call, &later, took);
     }
     for (size_t i = 0; ran && i < transaction->count; i++) {
         const struct queued_command *queued = &transaction->queue[i];
@@ -588,11 +601,12 @@ void transaction_exec(struct call *call)
         inner.command = queued->command;
         inner.argc = queued->argc;
         inner.argv = queued->argv;
-        log_if_slow(call, queued->command, queued->argc, queued->argv, took_ns[i]);
+        cost_note_keys(&inner, took[i].replied_bytes, took[i].ns);
+        log_if_slow(call, queued->command, queued->argc, queued->argv, took[i].ns);
         tell_monitors(&inner);
     }
     slot_set_free(&plan.slots);
-    alloc_free(took_ns);
+    alloc_free(took);
     if (!call->waits) client_discard_transaction(client);
 }
 

@@ -22,6 +22,7 @@ struct bus;
 struct control;
 struct events;
 struct eviction;
+struct hotkeys;
 struct latency;
 struct lazyfree;
 struct login_guard;
@@ -35,6 +36,7 @@ struct node {
     struct config *config;     /* guards itself */
     struct keyspace *keyspace; /* each slot has its lock */
     struct eviction *eviction; /* guards itself */
+    struct hotkeys *hotkeys;   /* guards itself */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */
     uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */

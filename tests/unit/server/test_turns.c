@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/eviction.h"
+#include "cache/hotkeys.h"
 #include "net/bare.h"
 #include "proto/reply.h"
 #include "server/call.h"
@@ -159,6 +160,7 @@ static void begin(struct fixture *f)
     f->node.config = config_new();
     f->node.keyspace = keyspace_new();
     f->node.eviction = eviction_new(f->node.keyspace);
+    f->node.hotkeys = hotkeys_new(1);
     f->node.commands = command_table_new(families);
     f->node.slowlog = slowlog_new();
     f->node.latency = latency_new();
@@ -192,6 +194,7 @@ static void done(struct fixture *f)
     latency_free(&f->node.latency);
     events_free(&f->node.events);
     command_table_free(&f->node.commands);
+    hotkeys_free(&f->node.hotkeys);
     eviction_free(&f->node.eviction);
     keyspace_free(&f->node.keyspace);
     config_free(&f->node.config);

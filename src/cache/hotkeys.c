@@ -1,0 +1,488 @@
+/* cache/hotkeys.c
+ *
+ * The line of a slot is touched by every command on it, so it is one cache line and no two slots share one. The lines are an array apart from
+ * the slots, whose own two cache lines are full: it is fetched ahead beside them, and no page of it exists before a command
+ * came by.
+ *
+ * A window begins with the first use after the former one ended, each slot's by itself. So the clock is only compared, and a slot that was
+ * quiet starts a window at the moment that matters.
+ *
+ * Once a key is hot its uses go past the counters, which are then left to the other keys of the slot. They are found by the line too: a bit for
+ * each place of the hot table. */
+#include "cache/hotkeys.h"
+
+#include "base/alloc.h"
+#include "base/keyslot.h"
+#include "base/lock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNTERS 4
+#define COOLS_AFTER_MS 1000
+#define RATE_MS 1000
+/* The samples of a second at ten a second, and one where that came early. */
+#define SAMPLES 12
+#define CPU_FREE_NS 1000u
+#define CPU_SHARE_MAX 4u
+/* How much hotter than the coldest of a full table a key has to be to take its place, in percent. */
+#define HOTTER_PERCENT 125u
+
+struct line {
+    _Atomic uint64_t counters[COUNTERS]; /* hash << 32 | cost; cost 0: free */
+    _Atomic int64_t began_ms;
+    _Atomic uint64_t hot; /* bit i: the key at place i of the hot table is in this slot; changed under lock */
+    uint64_t unused[2];
+};
+_Static_assert(sizeof(struct line) == 64, "a cache line; 16384 of them are 1 MiB");
+_Static_assert(HOTKEYS_MAX == 64, "a bit each in struct line");
+
+/* What was counted of one hot key by one thread; that thread's to write. It goes on from key to key, and only differences are looked at. */
+struct tally {
+    _Atomic uint64_t ops, writes, bytes, ns, cost;
+    uint64_t unused[3]; /* two threads share no cache line */
+};
+
+struct sums {
+    uint64_t ops, writes, bytes, ns, cost;
+};
+
+struct sample {
+    int64_t at_ms;
+    uint64_t commands; /* the node's */
+    struct sums sums;
+};
+
+struct place {
+    bool used;
+    uint16_t slot;
+    struct bytes name; /* allocated */
+    int64_t since_ms;
+    int64_t warm_ms; /* when it last had half the threshold or more */
+    uint64_t load;   /* units per second when it was last looked at */
+    unsigned newest, count;
+    struct sample samples[SAMPLES]; /* a ring */
+};
+
+struct hotkeys {
+    _Atomic uint32_t limit; /* cost in a window that makes a key hot; 0: none */
+    _Atomic int64_t window_ms;
+    _Atomic uint64_t half;                /* half the threshold, in units per second */
+    _Atomic uint64_t hashes[HOTKEYS_MAX]; /* of the places; changed under lock, before their bit is set */
+    struct line *lines;                   /* of the slots */
+    struct tally *tallies;                /* [writer][place] */
+    unsigned writers;
+
+    struct lock lock; /* guards what follows; taken with no other lock of ours, or last */
+    struct place places[HOTKEYS_MAX];
+    uint64_t commands; /* as of the last tick */
+    struct hot_gone gone[HOTKEYS_GONE_MAX];
+    uint64_t gone_hashes[HOTKEYS_GONE_MAX];
+    size_t gone_count;
+    struct hotkeys_counts counts;
+};
+
+#define LOADED(field) atomic_load_explicit(&(field), memory_order_relaxed)
+#define STORE(field, value) atomic_store_explicit(&(field), value, memory_order_relaxed)
+
+struct hotkeys *hotkeys_new(unsigned writers)
+{
+    struct hotkeys *hotkeys = alloc_zeroed(sizeof(*hotkeys));
+
+    /* Zeroed memory of that size comes untouched from the system, and at the beginning of a cache line. */
+    hotkeys->lines = alloc_zeroed(SLOT_COUNT * sizeof(struct line));
+    hotkeys->tallies = alloc_zeroed((size_t)writers * HOTKEYS_MAX * sizeof(struct tally));
+    hotkeys->writers = writers;
+    return hotkeys;
+}
+
+void hotkeys_free(struct hotkeys **held)
+{
+    struct hotkeys *hotkeys = *held;
+
+    if (hotkeys == NULL) return;
+    for (size_t i = 0; i < HOTKEYS_MAX; i++) alloc_free((void *)(uintptr_t)hotkeys->places[i].name.data);
+    for (size_t i = 0; i < hotkeys->gone_count; i++) alloc_free((void *)(uintptr_t)hotkeys->gone[i].name.data);
+    alloc_free(hotkeys->lines);
+    alloc_free(hotkeys->tallies);
+    alloc_free(hotkeys);
+    *held = NULL;
+}
+
+void hotkeys_set(struct hotkeys *hotkeys, int64_t threshold, int64_t window_ms)
+{
+    uint64_t limit = (uint64_t)threshold * (uint64_t)window_ms * HOTKEYS_UNIT / 1000;
+
+    if (threshold > 0 && limit == 0) limit = 1;
+    STORE(hotkeys->half, (uint64_t)(threshold + 1) / 2);
+    STORE(hotkeys->window_ms, window_ms);
+    STORE(hotkeys->limit, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
+}
+
+bool hotkeys_are_watched(const struct hotkeys *hotkeys)
+{
+    return LOADED(hotkeys->limit) != 0;
+}
+
+uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns, uint32_t keys)
+{
+    uint64_t cost = HOTKEYS_UNIT + (bytes >> 10) * HOTKEYS_UNIT;
+
+    if (ns >= 2 * CPU_FREE_NS) {
+        uint64_t most = LOADED(hotkeys->limit) / CPU_SHARE_MAX, time = (ns / CPU_FREE_NS - 1) * HOTKEYS_UNIT;
+
+        cost += time < most ? time : most;
+    }
+    if (keys > 1) cost = cost > keys ? cost / keys : 1;
+    return cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
+}
+
+/* --- The sketch --- */
+
+void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
+{
+    __builtin_prefetch(&hotkeys->lines[slot], 1);
+}
+
+static inline uint32_t cost_of(uint64_t counter)
+{
+    return (uint32_t)(counter & UINT32_MAX);
+}
+
+static inline uint64_t counter_of(uint32_t hash, uint32_t cost)
+{
+    return (uint64_t)hash << 32 | cost;
+}
+
+static void begin_window(struct line *line, int64_t now_ms)
+{
+    for (int i = 0; i < COUNTERS; i++) STORE(line->counters[i], 0);
+    STORE(line->began_ms, now_ms);
+}
+
+/* A key that has no counter takes the least of them from all, and the place of one that has nothing left. Returns what the key has now. */
+static uint32_t take_counter(struct line *line, const uint64_t counters[COUNTERS], uint32_t hash, uint32_t cost)
+{
+    uint32_t least = cost_of(counters[0]);
+    int at = 0;
+
+    for (int i = 1; i < COUNTERS; i++)
+        if (cost_of(counters[i]) < least) {
+            least = cost_of(counters[i]);
+            at = i;
+        }
+    if (least == 0) {
+        STORE(line->counters[at], counter_of(hash, cost));
+        return cost;
+    }
+    if (cost < least) least = cost;
+    for (int i = 0; i < COUNTERS; i++) STORE(line->counters[i], counters[i] - least);
+    if (cost > least) STORE(line->counters[at], counter_of(hash, cost - least));
+    return cost - least;
+}
+
+/* Adds to the key's counter. Returns what the key has now. */
+static inline uint32_t raise(struct line *line, uint32_t hash, uint32_t cost)
+{
+    uint64_t counters[COUNTERS];
+
+    for (int i = 0; i < COUNTERS; i++) {
+        counters[i] = LOADED(line->counters[i]);
+        if (counters[i] >> 32 == hash) {
+            if (__builtin_add_overflow(cost_of(counters[i]), cost, &cost)) cost = UINT32_MAX;
+            STORE(line->counters[i], counter_of(hash, cost));
+            return cost;
+        }
+    }
+    return take_counter(line, counters, hash, cost);
+}
+
+/* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. */
+static void drop_counter(struct line *line, uint32_t hash)
+{
+    for (int i = 0; i < COUNTERS; i++)
+        if (LOADED(line->counters[i]) >> 32 == hash) STORE(line->counters[i], 0);
+}
+
+/* --- The hot table --- */
+
+static inline void add(_Atomic uint64_t *counter, uint64_t more)
+{
+    STORE(*counter, LOADED(*counter) + more);
+}
+
+/* Of the keys that are hot in this slot: is it one of them? */
+static bool count_hot(struct hotkeys *hotkeys, unsigned writer, uint64_t hot, uint64_t hash, const struct hot_use *use)
+{
+    for (; hot != 0; hot &= hot - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(hot);
+        struct tally *tally = &hotkeys->tallies[(size_t)writer * HOTKEYS_MAX + at];
+
+        if (LOADED(hotkeys->hashes[at]) != hash) continue;
+        add(&tally->ops, 1);
+        add(&tally->writes, use->writes);
+        add(&tally->bytes, use->bytes);
+        add(&tally->ns, use->ns);
+        add(&tally->cost, use->cost);
+        return true;
+    }
+    return false;
+}
+
+static struct sums sums_of(const struct hotkeys *hotkeys, size_t at)
+{
+    struct sums sums = { 0 };
+
+    for (unsigned writer = 0; writer < hotkeys->writers; writer++) {
+        const struct tally *tally = &hotkeys->tallies[(size_t)writer * HOTKEYS_MAX + at];
+
+        sums.ops += LOADED(tally->ops);
+        sums.writes += LOADED(tally->writes);
+        sums.bytes += LOADED(tally->bytes);
+        sums.ns += LOADED(tally->ns);
+        sums.cost += LOADED(tally->cost);
+    }
+    return sums;
+}
+
+static uint64_t per_second(uint64_t count, int64_t ms)
+{
+    return count > UINT64_MAX / 1000 ? UINT64_MAX : count * 1000 / (uint64_t)(ms > 0 ? ms : 1);
+}
+
+static void put_sample(struct place *place, const struct sample *sample)
+{
+    place->newest = (place->newest + 1) % SAMPLES;
+    if (place->count < SAMPLES) place->count++;
+    place->samples[place->newest] = *sample;
+}
+
+/* The events of a key that went and came back before anybody was told would come in the wrong order. */
+static void forget_gone(struct hotkeys *hotkeys, uint64_t hash)
+{
+    for (size_t i = hotkeys->gone_count; i-- > 0;) {
+        if (hotkeys->gone_hashes[i] != hash) continue;
+        alloc_free((void *)(uintptr_t)hotkeys->gone[i].name.data);
+        hotkeys->gone_count--;
+        hotkeys->gone[i] = hotkeys->gone[hotkeys->gone_count];
+        hotkeys->gone_hashes[i] = hotkeys->gone_hashes[hotkeys->gone_count];
+    }
+}
+
+static void leave(struct hotkeys *hotkeys, size_t at)
+{
+    struct place *place = &hotkeys->places[at];
+    struct line *line = &hotkeys->lines[place->slot];
+
+    STORE(line->hot, LOADED(line->hot) & ~((uint64_t)1 << at));
+    if (hotkeys->gone_count < HOTKEYS_GONE_MAX) {
+        hotkeys->gone_hashes[hotkeys->gone_count] = LOADED(hotkeys->hashes[at]);
+        hotkeys->gone[hotkeys->gone_count++] = (struct hot_gone){ .name = place->name, .slot = place->slot };
+    } else {
+        alloc_free((void *)(uintptr_t)place->name.data);
+    }
+    place->name = BYTES_NONE;
+    place->used = false;
+    hotkeys->counts.now--;
+}
+
+/* A place for a key of that load, or HOTKEYS_MAX. */
+static size_t find_place(struct hotkeys *hotkeys, uint64_t load)
+{
+    size_t coldest = 0;
+
+    for (size_t i = 0; i < HOTKEYS_MAX; i++) {
+        if (!hotkeys->places[i].used) return i;
+        if (hotkeys->places[i].load < hotkeys->places[coldest].load) coldest = i;
+    }
+    if (load / HOTTER_PERCENT <= hotkeys->places[coldest].load / 100) {
+        hotkeys->counts.missed++;
+        return HOTKEYS_MAX;
+    }
+    leave(hotkeys, coldest);
+    hotkeys->counts.pushed_out++;
+    return coldest;
+}
+
+static struct bytes name_of(struct bytes key)
+{
+    size_t len = key.len < HOTKEYS_NAME_MAX ? key.len : HOTKEYS_NAME_MAX;
+    char *name = alloc(len);
+
+    if (len > 0) memcpy(name, key.data, len);
+    return (struct bytes){ name, len };
+}
+
+static bool is_in(const struct hotkeys *hotkeys, const struct line *line, uint64_t hash)
+{
+    for (uint64_t hot = LOADED(line->hot); hot != 0; hot &= hot - 1)
+        if (LOADED(hotkeys->hashes[__builtin_ctzll(hot)]) == hash) return true;
+    return false;
+}
+
+/* The key has `load` units per second, as far as can be told. False: it is hot already, or hotter ones have the table. */
+static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, uint16_t slot, uint64_t hash,
+                                                  struct bytes key, uint64_t load, int64_t now_ms)
+{
+    struct line *line = &hotkeys->lines[slot];
+    struct place *place;
+    size_t at = HOTKEYS_MAX;
+
+    lock_take(&hotkeys->lock);
+    if (!is_in(hotkeys, line, hash)) at = find_place(hotkeys, load);
+    if (at < HOTKEYS_MAX) {
+        struct sample sample = { .at_ms = now_ms, .commands = hotkeys->commands, .sums = sums_of(hotkeys, at) };
+
+        place = &hotkeys->places[at];
+        *place = (struct place){
+            .used = true, .slot = slot, .name = name_of(key), .since_ms = now_ms, .warm_ms = now_ms, .load = load
+        };
+        put_sample(place, &sample);
+        forget_gone(hotkeys, hash);
+        STORE(hotkeys->hashes[at], hash);
+        atomic_store_explicit(&line->hot, LOADED(line->hot) | (uint64_t)1 << at, memory_order_release);
+        hotkeys->counts.now++;
+        hotkeys->counts.found++;
+    }
+    lock_release(&hotkeys->lock);
+    return at < HOTKEYS_MAX;
+}
+
+bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, uint16_t slot, uint64_t hash, struct bytes key,
+                   const struct hot_use *use, int64_t now_ms)
+{
+    struct line *line = &hotkeys->lines[slot];
+    uint32_t limit = LOADED(hotkeys->limit), short_hash = (uint32_t)(hash & UINT32_MAX), cost;
+    int64_t window_ms = LOADED(hotkeys->window_ms), age_ms;
+    uint64_t hot;
+
+    if (limit == 0) return false;
+    hot = atomic_load_explicit(&line->hot, memory_order_acquire);
+    if (__builtin_expect(hot != 0, 0) && count_hot(hotkeys, writer, hot, hash, use)) return false;
+    age_ms = now_ms - LOADED(line->began_ms);
+    if (age_ms >= window_ms || age_ms < -window_ms) {
+        begin_window(line, now_ms);
+        age_ms = 0;
+    }
+    cost = raise(line, short_hash, use->cost);
+    if (__builtin_expect(cost < limit, 1)) return false;
+    drop_counter(line, short_hash);
+    return enter(hotkeys, slot, hash, key, per_second(cost / HOTKEYS_UNIT, age_ms), now_ms);
+}
+
+/* --- Looking at it now and then --- */
+
+/* Two looks that are closer together tell little. */
+#define SAMPLE_AFTER_MS 50
+
+/* True when the key has cooled down. */
+static bool look_at(struct hotkeys *hotkeys, size_t at, int64_t now_ms)
+{
+    struct place *place = &hotkeys->places[at];
+    const struct sample *last = &place->samples[place->newest];
+    struct sample sample = { .at_ms = now_ms, .commands = hotkeys->commands, .sums = sums_of(hotkeys, at) };
+    int64_t elapsed_ms = now_ms - last->at_ms;
+
+    if (elapsed_ms < 0) { /* the clock went back: nothing that was noted means anything now */
+        place->count = 0;
+        place->since_ms = place->warm_ms = now_ms;
+        put_sample(place, &sample);
+        return false;
+    }
+    if (elapsed_ms < SAMPLE_AFTER_MS) return false;
+    place->load = per_second((sample.sums.cost - last->sums.cost) / HOTKEYS_UNIT, elapsed_ms);
+    put_sample(place, &sample);
+    if (place->load >= LOADED(hotkeys->half)) place->warm_ms = now_ms;
+    return now_ms - place->warm_ms >= COOLS_AFTER_MS;
+}
+
+size_t hotkeys_tick(struct hotkeys *hotkeys, int64_t now_ms, uint64_t commands,
+                    bool (*is_here)(void *context, uint16_t slot), void *context,
+                    struct hot_gone gone[HOTKEYS_GONE_MAX])
+{
+    bool watched = hotkeys_are_watched(hotkeys);
+    size_t count;
+
+    lock_take(&hotkeys->lock);
+    hotkeys->commands = commands;
+    for (size_t i = 0; i < HOTKEYS_MAX && hotkeys->counts.now > 0; i++) {
+        if (!hotkeys->places[i].used) continue;
+        if (watched && (is_here == NULL || is_here(context, hotkeys->places[i].slot)) && !look_at(hotkeys, i, now_ms))
+            continue;
+        leave(hotkeys, i);
+        hotkeys->counts.cooled++;
+    }
+    count = hotkeys->gone_count;
+    memcpy(gone, hotkeys->gone, count * sizeof(*gone));
+    hotkeys->gone_count = 0;
+    lock_release(&hotkeys->lock);
+    return count;
+}
+
+/* --- Telling --- */
+
+/* What a rate is told over: the oldest sample of the last second, or the newest there is. */
+static const struct sample *sample_before(const struct place *place, int64_t now_ms)
+{
+    const struct sample *found = &place->samples[place->newest];
+
+    for (unsigned back = 1; back < place->count; back++) {
+        const struct sample *older = &place->samples[(place->newest + SAMPLES - back) % SAMPLES];
+
+        if (now_ms - older->at_ms > RATE_MS) break;
+        found = older;
+    }
+    return found;
+}
+
+static struct hot_report report_of(const struct hotkeys *hotkeys, size_t at, int64_t now_ms, uint64_t commands)
+{
+    const struct place *place = &hotkeys->places[at];
+    const struct sample *from = sample_before(place, now_ms);
+    struct sums sums = sums_of(hotkeys, at);
+    int64_t ms = now_ms - from->at_ms;
+    uint64_t ops = sums.ops - from->sums.ops, all = commands > from->commands ? commands - from->commands : 0;
+
+    return (struct hot_report){
+        .name = name_of(place->name),
+        .slot = place->slot,
+        .since_ms = place->since_ms,
+        .ops = per_second(ops, ms),
+        .writes = per_second(sums.writes - from->sums.writes, ms),
+        .bytes = per_second(sums.bytes - from->sums.bytes, ms),
+        .cpu_us = per_second((sums.ns - from->sums.ns) / 1000, ms),
+        .share = all == 0     ? 0
+                 : ops >= all ? 1
+                              : (double)ops / (double)all,
+        .load = (double)per_second(sums.cost - from->sums.cost, ms) / HOTKEYS_UNIT,
+    };
+}
+
+static int hotter_first(const void *a, const void *b)
+{
+    double x = ((const struct hot_report *)a)->load, y = ((const struct hot_report *)b)->load;
+
+    return (x < y) - (x > y);
+}
+
+size_t hotkeys_list(struct hotkeys *hotkeys, int64_t now_ms, uint64_t commands, struct hot_report out[HOTKEYS_MAX])
+{
+    size_t count = 0;
+
+    lock_take(&hotkeys->lock);
+    for (size_t i = 0; i < HOTKEYS_MAX; i++)
+        if (hotkeys->places[i].used) out[count++] = report_of(hotkeys, i, now_ms, commands);
+    lock_release(&hotkeys->lock);
+    qsort(out, count, sizeof(*out), hotter_first);
+    return count;
+}
+
+struct hotkeys_counts hotkeys_counts(struct hotkeys *hotkeys)
+{
+    struct hotkeys_counts counts;
+
+    lock_take(&hotkeys->lock);
+    counts = hotkeys->counts;
+    lock_release(&hotkeys->lock);
+    return counts;
+}
