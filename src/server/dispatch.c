@@ -770,6 +770,18 @@ static __attribute__((cold, noinline)) void make_incoming(struct call *call, str
         eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
 }
 
+/* One that will not be run is not kept, and EXEC does not ask where its keys are. */
+static void queue_command(struct call *call, size_t number)
+{
+    struct client *client = call->client;
+
+    if (!(client_flags(client) & CLIENT_DIRTY_EXEC)) {
+        if (has_big_value(call)) intake_prepare(call);
+        transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
+    }
+    reply_simple(call->reply, "QUEUED");
+}
+
 /* A command that waits is read again, and its value made again; but what was read into place is not in the data any more. */
 static __attribute__((cold, noinline)) void put_back(struct call *call)
 {
@@ -815,9 +827,7 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
     count_up(&call->worker->counters.commands, 1);
     if (queues) {
-        if (has_big_value(call)) intake_prepare(call);
-        transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
-        reply_simple(call->reply, "QUEUED");
+        queue_command(call, number);
         return OUTCOME_DONE;
     }
     if (call->command->prepare != NULL || has_big_value(call)) make_incoming(call, prepared->slot);
