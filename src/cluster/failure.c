@@ -109,8 +109,10 @@ void failure_cleared(struct cluster *c, struct node *node, int64_t now_ms, struc
         node->flags = (uint16_t)(node->flags & ~FLAG_PFAIL);
         c->state_dirty = c->view_dirty = true;
     } else if (node_is(node, FLAG_FAIL)) {
-        /* One with slots stays failed a while: somebody may be taking them over at this moment. */
-        if (node_votes(node) && now_ms - node->fail_ms <= validity_ms(c)) return;
+        /* One with slots stays failed a while, by the wire's rule: somebody may be taking them over at this moment. Of our kind nobody does
+         * that but a replica. */
+        if (node_votes(node) && (!node->is_ours || node->replica_count > 0) && now_ms - node->fail_ms <= validity_ms(c))
+            return;
         node->flags = (uint16_t)(node->flags & ~FLAG_FAIL);
         c->state_dirty = c->view_dirty = true;
         cluster_save_later(c, SAVE_SOON);

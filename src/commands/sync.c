@@ -14,8 +14,8 @@ static bool refuse_replica(struct call *call)
     uint32_t flags = client_flags(call->client);
 
     if (!(flags & CLIENT_FOLLOWS) || (flags & CLIENT_RDB_ONLY)) return false;
-    reply_error(call->reply,
-                "NOMASTERLINK This node has no replicas. A backup is had with REPLCONF rdb-only 1 before SYNC or PSYNC.");
+    reply_error(call->reply, "NOMASTERLINK This node has no replicas. A backup is had with REPLCONF rdb-only 1 before "
+                             "SYNC or PSYNC.");
     return true;
 }
 

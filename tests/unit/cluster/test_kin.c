@@ -262,8 +262,34 @@ TEST(of_many_forgotten_nodes_a_packet_names_some)
     done(&f);
 }
 
+TEST(who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its_slots)
+{
+    static const struct {
+        bool is_ours, has_replica, at_once;
+    } cases[] = { { true, false, true }, { true, true, false }, { false, false, false }, { false, true, false } };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f = with_neighbour();
+        struct mark mark = { .is_ours = cases[i].is_ours, .incarnation = 1, .sequence = 1 };
+        struct message_header head = header(&mark);
+        const uint8_t slots[SLOT_BITMAP_BYTES] = { 1 };
+
+        head.type = MESSAGE_PONG;
+        head.slots = slots;
+        hear(&f, OUT, &head);
+        if (cases[i].has_replica) node_become_replica(f.c, known(&f, ID_C, 8001), f.b, &f.e);
+        failure_told(f.c, f.c->myself, ID_B, NOW, &f.e);
+        CHECK(node_is(f.b, FLAG_FAIL));
+        head.mark.sequence++;
+        hear(&f, OUT, &head);
+        CHECK(node_is(f.b, FLAG_FAIL) == !cases[i].at_once);
+        done(&f);
+    }
+}
+
 TESTS(a_mark_is_read_as_it_was_written_and_no_other_version_of_it,
       every_message_of_ours_is_marked_and_later_than_the_one_before,
       what_was_overtaken_tells_nothing_of_roles_and_slots, who_agrees_on_every_slot_has_one_digest_whatever_the_order,
       whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long,
-      an_operator_who_forgets_what_is_forgotten_already_is_answered_ok, of_many_forgotten_nodes_a_packet_names_some)
+      an_operator_who_forgets_what_is_forgotten_already_is_answered_ok, of_many_forgotten_nodes_a_packet_names_some,
+      who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its_slots)
