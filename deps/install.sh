@@ -7,7 +7,7 @@
 set -u
 
 build="gcc make libc6-dev libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
-test="procps tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
+test="procps iproute2 util-linux tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
 lint="clang-format clang-tidy cppcheck"
 bench="gcc libev-dev libjemalloc-dev redis-server redis-tools memcached strace tcl"
 

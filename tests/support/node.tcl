@@ -128,6 +128,7 @@ proc node_start {name {options {}}} {
     set ::node($name,dir) $dir
     set ::node($name,binary) $binary
     set ::node($name,options) $options
+    set ::node($name,prefix) $prefix
     set ::node($name,expect) alive
     # A node of the same name in another directory is somebody else.
     if {![info exists ::node($name,id_dir)] || $::node($name,id_dir) ne $dir} {
@@ -249,7 +250,7 @@ proc node_kill {name} {
 # Starts it again on its port and directory, with what its configuration file says.
 proc node_restart {name {options {}}} {
     set all [dict merge $::node($name,options) $options]
-    node_start $name [dict merge $all [list @host $::node($name,host) @port $::node($name,port) @dir $::node($name,dir) @binary $::node($name,binary)]]
+    node_start $name [dict merge $all [list @host $::node($name,host) @prefix $::node($name,prefix) @port $::node($name,port) @dir $::node($name,dir) @binary $::node($name,binary)]]
 }
 
 # The end of every test: all nodes stop cleanly, or the test fails.
@@ -270,6 +271,7 @@ proc connections_end {} {
 
 # After a failure: nothing may be left over.
 proc nodes_end_hard {} {
+    network_end
     foreach name $::node_names {
         catch { exec kill -s KILL $::node($name,pid) }
         catch { close $::node($name,chan) }
