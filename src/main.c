@@ -17,6 +17,7 @@
 #include "bus/bus.h"
 #include "cache/eviction.h"
 #include "cache/hotkeys.h"
+#include "cache/fill.h"
 #include "commands/commands.h"
 #include "server/acceptor.h"
 #include "server/acl_log.h"
@@ -44,10 +45,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const *const families[] = { commands_connection,   commands_server,
-                                                         commands_keys,         commands_strings,
-                                                         commands_transactions, commands_cluster,
-                                                         commands_config,       NULL };
+static const struct command *const *const families[] = { commands_connection, commands_server,       commands_keys,
+                                                         commands_strings,    commands_transactions, commands_cluster,
+                                                         commands_config,     commands_cache,        NULL };
 
 static void print_and_exit(void (*print)(struct buf *out))
 {
@@ -280,6 +280,8 @@ static void build_node(struct node *node)
     apply_memory_options(node);
     node->hotkeys = hotkeys_new((unsigned)config_int(node->config, io_threads));
     cost_configure(node);
+    node->fills = fills_new(node->keyspace);
+    apply_fill_options(node);
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->latency = latency_new();
@@ -314,6 +316,7 @@ static void free_node(struct node *node)
     command_table_free(&node->commands);
     hotkeys_free(&node->hotkeys);
     eviction_free(&node->eviction);
+    fills_free(&node->fills);
     keyspace_free(&node->keyspace);
     config_free(&node->config);
     free((void *)(uintptr_t)node->config_file);

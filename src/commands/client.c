@@ -6,6 +6,7 @@
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
+#include "server/park.h"
 #include "server/worker.h"
 
 #include <limits.h>
@@ -591,9 +592,22 @@ static const struct command command_client_trackinginfo = {
     .run = client_trackinginfo,
 };
 
-/* No command blocks, so no client is ever let go. */
+struct unblocking {
+    uint64_t id;
+    bool with_error, found;
+};
+
+static void unblock(void *context, struct client *client)
+{
+    struct unblocking *unblocking = context;
+
+    if (client->id == unblocking->id && client_end_wait(client, unblocking->with_error)) unblocking->found = true;
+}
+
+/* Only of a command that waits for a key (server/park.h): MIGRATE does not let go, as in Redis. */
 static void client_unblock(struct call *call)
 {
+    struct unblocking unblocking = { .with_error = call->argc == 4 && call_arg_is(call, 3, "error") };
     int64_t id;
 
     if (call->argc == 4 && !call_arg_is(call, 3, "timeout") && !call_arg_is(call, 3, "error")) {
@@ -601,7 +615,10 @@ static void client_unblock(struct call *call)
         return;
     }
     if (!call_arg_i64(call, 2, &id)) return;
-    reply_integer(call->reply, 0);
+    unblocking.id = (uint64_t)id;
+    for (int i = 0; i < call->node->worker_count && !unblocking.found; i++)
+        worker_each_client(call->node->workers[i], unblock, &unblocking);
+    reply_integer(call->reply, unblocking.found);
 }
 
 static const struct command_arg client_unblock_timeout_error_args[] = {
@@ -622,7 +639,7 @@ static const struct command command_client_unblock = {
     .group = "connection",
     .complexity = "O(C) over the clients of the node",
     .arity = -3,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED,
     .acl = ACL_CONNECTION,
     .args = client_unblock_args,
     .run = client_unblock,

@@ -23,7 +23,7 @@ static void append_flags(struct buf *out, uint32_t flags, bool is_closing)
 
     if (flags & CLIENT_MONITOR) buf_append_byte(out, 'O');
     if (flags & CLIENT_MULTI) buf_append_byte(out, 'x');
-    if (flags & CLIENT_PAUSED) buf_append_byte(out, 'b');
+    if (flags & (CLIENT_PAUSED | CLIENT_PARKED)) buf_append_byte(out, 'b');
     if (flags & CLIENT_CLOSE_AFTER_REPLY) buf_append_byte(out, 'c');
     if (is_closing) buf_append_byte(out, 'A');
     if (flags & CLIENT_UNIX_SOCKET) buf_append_byte(out, 'U');

@@ -12,6 +12,7 @@ extern const struct command *const commands_strings[];
 extern const struct command *const commands_transactions[];
 extern const struct command *const commands_cluster[];
 extern const struct command *const commands_config[];
+extern const struct command *const commands_cache[];
 
 struct buf;
 /* docs/commands.md: redis-shard --print-commands-docs. */

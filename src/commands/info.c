@@ -26,6 +26,7 @@ static const struct section sections[] = {
     { "latencystats", false, true, info_latencystats },
     { "hotkeys", true, true, info_hotkeys },
     { "cluster", true, true, info_cluster },
+    { "cache", true, true, info_cache },
     { "keyspace", true, true, info_keyspace },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))

@@ -130,7 +130,7 @@ static void add_client(void *context, struct client *client)
 
     if (input > totals->input_max) totals->input_max = input;
     if (output > totals->output_max) totals->output_max = output;
-    if (client_flags(client) & CLIENT_PAUSED) totals->blocked++;
+    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_PARKED)) totals->blocked++;
 }
 
 static struct client_totals client_totals(const struct node *node)

@@ -3,6 +3,7 @@
  * Each slot gives its whole table away under its lock, which takes no time; freeing millions of entries does, and movers do it with no
  * lock held. SYNC, too: nobody can see an entry that no table leads to, and a worker that frees for a second would let
  * all its clients wait for it. */
+#include "cache/fill.h"
 #include "commands/keys_internal.h"
 #include "server/node.h"
 #include "store/graveyard.h"
@@ -16,7 +17,8 @@ static struct graveyard *bury_everything(struct call *call)
         struct slot *slot;
 
         /* Nobody can tell whether a key that is being written at this moment came before or after us. */
-        if (slot_counts(keyspace_slot(call->node->keyspace, id)).keys == 0) continue;
+        if (slot_counts(keyspace_slot(call->node->keyspace, id)).keys == 0 && !fills_are_used(call->node->fills, id))
+            continue;
         slot = call_slot_enter(call, id);
         slot_detach_all(slot, graveyard);
         call_slot_leave(call, slot);

@@ -1,4 +1,5 @@
 /* commands/string_set.c: SET with all its conditions and deadlines, the older commands it has taken in, and GETEX and DELIFEQ. */
+#include "commands/cache_internal.h"
 #include "commands/deadline.h"
 #include "commands/string_internal.h"
 
@@ -10,6 +11,7 @@ struct set_options {
     int equal_arg;    /* IFEQ: the argument to compare with; 0 without */
     int deadline_arg; /* 0 without */
     enum deadline_form form;
+    struct fill_args fill;
 };
 
 static const struct {
@@ -49,16 +51,17 @@ static bool parse_set_word(const struct call *call, int *arg, struct set_options
     if (call_arg_is(call, *arg, "ifeq")) {
         if (*arg + 1 >= call->argc) return false;
         options->equal_arg = ++*arg;
-        return !options->only_if_missing && !options->only_if_present;
+        return !options->only_if_missing && !options->only_if_present && !is_fill(&options->fill);
     }
     if (call_arg_is(call, *arg, "get")) {
         options->get = true;
-        return true;
+        return !is_fill(&options->fill);
     }
     if (call_arg_is(call, *arg, "keepttl")) {
         options->keep_ttl = true;
         return options->deadline_arg == 0;
     }
+    if (fill_word(call, arg, &options->fill)) return !options->get && options->equal_arg == 0;
     return parse_deadline(call, arg, options);
 }
 
@@ -94,15 +97,18 @@ static void set_with_options(struct call *call, const struct set_options *option
     int64_t expires_at_ms = ENTRY_KEEPS_FOREVER;
     const struct entry *entry;
     struct bytes value;
+    struct fill fill = { 0 };
     bool admitted;
 
     if (options->deadline_arg != 0 &&
         !deadline_of_arg(call, options->deadline_arg, options->form, true, &expires_at_ms))
         return;
+    if (is_fill(&options->fill) && !fill_read(call, &options->fill, &fill)) return;
     entry = options->get ? call_find_read(call, 1) : call_find_write(call, 1);
     if (options->get || options->equal_arg != 0)
         if (!string_of(call, entry, &value)) return;
     admitted = is_admitted(call, options, entry);
+    if (is_fill(&options->fill)) admitted = fill_settle(call, &fill, admitted, entry);
     if (options->get && entry != NULL)
         call_reply_value(call, entry, value);
     else if (options->get || !admitted)
@@ -111,7 +117,10 @@ static void set_with_options(struct call *call, const struct set_options *option
         reply_ok(call->reply);
     if (!admitted) return;
     if (options->keep_ttl && entry != NULL) expires_at_ms = entry_expires_at_ms(entry);
-    keep(call, 2, expires_at_ms);
+    if (is_fill(&options->fill))
+        fill_keep(call, &fill, expires_at_ms);
+    else
+        keep(call, 2, expires_at_ms);
 }
 
 static void set(struct call *call)
@@ -222,6 +231,9 @@ static const struct command_arg set_args[] = {
     { .name = "condition", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .since = "2.6.12", .args = set_condition_args },
     { .name = "get", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "GET", .since = "6.2.0" },
     { .name = "expiration", .type = ARG_ONEOF, .flags = ARG_OPTIONAL, .args = set_expiration_args },
+    { .name = "version", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "VER" },
+    { .name = "token", .type = ARG_STRING, .flags = ARG_OPTIONAL, .token = "TOKEN" },
+    { .name = "fresh-milliseconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FRESH" },
     { .name = NULL },
 };
 

@@ -8,6 +8,7 @@
 #include "base/relocate.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/fill.h"
 #include "server/acceptor.h"
 #include "server/cost.h"
 #include "server/node.h"
@@ -44,6 +45,8 @@ void apply_cluster_options(const struct node *node, struct cluster_options *out)
     config_text_copy(config, CONFIG_CLUSTER_ANNOUNCE_IP, out->announce_ip, sizeof(out->announce_ip));
     config_text_copy(config, CONFIG_CLUSTER_ANNOUNCE_HOSTNAME, out->announce_hostname, sizeof(out->announce_hostname));
 }
+
+#define FLOOR_BYTES_DEFAULT ((uint64_t)64 << 20)
 
 int64_t apply_reserved_files(const struct config *config)
 {
@@ -196,6 +199,23 @@ static bool memory_changed(void *context, struct config *config, char error[256]
     return workers_concerned(context, config, error);
 }
 
+/* Floors are no data: they have a hundredth of maxmemory to themselves. */
+void apply_fill_options(const struct node *node)
+{
+    uint64_t limit = (uint64_t)config_int(node->config, maxmemory);
+
+    fills_set_floor_ttl(node->fills, config_int(node->config, floor_ttl));
+    fills_set_floor_bytes_max(node->fills, limit == 0 ? FLOOR_BYTES_DEFAULT : limit / 100);
+}
+
+static bool fills_changed(void *context, struct config *config, char error[256])
+{
+    (void)config;
+    (void)error;
+    apply_fill_options(context);
+    return true;
+}
+
 void apply_changes_of(struct node *node)
 {
     static const char *const of_listening[] = { "port", "bind", NULL };
@@ -223,6 +243,7 @@ void apply_changes_of(struct node *node)
                                              NULL };
     static const char *const of_workers[] = { "timeout", "client-query-buffer-limit", "client-output-buffer-limit",
                                               NULL };
+    static const char *const of_fills[] = { "floor-ttl", "maxmemory", NULL };
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
     static const char *const of_defrag[] = { "activedefrag", NULL };
     static const char *const of_hotkeys[] = { "hotkey-threshold", "hotkey-window-ms", NULL };
@@ -235,6 +256,7 @@ void apply_changes_of(struct node *node)
         { .names = of_maxclients, .changed = maxclients_changed },
         { .names = of_dir, .changed = dir_changed },
         { .names = of_memory, .changed = memory_changed },
+        { .names = of_fills, .changed = fills_changed },
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
         { .names = of_defrag, .changed = defrag_changed },

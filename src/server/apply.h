@@ -15,6 +15,7 @@ uint16_t apply_bus_port(const struct config *config);
 
 /* Hands the directives about memory to eviction. */
 void apply_memory_options(struct node *node);
+void apply_fill_options(const struct node *node);
 
 /* From here on CONFIG SET has its effects. For the life of the process. */
 void apply_changes_of(struct node *node);

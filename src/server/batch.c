@@ -8,6 +8,7 @@
 #include "cache/hotkeys.h"
 #include "server/dispatch.h"
 #include "server/intake.h"
+#include "server/park.h"
 #include "server/worker_internal.h"
 
 #include <string.h>
@@ -207,8 +208,8 @@ static void end_reply(struct client *client, struct call *call, struct mark mark
 
 static bool is_over(const struct client *client)
 {
-    return (client_flags(client) &
-            (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND | CLIENT_MORE)) != 0 ||
+    return (client_flags(client) & (CLIENT_CLOSE_AFTER_REPLY | CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND |
+                                    CLIENT_MORE | CLIENT_PARKED)) != 0 ||
            atomic_load_explicit(&client->kill, memory_order_relaxed);
 }
 
@@ -264,11 +265,14 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
                 close_other_protocol(client);
                 return;
             }
-            if (dispatch_request(&call, &worker->prepared[at], clock) == OUTCOME_PAUSED) {
-                client_set(client, CLIENT_PAUSED);
+            enum outcome outcome = dispatch_request(&call, &worker->prepared[at], clock);
+
+            if (outcome != OUTCOME_DONE) {
+                client_set(client, outcome == OUTCOME_PARKED ? CLIENT_PARKED : CLIENT_PAUSED);
                 pause_intake(client, request);
                 return;
             }
+            if (__builtin_expect(client->park != NULL, 0)) park_end(client);
             if (client->intake.entry != NULL) intake_end(client);
             end_reply(client, &call, mark, errors);
             if (worker->out.len + worker->pieces.bytes > worker->look_at) look_at_replies(worker, client);

@@ -74,6 +74,26 @@ void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
     slot_put(slot, &entry);
 }
 
+uint64_t call_hash(const struct call *call, int arg)
+{
+    return hash_of(call, arg);
+}
+
+void call_store_attributed(struct call *call, int value_arg, int64_t expires_at_ms,
+                           const struct entry_attributes *attributes)
+{
+    int key_arg = call->command->keys[0].first;
+    struct entry *entry = *call->incoming;
+
+    if (entry == NULL || value_arg != call->command->value_arg) {
+        entry = entry_new_attributed(call->argv[key_arg], call->argv[value_arg], expires_at_ms, attributes);
+    } else {
+        entry_hold(entry);
+        entry = entry_set_attributes(entry_set_expiry(entry, expires_at_ms), attributes);
+    }
+    slot_put(call_slot(call, key_arg), &entry);
+}
+
 struct entry *call_find_read(struct call *call, int arg)
 {
     struct entry *entry = slot_use(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms,

@@ -38,6 +38,7 @@ struct call {
     struct hold *parked;     /* by finish(): another thread will answer (server/hold.h), and then it is over */
     bool made_incoming;      /* of the argument, rather than read into place */
     bool waits;              /* for a key in flight: it has done nothing, and is to run again */
+    bool is_parked;          /* for a key to be filled; waits is set, too */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
 };
 
@@ -70,6 +71,13 @@ void call_reply_value(struct call *call, const struct entry *entry, struct bytes
 /* Gives the first key the value at an argument and this deadline, whatever it was before. A big value is an entry already, and is not
  * copied. */
 void call_store(struct call *call, int value_arg, int64_t expires_at_ms);
+
+/* The same with attributes (store/entry.h). */
+void call_store_attributed(struct call *call, int value_arg, int64_t expires_at_ms,
+                           const struct entry_attributes *attributes);
+
+/* The slot_hash() of the key at an argument. */
+uint64_t call_hash(const struct call *call, int arg);
 
 /* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
  * already holds all of them. */

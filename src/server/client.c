@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/listener.h"
 #include "server/dispatch.h"
+#include "server/park.h"
 #include "server/snapshot.h"
 #include "server/transaction.h"
 #include "server/turns.h"
@@ -55,6 +56,7 @@ void client_close(struct client *client)
     turns_leave(client);
     intake_end(client);
     hold_end(client);
+    park_close(client);
     snapshot_free(&client->snapshot);
     transaction_free(client, NULL);
     /* Its place is free before it can know that it was closed: whoever connects again then finds it. */

@@ -18,6 +18,8 @@ struct worker;
 struct command;
 struct transaction;
 struct hold;
+struct loads;
+struct park;
 struct snapshot;
 
 enum client_flag {
@@ -42,6 +44,7 @@ enum client_flag {
     CLIENT_RDB_ONLY = 1u << 18,    /* REPLCONF: of SYNC it wants the file and nothing after it */
     CLIENT_RDB_NO_KEYS = 1u << 19, /* REPLCONF: and no keys in it */
     CLIENT_MORE = 1u << 20,        /* commands wait for its next turn (server/turns.h) */
+    CLIENT_PARKED = 1u << 21,      /* a command waits for a key to be filled (server/park.h) */
 };
 
 /* What a small request and its reply touch comes first, in as few cache lines as it takes: with many clients each comes out of the second
@@ -50,8 +53,10 @@ struct client {
     struct worker *worker; /* never changes */
 
     /* shared: relaxed atomics */
-    _Atomic uint32_t flags; /* enum client_flag; written by the owner only */
-    _Atomic bool kill;      /* set by anyone; the owner closes it at its next turn */
+    _Atomic uint32_t flags;       /* enum client_flag; written by the owner only */
+    _Atomic bool kill;            /* set by anyone; the owner closes it at its next turn */
+    _Atomic uint32_t parked_turn; /* while it is parked, which of its worker's waits that is; else 0 */
+    _Atomic uint32_t unblock;     /* set by anyone: twice the wait that is to end, and 1 for one with an error */
     _Atomic int64_t last_active_ms;
     _Atomic(const struct command *) last_command;
     _Atomic uint64_t memory; /* all of it; also in the node's client_bytes */
@@ -71,6 +76,8 @@ struct client {
     int64_t unauthenticated_bytes;   /* its part of the node's */
     int64_t handshake_ms;            /* when it connected or said RESET: it has to log in soon after */
     struct hold *hold;               /* NULL unless CLIENT_HELD */
+    struct park *park;               /* of a command that has waited for a key; or NULL */
+    struct loads *loads;             /* keys that it loads, or NULL */
     struct snapshot *snapshot;       /* that is being sent, or NULL */
     bool opened_with_info;           /* INFO was the first it asked for */
 

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/events.h"
+#include "server/park.h"
 #include "server/snapshot.h"
 #include "server/worker_internal.h"
 
@@ -175,7 +176,8 @@ static bool is_done(const struct client *client)
 
     if (conn_pending(&client->conn) > 0 || client->snapshot != NULL) return false;
     if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
-    return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_MORE | CLIENT_PAUSED | CLIENT_HELD));
+    return (flags & CLIENT_ENDED) &&
+           !(flags & (CLIENT_BEHIND | CLIENT_MORE | CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED));
 }
 
 /* Was it answered in this turn? Then the end of the turn writes that, and closes it where it is done. */
@@ -283,6 +285,7 @@ static void write_replies(struct worker *worker)
 void worker_flush(struct worker *worker)
 {
     answer_ready(worker);
+    park_deliver(worker->node);
     events_deliver(worker->node);
     write_replies(worker);
 }
@@ -349,7 +352,7 @@ static void stop_for_now(struct client *client, bool has_more)
 
     if (flags & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
     if (!(flags & CLIENT_MORE)) return;
-    if (has_more && !(flags & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_BEHIND | CLIENT_CLOSE_AFTER_REPLY)))
+    if (has_more && !(flags & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED | CLIENT_BEHIND | CLIENT_CLOSE_AFTER_REPLY)))
         turns_join(client, DUE_COMMANDS);
     else
         client_clear(client, CLIENT_MORE);
@@ -554,8 +557,9 @@ static ssize_t receive(struct client *client)
         check_query(client);
         return got;
     }
-    if (client_flags(client) & CLIENT_BEHIND) {
+    if (client_flags(client) & (CLIENT_BEHIND | CLIENT_PARKED)) {
         if (client->query.len == 0) buf_append_bytes(&client->query, data);
+        if (park_note_input(client)) return got;
         check_query(client);
         return got;
     }
@@ -600,6 +604,12 @@ void client_resume(struct client *client)
 {
     client_clear(client, CLIENT_PAUSED);
     if (!(client_flags(client) & CLIENT_ENDED)) conn_set_reading(&client->conn, true);
+    go_on(client);
+}
+
+void client_unpark(struct client *client)
+{
+    client_clear(client, CLIENT_PARKED);
     go_on(client);
 }
 

@@ -114,11 +114,11 @@ struct config {
 
     /* Memory, expiry, eviction */
     _Atomic int64_t maxmemory, maxmemory_policy, maxmemory_samples, maxmemory_size_exponent,
-        maxmemory_eviction_tenacity, active_expire_effort, lfu_log_factor, lfu_decay_time, lazyfree_lazy_eviction,
-        lazyfree_lazy_expire, lazyfree_lazy_server_del, lazyfree_lazy_user_del, lazyfree_lazy_user_flush,
-        activerehashing, activedefrag, active_defrag_threshold_lower, active_defrag_threshold_upper,
-        active_defrag_ignore_bytes, active_defrag_cycle_min, active_defrag_cycle_max, active_defrag_max_scan_fields,
-        jemalloc_bg_thread, tracking_table_max_keys;
+        maxmemory_eviction_tenacity, active_expire_effort, floor_ttl, lfu_log_factor, lfu_decay_time,
+        lazyfree_lazy_eviction, lazyfree_lazy_expire, lazyfree_lazy_server_del, lazyfree_lazy_user_del,
+        lazyfree_lazy_user_flush, activerehashing, activedefrag, active_defrag_threshold_lower,
+        active_defrag_threshold_upper, active_defrag_ignore_bytes, active_defrag_cycle_min, active_defrag_cycle_max,
+        active_defrag_max_scan_fields, jemalloc_bg_thread, tracking_table_max_keys;
 
     /* Cluster */
     _Atomic int64_t cluster_enabled, cluster_port, cluster_node_timeout, cluster_announce_port,

@@ -199,6 +199,9 @@ static const struct option table[] = {
     { INTEGER("lfu-decay-time", lfu_decay_time, 1, 0, INT_MAX), .section = MEMORY,
       .help = "Minutes without use after which those counts lose one; 0 never." },
     { INTEGER("active-expire-effort", active_expire_effort, 1, 1, 10), .section = MEMORY, .help = "How much of a worker's time goes into removing expired entries while many are due: at 1 as much as its clients take, and up to twice as much where it falls behind; at 10 five times as much." },
+    { INTEGER("floor-ttl", floor_ttl, 60000, 1, INT_MAX), .section = MEMORY, .flags = OPTION_OURS,
+      .help = "Milliseconds for which the version of a value that is gone is remembered: fills with an older one are refused meanwhile. It has to be longer "
+              "than a replica of the source may be behind." },
     { BOOL("lazyfree-lazy-eviction", lazyfree_lazy_eviction, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free evicted entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-expire", lazyfree_lazy_expire, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free expired entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-server-del", lazyfree_lazy_server_del, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free overwritten entries in the background. Taken and shown, without effect." },

@@ -15,6 +15,7 @@
 #include "server/hold.h"
 #include "server/latency.h"
 #include "server/monitor.h"
+#include "server/park.h"
 #include "server/room.h"
 #include "server/slot_set.h"
 #include "server/slowlog.h"
@@ -453,6 +454,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
         run_on_slots(call, prepared->number, clock);
         return;
     }
+    if (__builtin_expect(call->waits, 0)) return;
     ns = end_command(call, prepared->number, errors, clock);
     cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
 }
@@ -822,6 +824,7 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         return OUTCOME_DONE;
     }
     if (is_paused(call)) return OUTCOME_PAUSED;
+    if (__builtin_expect(client->park != NULL, 0) && park_refuses(call)) return OUTCOME_DONE;
 
     if (prepared->slot == NULL) call->previous = atomic_load_explicit(&client->last_command, memory_order_relaxed);
     atomic_store_explicit(&client->last_command, call->command, memory_order_relaxed);
@@ -837,5 +840,5 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         run_on_slots(call, number, clock);
     if (__builtin_expect(!call->waits, 1)) return OUTCOME_DONE;
     put_back(call);
-    return OUTCOME_PAUSED;
+    return call->is_parked ? OUTCOME_PARKED : OUTCOME_PAUSED;
 }

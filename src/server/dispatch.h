@@ -16,6 +16,7 @@ struct prepared {
 enum outcome {
     OUTCOME_DONE,   /* it ran, was queued or was refused: the reply is written */
     OUTCOME_PAUSED, /* CLIENT PAUSE, or a key in flight: nothing has happened, it has to come again */
+    OUTCOME_PARKED, /* the same, for a key that is to be filled */
 };
 
 /* On the client's worker, with no lock held. *clock is when the request's time begins, in clock_ticks(), and then when it ended. */

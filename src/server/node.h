@@ -23,6 +23,7 @@ struct control;
 struct events;
 struct eviction;
 struct hotkeys;
+struct fills;
 struct latency;
 struct lazyfree;
 struct login_guard;
@@ -37,6 +38,7 @@ struct node {
     struct keyspace *keyspace; /* each slot has its lock */
     struct eviction *eviction; /* guards itself */
     struct hotkeys *hotkeys;   /* guards itself */
+    struct fills *fills;       /* guards itself */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */
     uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */

@@ -6,6 +6,7 @@
 #include "cache/eviction.h"
 #include "server/client_evict.h"
 #include "server/latency.h"
+#include "server/park.h"
 #include "server/worker_internal.h"
 #include "store/account.h"
 
@@ -71,6 +72,8 @@ static void look_after_clients(struct worker *worker)
             client_close(client);
         else if ((client_flags(client) & CLIENT_PAUSED) && !is_paused)
             client_resume(client);
+        else if (client_flags(client) & CLIENT_PARKED)
+            park_look_after(client);
     }
 }
 
@@ -189,7 +192,7 @@ static void close_idle(struct worker *worker)
         struct client *client = container_of(link, struct client, link);
         int64_t idle_ms = now_ms - atomic_load_explicit(&client->last_active_ms, memory_order_relaxed);
         bool is_idle = timeout_ms > 0 && idle_ms > timeout_ms &&
-                       !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED | CLIENT_HELD));
+                       !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED));
 
         if (asks_password && !(client_flags(client) & CLIENT_AUTHENTICATED) &&
             now_ms - client->handshake_ms > HANDSHAKE_MS_MAX)
@@ -313,6 +316,7 @@ struct worker *worker_new(struct node *node, int index)
     ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
     worker_defrag_init(worker);
     turns_init(worker);
+    worker->parks = parks_new();
     ev_init(&worker->make_room, on_make_room);
     ev_prepare_init(&worker->flush, on_flush);
     ev_prepare_start(worker->loop, &worker->flush);
@@ -387,6 +391,7 @@ void worker_free(struct worker **held)
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)
         alloc_free((void *)atomic_load(&worker->commands[i].latency));
     for (int i = 0; i < LOOK_AHEAD_MAX; i++) request_free(&worker->batch[i]);
+    parks_free(&worker->parks);
     alloc_free(worker->commands);
     alloc_free(worker->scratch);
     alloc_free(worker->replies);

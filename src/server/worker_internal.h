@@ -95,6 +95,7 @@ struct worker {
     struct turn_reply *replies; /* whose they are, in the order they were written */
     size_t reply_count, reply_cap;
     struct ev_prepare flush;      /* before the loop waits again */
+    struct parks *parks;          /* its clients that wait for keys (server/park.h) */
     struct list turns;            /* clients that go on without having been waited for (server/turns.h) */
     size_t turn_count;            /* how many they are */
     struct ev_idle no_wait;       /* while there are any */
@@ -140,6 +141,8 @@ void worker_answer(struct worker *worker, struct batch_part *parts, int count) _
 void worker_flush(struct worker *worker);
 /* Goes on with what a paused client had sent. */
 void client_resume(struct client *client);
+/* The same for one that was parked. */
+void client_unpark(struct client *client);
 /* The same for one whose replies were held: these first. */
 void client_unhold(struct client *client, struct bytes replies);
 /* Does what is due; it has come to its turn. Returns how many bytes that moved. May close it. */

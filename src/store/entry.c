@@ -436,6 +436,12 @@ struct entry *entry_set_attributes(struct entry *entry, const struct entry_attri
     return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms, attributes);
 }
 
+void entry_forget_version(struct entry *entry)
+{
+    assert(entry_has_attributes(entry));
+    store(attributes_of(entry), 8, 0);
+}
+
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)
 {
     struct layout layout = layout_of(entry);

@@ -19,3 +19,6 @@ bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at
 
 /* The same entry elsewhere (base/relocate.h), or where it was if memory is short. Not of a big one: others may be reading it. */
 struct entry *entry_relocate(struct entry *entry);
+
+/* The value has been changed: the version was the former's. The entry stays where it is. */
+void entry_forget_version(struct entry *entry);

@@ -205,6 +205,24 @@ static void tell_removed(struct slot *slot, struct bytes key)
     }
 }
 
+static void tell_missed(struct slot *slot, uint64_t hash)
+{
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->missed != NULL) feed->missed(feed, hash);
+    }
+}
+
+static __attribute__((cold, noinline)) void tell_leaving(struct slot *slot, const struct entry *entry, uint64_t hash,
+                                                         const struct entry *next)
+{
+    if (entry_attributes(entry).version == 0) return;
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->leaving != NULL) feed->leaving(feed, entry, hash, next);
+    }
+}
+
 static void tell_flushed(struct slot *slot)
 {
     list_each_safe(at, &slot->feeds) {
@@ -216,9 +234,19 @@ static void tell_flushed(struct slot *slot)
 void slot_changed(struct slot *slot, const struct entry *entry)
 {
     slot_assert_locked(slot);
+    if (entry_has_attributes(entry)) {
+        tell_leaving(slot, entry, hash_bytes(entry_key(entry)), entry);
+        entry_forget_version((struct entry *)(uintptr_t)entry);
+    }
     if (usage_kind(slot) != USAGE_NONE)
         remember_use(slot, table_find_entry(&slot->table, hash_bytes(entry_key(entry)), entry));
     tell_changed(slot, entry_key(entry));
+}
+
+void slot_signal(struct slot *slot, struct bytes key)
+{
+    slot_assert_locked(slot);
+    tell_changed(slot, key);
 }
 
 /* --- Marks --- */
@@ -328,6 +356,7 @@ static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *wor
     uint64_t taken_before = taken_by(slot);
     struct entry *entry = table_remove(&slot->table, hash, word);
 
+    if (entry_has_attributes(entry)) tell_leaving(slot, entry, hash, NULL);
     count_entry(slot, entry, -1);
     charge(slot, taken_before, -1);
     tell_removed(slot, entry_key(entry));
@@ -405,6 +434,7 @@ static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct 
     if (word != NULL) {
         struct entry *former = table_entry(word);
 
+        if (entry_has_attributes(former)) tell_leaving(slot, former, hash, own);
         count_form(slot, former, -1);
         remember_use(slot, word);
         replace_word(slot, hash, word, own);
@@ -510,7 +540,9 @@ struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms)
 
     slot_assert_locked(slot);
     word = find_live(slot, hash, key, now_ms);
-    return word == NULL ? NULL : take_word(slot, hash, word);
+    if (word != NULL) return take_word(slot, hash, word);
+    if (!list_is_empty(&slot->feeds)) tell_missed(slot, hash);
+    return NULL;
 }
 
 bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms)
@@ -617,7 +649,10 @@ uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard)
     uint32_t hint;
 
     slot_assert_locked(slot);
-    if (keys == 0) return 0;
+    if (keys == 0) {
+        tell_flushed(slot);
+        return 0;
+    }
     hint = hint_load(&slot->table.hint);
     account_charge(&slot->shared->account, -(int64_t)taken_by(slot), -(int64_t)keys);
     account_settle(); /* whoever drops a slot may not come back for long */
@@ -723,7 +758,10 @@ size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT
     count(&slot->expired, found);
     charge(slot, taken_before, -found);
     if (!list_is_empty(&slot->feeds))
-        for (int64_t i = 0; i < found; i++) tell_removed(slot, entry_key(taken[i]));
+        for (int64_t i = 0; i < found; i++) {
+            if (entry_has_attributes(taken[i])) tell_leaving(slot, taken[i], hash_bytes(entry_key(taken[i])), NULL);
+            tell_removed(slot, entry_key(taken[i]));
+        }
     return (size_t)found;
 }
 

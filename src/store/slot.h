@@ -30,6 +30,10 @@ struct slot_feed {
     void (*changed)(struct slot_feed *feed, struct bytes key,
                     uint64_t hash); /* created, overwritten, or its expiry set */
     void (*removed)(struct slot_feed *feed, struct bytes key, uint64_t hash); /* deleted, expired or evicted */
+    void (*missed)(struct slot_feed *feed, uint64_t hash);                    /* was to be deleted, and not there */
+    /* A versioned entry's last moment, before one of the above: what comes in its place, or NULL. The entry itself where its value is
+     * changed and its version therefore forgotten. */
+    void (*leaving)(struct slot_feed *feed, const struct entry *entry, uint64_t hash, const struct entry *next);
     void (*flushed)(struct slot_feed *feed);
 };
 
@@ -126,10 +130,13 @@ struct entry *slot_resize_value(struct slot *slot, struct entry *entry, size_t v
  * room. */
 bool slot_extend_value(struct slot *slot, struct entry *entry, size_t value_bytes);
 
-/* Tells the feeds that a lent entry was changed in place. */
+/* Tells the feeds that a lent entry was changed in place; it has no version then. */
 void slot_changed(struct slot *slot, const struct entry *entry);
 
-/* Frees all entries. */
+/* Tells the feeds that a key counts as changed, though nothing of its value is. */
+void slot_signal(struct slot *slot, struct bytes key);
+
+/* Frees all entries. Feeds are told of an empty slot, too. */
 void slot_flush(struct slot *slot);
 /* Takes the whole table out in O(1); freeing it is then the graveyard's. Returns how many keys went. */
 uint64_t slot_detach_all(struct slot *slot, struct graveyard *graveyard);

@@ -6,6 +6,9 @@
 set ::meant {
     {config|set flags}              {passwords stay out of MONITOR and SLOWLOG}
     {set arguments/condition/*}     {IFEQ}
+    {set arguments/version *}       {VER}
+    {set arguments/token *}         {TOKEN}
+    {set arguments/fresh-*}         {FRESH}
 }
 
 proc start_both {} {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cache/eviction.h"
 #include "cache/hotkeys.h"
+#include "cache/fill.h"
 #include "net/bare.h"
 #include "proto/reply.h"
 #include "server/call.h"
@@ -161,6 +162,7 @@ static void begin(struct fixture *f)
     f->node.keyspace = keyspace_new();
     f->node.eviction = eviction_new(f->node.keyspace);
     f->node.hotkeys = hotkeys_new(1);
+    f->node.fills = fills_new(f->node.keyspace);
     f->node.commands = command_table_new(families);
     f->node.slowlog = slowlog_new();
     f->node.latency = latency_new();
@@ -196,6 +198,7 @@ static void done(struct fixture *f)
     command_table_free(&f->node.commands);
     hotkeys_free(&f->node.hotkeys);
     eviction_free(&f->node.eviction);
+    fills_free(&f->node.fills);
     keyspace_free(&f->node.keyspace);
     config_free(&f->node.config);
 }

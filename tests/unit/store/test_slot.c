@@ -131,10 +131,31 @@ static void note_flushed(struct slot_feed *feed)
     note(container_of(feed, struct log_feed, feed), '!', BYTES(""));
 }
 
+static void note_missed(struct slot_feed *feed, uint64_t hash)
+{
+    CHECK(hash == hash_bytes(BYTES("b")));
+    note(container_of(feed, struct log_feed, feed), '?', BYTES("b"));
+}
+
+/* The version, and that of what comes instead. */
+static void note_leaving(struct slot_feed *feed, const struct entry *entry, uint64_t hash, const struct entry *next)
+{
+    struct log_feed *log = container_of(feed, struct log_feed, feed);
+    size_t at = strlen(log->text);
+
+    CHECK(hash == hash_bytes(entry_key(entry)));
+    snprintf(log->text + at, sizeof log->text - at, "%u>%d ", (unsigned)entry_attributes(entry).version,
+             next == NULL    ? -1
+             : next == entry ? -2
+                             : (int)entry_attributes(next).version);
+}
+
 TEST(feeds_are_told_of_each_change)
 {
     struct slot *slot = locked_slot();
-    struct log_feed log = { .feed = { .changed = note_changed, .removed = note_removed, .flushed = note_flushed } };
+    struct log_feed log = {
+        .feed = { .changed = note_changed, .removed = note_removed, .missed = note_missed, .flushed = note_flushed }
+    };
     struct slot_feed deaf = { .changed = NULL };
     struct graveyard *graveyard = graveyard_new(1);
 
@@ -158,8 +179,48 @@ TEST(feeds_are_told_of_each_change)
     graveyard_free(&graveyard);
     slot_feed_detach(slot, &log.feed);
     put(slot, "e", "1", ENTRY_KEEPS_FOREVER);
-    CHECK(strcmp(log.text, "+a +a +a +a -a +b -b +c -c +d ! ") == 0);
+    CHECK(strcmp(log.text, "+a +a +a +a -a +b -b ?b +c -c +d ! ! ") == 0);
     slot_feed_detach(slot, &deaf);
+    slot_end(&slot);
+}
+
+static void put_versioned(struct slot *slot, uint64_t version, int64_t expires_at_ms)
+{
+    struct entry *entry = entry_new_attributed(BYTES("k"), BYTES("v"), expires_at_ms,
+                                               &(struct entry_attributes){ .version = version, .birth_s = 1 });
+
+    slot_put(slot, &entry);
+}
+
+TEST(feeds_see_versions_leave)
+{
+    struct slot *slot = locked_slot();
+    struct log_feed log = { .feed = { .leaving = note_leaving } };
+    struct entry_attributes none = { 0, 0, 0 };
+    struct entry *entry;
+
+    slot_feed_attach(slot, &log.feed);
+    put_versioned(slot, 1, ENTRY_KEEPS_FOREVER);
+    put_versioned(slot, 2, ENTRY_KEEPS_FOREVER);                           /* 1>2 */
+    slot_store(slot, hash_bytes(BYTES("k")), BYTES("k"), BYTES("v"), 100); /* 2>0 */
+    put_versioned(slot, 3, ENTRY_KEEPS_FOREVER);
+    slot_set_expiry(slot, slot_find(slot, BYTES("k"), 0), 100); /* the same value still */
+    CHECK(slot_find(slot, BYTES("k"), 100) == NULL);            /* 3>-1 */
+    put_versioned(slot, 4, ENTRY_KEEPS_FOREVER);
+    CHECK(slot_remove(slot, BYTES("k"), 0)); /* 4>-1 */
+    put_versioned(slot, 5, 10);
+    CHECK(expire(slot, 10 + HINT_TICK_MS) == 1); /* 5>-1 */
+    put_versioned(slot, 6, ENTRY_KEEPS_FOREVER);
+    slot_changed(slot, slot_find(slot, BYTES("k"), 0)); /* 6>-2 */
+    entry = slot_find(slot, BYTES("k"), 0);
+    CHECK(entry_attributes(entry).version == 0 && entry_attributes(entry).birth_s == 1);
+    slot_changed(slot, entry);
+    entry = slot_set_attributes(slot, entry, &none);
+    CHECK(!entry_has_attributes(entry) && slot_find(slot, BYTES("k"), 0) == entry);
+    CHECK(slot_remove(slot, BYTES("k"), 0));
+    CHECK(slot_counts(slot).bytes == 0);
+    CHECK(strcmp(log.text, "1>2 2>0 3>-1 4>-1 5>-1 6>-2 ") == 0);
+    slot_feed_detach(slot, &log.feed);
     slot_end(&slot);
 }
 
@@ -467,7 +528,7 @@ TEST(a_mark_is_of_a_key_whatever_becomes_of_its_entry)
 }
 
 TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, an_entry_is_gone_at_its_deadline,
-      an_expiry_may_be_set_and_cleared_and_a_value_resized, feeds_are_told_of_each_change,
+      an_expiry_may_be_set_and_cleared_and_a_value_resized, feeds_are_told_of_each_change, feeds_see_versions_leave,
       a_slot_holds_what_its_model_holds, a_random_key_is_live_also_when_nearly_all_are_expired,
       what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
       how_late_a_key_went_is_counted_when_somebody_asks_for_it,

@@ -1,0 +1,272 @@
+/* cache/fill_lease.c: who loads a key, and who waits for it. */
+#include "cache/fill_internal.h"
+
+#include "base/alloc.h"
+
+/* --- The table --- */
+
+static struct fill_lease **cell_of(const struct slot_fills *of, uint64_t hash)
+{
+    struct fill_lease **at = &of->buckets[hash % FILL_LEASE_BUCKETS];
+
+    while (*at != NULL && (*at)->hash != hash) at = &(*at)->next;
+    return at;
+}
+
+static struct fill_lease *find(const struct slot_fills *of, uint64_t hash)
+{
+    return of->lease_count == 0 ? NULL : *cell_of(of, hash);
+}
+
+static void drop(struct slot_fills *of, struct fill_lease *lease)
+{
+    struct fill_lease **at = cell_of(of, lease->hash);
+
+    *at = lease->next;
+    list_remove(&lease->used);
+    alloc_free(lease);
+    of->lease_count--;
+}
+
+static void wake_all(struct slot_fills *of, struct fill_lease *lease)
+{
+    struct fill_waiter *waiter = lease->first;
+
+    lease->first = NULL;
+    lease->last = &lease->first;
+    while (waiter != NULL) {
+        struct fill_waiter *next = waiter->next;
+
+        fill_wake(of, waiter->who);
+        alloc_free(waiter);
+        waiter = next;
+    }
+}
+
+static bool is_guarding(const struct fill_lease *lease, int64_t now_ms)
+{
+    return lease->misses > 0 && now_ms - lease->last_miss_ms < FILL_GUARD_MS;
+}
+
+/* What it was for is over; it may still be needed for something else. */
+static void drop_if_idle(struct slot_fills *of, struct fill_lease *lease)
+{
+    if (lease->until_ms == 0 && lease->first == NULL && lease->misses == 0) drop(of, lease);
+}
+
+/* Who waited asks again, and is elected if he is the first. A stale fill of a guarded key could not be told any more. */
+static void make_room(struct slot_fills *of, int64_t now_ms)
+{
+    struct fill_lease *lease = container_of(of->used.next, struct fill_lease, used);
+
+    if (is_guarding(lease, now_ms)) fill_hold(of, lease->hash, lease->last_miss_ms + FILL_GUARD_MS);
+    wake_all(of, lease);
+    drop(of, lease);
+    fill_count(of, FILL_LEASES_LOST);
+}
+
+static struct fill_lease *take(struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash), **at;
+
+    if (lease != NULL) {
+        list_remove(&lease->used);
+        list_append(&of->used, &lease->used);
+        return lease;
+    }
+    if (of->buckets == NULL) of->buckets = alloc_zeroed(FILL_LEASE_BUCKETS * sizeof(struct fill_lease *));
+    if (of->lease_count == FILL_LEASES_MAX) make_room(of, now_ms);
+    at = cell_of(of, hash);
+    *at = lease = alloc_zeroed(sizeof(*lease));
+    lease->hash = hash;
+    lease->last = &lease->first;
+    list_append(&of->used, &lease->used);
+    of->lease_count++;
+    return lease;
+}
+
+void fill_leases_drop_all(struct slot_fills *of)
+{
+    list_each_safe(at, &of->used) {
+        struct fill_lease *lease = container_of(at, struct fill_lease, used);
+
+        wake_all(of, lease);
+        drop(of, lease);
+    }
+}
+
+/* --- Leases --- */
+
+static bool is_loading(const struct fill_lease *lease, int64_t now_ms)
+{
+    return lease != NULL && lease->until_ms > now_ms;
+}
+
+static int64_t until(int64_t now_ms, int64_t ms)
+{
+    int64_t sum;
+
+    return __builtin_add_overflow(now_ms, ms, &sum) ? INT64_MAX : sum;
+}
+
+static void give(struct slot_fills *of, struct fill_lease *lease, uint64_t who, int64_t until_ms)
+{
+    lease->holder = who;
+    lease->until_ms = until_ms;
+    lease->n = of->n;
+    lease->is_handed = false;
+}
+
+bool fill_lease(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t lease_ms, int64_t now_ms,
+                struct fill_token *token)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (is_loading(lease, now_ms) && (lease->holder != who || !lease->is_handed)) return false;
+    if (lease_ms <= 0) return false;
+    if (lease != NULL && lease->until_ms != 0 && lease->until_ms <= now_ms) fill_count(of, FILL_LEASES_EXPIRED);
+    lease = take(of, hash, now_ms);
+    *token = fill_token(of);
+    give(of, lease, who, until(now_ms, lease_ms));
+    fill_count(of, FILL_LEASES_GRANTED);
+    return true;
+}
+
+int64_t fill_loading_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    const struct fill_lease *lease = find(of, hash);
+
+    return is_loading(lease, now_ms) ? lease->until_ms : 0;
+}
+
+bool fill_is_loaded_by(const struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)
+{
+    const struct fill_lease *lease = find(of, hash);
+
+    return is_loading(lease, now_ms) && lease->holder == who;
+}
+
+/* The first of those who wait and would load is elected. He is told, and comes for it; until then it is his for as long as he would load. */
+static void pass_on(struct slot_fills *of, struct fill_lease *lease, int64_t now_ms)
+{
+    struct fill_waiter **at = &lease->first, *next;
+
+    lease->holder = 0;
+    lease->until_ms = 0;
+    lease->is_handed = false;
+    while (*at != NULL && (*at)->lease_ms <= 0) at = &(*at)->next;
+    next = *at;
+    if (next == NULL) {
+        drop_if_idle(of, lease);
+        return;
+    }
+    *at = next->next;
+    if (lease->last == &next->next) lease->last = at;
+    give(of, lease, next->who, until(now_ms, next->lease_ms));
+    lease->is_handed = true;
+    fill_wake(of, next->who);
+    alloc_free(next);
+}
+
+void fill_give_up(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease != NULL && lease->until_ms != 0 && lease->holder == who) pass_on(of, lease, now_ms);
+}
+
+void fill_give_up_handed(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease != NULL && lease->is_handed && lease->holder == who) pass_on(of, lease, now_ms);
+}
+
+void fill_failed(struct slot_fills *of, uint64_t hash, struct fill_token token, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease == NULL || lease->until_ms == 0 || lease->is_handed) return;
+    if (token.gen == of->gen && token.n == lease->n) pass_on(of, lease, now_ms);
+}
+
+/* There is a value: those who wait come and look whether it is one for them. */
+void fill_lease_filled(struct slot_fills *of, uint64_t hash)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease == NULL) return;
+    wake_all(of, lease);
+    lease->until_ms = 0;
+    lease->holder = 0;
+    drop_if_idle(of, lease);
+}
+
+/* What is being loaded will be refused, so somebody else begins at once. */
+void fill_lease_voided(struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease != NULL && lease->until_ms != 0) pass_on(of, lease, now_ms);
+}
+
+/* --- Waiting --- */
+
+void fill_wait(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t lease_ms, int64_t now_ms)
+{
+    struct fill_lease *lease = take(of, hash, now_ms);
+    struct fill_waiter *waiter = alloc(sizeof(*waiter));
+
+    *waiter = (struct fill_waiter){ .next = NULL, .who = who, .lease_ms = lease_ms };
+    *lease->last = waiter;
+    lease->last = &waiter->next;
+}
+
+void fill_wait_no_more(struct slot_fills *of, uint64_t hash, uint64_t who)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease == NULL) return;
+    for (struct fill_waiter **at = &lease->first; *at != NULL; at = &(*at)->next) {
+        struct fill_waiter *waiter = *at;
+
+        if (waiter->who != who) continue;
+        *at = waiter->next;
+        if (lease->last == &waiter->next) lease->last = at;
+        alloc_free(waiter);
+        break;
+    }
+    drop_if_idle(of, lease);
+}
+
+/* --- Guarded keys --- */
+
+void fill_guard_miss(struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    struct fill_lease *lease = take(of, hash, now_ms);
+
+    fill_make_stripes(of);
+    if (!is_guarding(lease, now_ms)) {
+        lease->misses = 0;
+        lease->oldest_n = of->n;
+    }
+    if (lease->misses < UINT32_MAX) lease->misses++;
+    lease->last_miss_ms = now_ms;
+}
+
+enum fill_verdict fill_guard_answer(struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+    enum fill_verdict verdict;
+
+    if (lease == NULL || lease->misses == 0) return FILL_NO_MISS;
+    if (!is_guarding(lease, now_ms)) {
+        lease->misses = 0;
+        drop_if_idle(of, lease);
+        return FILL_NO_MISS;
+    }
+    verdict = fill_token_is_good(of, hash, (struct fill_token){ of->gen, lease->oldest_n }) ? FILL_GOOD : FILL_STALE;
+    lease->misses--;
+    drop_if_idle(of, lease);
+    return verdict;
+}

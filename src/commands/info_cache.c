@@ -1,0 +1,25 @@
+/* commands/info_cache.c: INFO cache: what the node did for those who keep a cache in it. */
+#include "cache/fill.h"
+#include "commands/info.h"
+#include "server/call.h"
+#include "server/node.h"
+
+#include <inttypes.h>
+
+void info_cache(struct call *call, struct buf *out)
+{
+    static const char *const names[FILL_COUNTERS] = {
+        [FILL_REFUSED_TOKEN] = "fills_refused_token", [FILL_REFUSED_VERSION] = "fills_refused_version",
+        [FILL_REFUSED_HOLD] = "fills_refused_hold",   [FILL_REFUSED_GUARD] = "fills_refused_guard",
+        [FILL_LEASES_GRANTED] = "leases_granted",     [FILL_LEASES_WAITED] = "leases_waited",
+        [FILL_LEASES_EXPIRED] = "leases_expired",     [FILL_LEASES_LOST] = "leases_lost",
+        [FILL_STALE_SERVED] = "stale_served",         [FILL_FLOOR_OVERFLOWS] = "floor_overflows",
+        [FILL_INVALIDATIONS] = "invalidations",       [FILL_HEALED] = "invalidations_made_up_for",
+    };
+    uint64_t sums[FILL_COUNTERS];
+
+    fills_counters(call->node->fills, sums);
+    buf_append_text(out, "# Cache\r\n");
+    for (size_t i = 0; i < FILL_COUNTERS; i++) buf_printf(out, "%s:%" PRIu64 "\r\n", names[i], sums[i]);
+    buf_printf(out, "floor_bytes:%" PRIu64 "\r\n", fills_floor_bytes(call->node->fills));
+}
