@@ -634,6 +634,11 @@ bool bus_is_solo(const struct bus *bus)
     return atomic_load_explicit(&bus->solo, memory_order_acquire);
 }
 
+struct graveyard *bus_take_lost_keys(struct bus *bus, struct slot *slot)
+{
+    return sweep_take(bus->sweep, slot);
+}
+
 void bus_endpoint(struct bus *bus, uint16_t node, char endpoint[256], uint16_t *port)
 {
     endpoint[0] = '\0';

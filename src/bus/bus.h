@@ -22,8 +22,10 @@
 
 struct bus;
 struct ev_loop;
+struct graveyard;
 struct lazyfree;
 struct movers;
+struct slot;
 
 struct bus_options {
     const char *const *bind; /* addresses as in the bind directive; a leading '-' means optional */
@@ -48,6 +50,10 @@ struct cluster *bus_lock(struct bus *bus, struct effects **effects);
 void bus_unlock(struct bus *bus);
 /* Wakes the control loop for what was posted so: by whoever called bus_unlock(), once it holds no slot. Forgotten, it waits for the tick. */
 void bus_wake(struct bus *bus);
+
+/* For who has just made a slot ours, or lets it be imported, and has held its lock since before that: what is in it may be keys that were lost
+ * together with it and are about to be dropped. They are taken out; lazyfree_bury() them without the lock. NULL: there are none. */
+struct graveyard *bus_take_lost_keys(struct bus *bus, struct slot *slot);
 
 /* Without the lock: */
 bool bus_state_ok(const struct bus *bus);

@@ -15,7 +15,7 @@ struct sweep {
     struct movers *movers;
     struct lazyfree *lazyfree;
     struct mover_job job;
-    pthread_mutex_t guard; /* for all below */
+    pthread_mutex_t guard; /* for all below; taken with a slot's lock held, too */
     pthread_cond_t stopped;
     bool is_posted, ending;
     uint16_t next;  /* where the job goes on */
@@ -23,18 +23,36 @@ struct sweep {
     uint8_t slots[SLOT_COUNT];
 };
 
+/* That the slot is to be swept is forgotten under the slot's lock: so either its keys go before it is ours again and has new ones, or nobody takes
+ * them any more. Kept they may not be: what was written elsewhere in between would make them stale, and a cache may miss but not lie. */
+struct graveyard *sweep_take(struct sweep *sweep, struct slot *slot)
+{
+    uint16_t id = slot_id(slot);
+    struct graveyard *graveyard;
+    bool is_swept;
+
+    pthread_mutex_lock(&sweep->guard);
+    is_swept = sweep->slots[id] != 0;
+    sweep->slots[id] = 0;
+    sweep->waiting -= is_swept;
+    pthread_mutex_unlock(&sweep->guard);
+    if (!is_swept) return NULL;
+    graveyard = graveyard_new(1);
+    slot_detach_all(slot, graveyard);
+    return graveyard;
+}
+
 /* The owner word was changed before sweep_drop() was called, so whoever takes the slot's lock after us finds the keys gone and is
- * redirected. Should the slot have come back within this moment, its keys are dropped all the same: what was written elsewhere in
- * between would make them stale, and a cache may miss but not lie. */
+ * redirected. */
 static void drop_keys(struct sweep *sweep, uint16_t id)
 {
     struct slot *slot = keyspace_slot(sweep->keyspace, id);
-    struct graveyard *graveyard = graveyard_new(1);
+    struct graveyard *graveyard;
 
     slot_lock(slot);
-    slot_detach_all(slot, graveyard);
+    graveyard = sweep_take(sweep, slot);
     slot_unlock(slot);
-    lazyfree_bury(sweep->lazyfree, &graveyard);
+    if (graveyard != NULL) lazyfree_bury(sweep->lazyfree, &graveyard);
 }
 
 static bool drop_some(struct mover_job *job)
@@ -47,8 +65,6 @@ static bool drop_some(struct mover_job *job)
 
         sweep->next = (uint16_t)((id + 1) % SLOT_COUNT);
         if (!sweep->slots[id]) continue;
-        sweep->slots[id] = 0;
-        sweep->waiting--;
         pthread_mutex_unlock(&sweep->guard);
         drop_keys(sweep, id);
         pthread_mutex_lock(&sweep->guard);

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "store/lazyfree.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,12 +61,25 @@ static void list_add(struct slot_list *list, uint16_t slot)
     if (list->count <= SLOT_COUNT) list->slots[list->count++] = slot;
 }
 
+/* With its lock held since before it changed hands; gives it back. */
+static void leave_changed_slot(struct call *call, struct slot *slot)
+{
+    struct graveyard *lost = bus_take_lost_keys(call->node->bus, slot);
+
+    call_slot_leave(call, slot);
+    if (lost != NULL) lazyfree_bury(call->node->lazyfree, &lost);
+}
+
 static void change_slots(struct call *call, const struct slot_list *list, bool add)
 {
     struct effects *effects;
     cluster_error error;
-    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+    struct cluster *cluster;
 
+    /* One that nobody has is lost by nobody while it is added. */
+    for (size_t i = 0; add && i < list->count && i < SLOT_COUNT; i++)
+        leave_changed_slot(call, call_slot_enter(call, list->slots[i]));
+    cluster = bus_lock(call->node->bus, &effects);
     if (add)
         cluster_add_slots(cluster, list->slots, list->count, call->now_ms, effects, error);
     else
@@ -192,7 +206,7 @@ void cluster_cmd_flushslots(struct call *call)
 
 /* --- SETSLOT --- */
 
-/* The one form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
+/* The form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
 static void setslot_node(struct call *call, uint16_t id)
 {
     struct effects *effects;
@@ -204,7 +218,21 @@ static void setslot_node(struct call *call, uint16_t id)
 
     cluster_setslot_node(cluster, id, call->argv[4], keys, call->now_ms, effects, error);
     bus_unlock(call->node->bus);
-    call_slot_leave(call, slot);
+    leave_changed_slot(call, slot);
+    reply_outcome(call, error);
+}
+
+/* Keys that the slot had when it was lost must not be there, nor go, when the first of those that are to come has come. */
+static void setslot_importing(struct call *call, uint16_t id)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct slot *slot = call_slot_enter(call, id);
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_setslot_importing(cluster, id, call->argv[4], call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    leave_changed_slot(call, slot);
     reply_outcome(call, error);
 }
 
@@ -235,11 +263,13 @@ void cluster_cmd_setslot(struct call *call)
         setslot_node(call, slot);
         return;
     }
+    if (call->argc == 5 && call_arg_is(call, 3, "importing")) {
+        setslot_importing(call, slot);
+        return;
+    }
     cluster = bus_lock(call->node->bus, &effects);
     if (call->argc == 5 && call_arg_is(call, 3, "migrating"))
         cluster_setslot_migrating(cluster, slot, call->argv[4], call->now_ms, effects, error);
-    else if (call->argc == 5 && call_arg_is(call, 3, "importing"))
-        cluster_setslot_importing(cluster, slot, call->argv[4], call->now_ms, effects, error);
     else if (call->argc == 4 && call_arg_is(call, 3, "stable"))
         cluster_setslot_stable(cluster, slot, call->now_ms, effects, error);
     else
