@@ -124,10 +124,10 @@ sim-large: sim-build
 	@$(BUILD)/sim/sim large 500 1000
 soak: test-deps
 	@SOAK_SECONDS=$(or $(SOAK_SECONDS),14400) tests/run soak
-soak-build: build/soak/load
-build/soak/load: tests/soak/load.c
+soak-build: build/soak/load build/soak/moves
+build/soak/%: tests/soak/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $<
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -o $@ $<
 .PHONY: test-deps
 test-deps:
 	@deps/install.sh build test
@@ -165,7 +165,7 @@ $(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call 
 # --- measuring, trying ---
 .PHONY: bench bench-docs demo demo-stop
 BENCH_PROGRAMS := $(addprefix build/bench/,load floor idle)
-bench: redis-shard $(BENCH_PROGRAMS) build/soak/load
+bench: redis-shard $(BENCH_PROGRAMS) soak-build
 	@deps/install.sh bench
 	@utils/bench/run
 bench-docs:

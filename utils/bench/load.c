@@ -39,7 +39,8 @@ struct options {
     double seconds, warm_up_seconds, share;
     uint64_t commands_max; /* 0: as long as it takes */
     uint64_t seed;
-    int server_pid; /* 0: nobody's CPU time is asked for */
+    int spared_from, spared_to; /* slots whose keys are left alone; none where from is above to */
+    int server_pid;             /* 0: nobody's CPU time is asked for */
 };
 
 struct connection {
@@ -65,6 +66,7 @@ static struct options options = { .port = 6379,
                                   .seconds = 4,
                                   .warm_up_seconds = 0.3,
                                   .seed = 1,
+                                  .spared_from = 1,
                                   .share = 1 };
 static struct shape shape = { .prefix = "key:", .value_bytes_min = 64, .value_bytes_max = 64 };
 static struct histogram latency;
@@ -115,6 +117,20 @@ static bool is_in_share(uint64_t key)
     return (double)(key_hash(key ^ options.seed << 40) >> 11) * 0x1p-53 < options.share;
 }
 
+static bool is_spared(uint64_t key)
+{
+    unsigned slot;
+
+    if (options.spared_from > options.spared_to) return false;
+    slot = key_slot(&shape, key);
+    return slot >= (unsigned)options.spared_from && slot <= (unsigned)options.spared_to;
+}
+
+static bool is_wanted(uint64_t key)
+{
+    return is_in_share(key) && !is_spared(key);
+}
+
 /* The next command; false when there is none. */
 static bool connection_draw(struct connection *connection, enum verb *verb, uint64_t *key)
 {
@@ -131,14 +147,15 @@ static bool connection_draw(struct connection *connection, enum verb *verb, uint
     case WORK_LOAD:
     case WORK_DELETE:
         *verb = options.work == WORK_LOAD ? VERB_SET : VERB_DELETE;
-        while (connection->next_key < connection->end_key && !is_in_share(connection->next_key)) connection->next_key++;
+        while (connection->next_key < connection->end_key && !is_wanted(connection->next_key)) connection->next_key++;
         if (connection->next_key == connection->end_key) return false;
         *key = connection->next_key++;
         return true;
     case WORK_IDLE:
         return false;
     }
-    *key = random_key(&connection->random);
+    do *key = random_key(&connection->random);
+    while (is_spared(*key));
     return true;
 }
 
@@ -362,7 +379,7 @@ static void usage(void)
             "bytes, or MIN-MAX]\n"
             "            [-e seconds to live, or -E AT:OVER (unix ms of the first deadline, ms to the last)] [-a "
             "prefix of four] [-f share of the keys to load or delete] [-m "
-            "(memcached's protocol)]\n"
+            "(memcached's protocol)] [-o FROM-TO (slots whose keys are left out)]\n"
             "            [-s seconds] [-n commands at most] [-w warm-up seconds] [-r seed] [-x pid of the server]\n");
     exit(2);
 }
@@ -396,6 +413,16 @@ static void read_deadlines(char *text)
     shape.expires_over_ms = (uint64_t)number(colon + 1, 0, 1e9);
 }
 
+static void read_spared(char *text)
+{
+    char *dash = strchr(text, '-');
+
+    if (!dash) usage();
+    *dash = '\0';
+    options.spared_from = (int)number(text, 0, 16383);
+    options.spared_to = (int)number(dash + 1, 0, 16383);
+}
+
 static enum work work_named(const char *name)
 {
     static const char *const names[] = { "get", "set", "mix", "load", "delete", "idle" };
@@ -410,7 +437,7 @@ static void read_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:E:a:f:ms:n:w:r:x:")) != -1) {
+    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:E:a:f:mo:s:n:w:r:x:")) != -1) {
         switch (option) {
         case 'p':
             options.port = (int)number(optarg, 1, 65535);
@@ -445,6 +472,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'm':
             shape.is_memcached = true;
+            break;
+        case 'o':
+            read_spared(optarg);
             break;
         case 's':
             options.seconds = number(optarg, 0.01, 86400);

@@ -53,6 +53,19 @@ static char *put_key(char *at, const struct shape *shape, uint64_t key)
     return at + KEY_BYTES - PREFIX_BYTES;
 }
 
+unsigned key_slot(const struct shape *shape, uint64_t key)
+{
+    unsigned char text[KEY_BYTES];
+    unsigned crc = 0;
+
+    put_key((char *)text, shape, key);
+    for (size_t i = 0; i < KEY_BYTES; i++) {
+        crc ^= (unsigned)text[i] << 8;
+        for (int bit = 0; bit < 8; bit++) crc = ((crc & 0x8000u) ? (crc << 1) ^ 0x1021u : crc << 1) & 0xffffu;
+    }
+    return crc % 16384u;
+}
+
 static char *put_number_bulk(char *at, uint64_t number)
 {
     char digits[20];

@@ -30,6 +30,8 @@ struct shape {
 size_t request_write(char *out, const struct shape *shape, enum verb verb, uint64_t key);
 
 uint64_t key_hash(uint64_t key);
+/* Of the 16384 of a cluster, which the key is in. */
+unsigned key_slot(const struct shape *shape, uint64_t key);
 size_t value_bytes(const struct shape *shape, uint64_t key);
 
 /* Where a reply stands that may come in pieces. All zero is the beginning of one. */

@@ -1,0 +1,1 @@
+section "Slots on the move" { run_script utils/bench/moves }
