@@ -149,12 +149,17 @@ proc owner_of {key {observer ""}} {
     return [owner_of_slot [slot_of $key] $observer]
 }
 
-# A key of a slot: the same one each time for the same prefix.
+# A key of a slot: the same one each time for the same prefix. Those come by in the search are kept.
 proc key_in_slot {slot {prefix k}} {
-    for {set i 0} {$i < 1000000} {incr i} {
-        if {[slot_of "$prefix:$i"] == $slot} { return "$prefix:$i" }
+    if {![info exists ::searched_keys($prefix)]} { set ::searched_keys($prefix) 0 }
+    while {![info exists ::key_of_slot($prefix,$slot)]} {
+        if {$::searched_keys($prefix) >= 1000000} { fail "no key for slot $slot" }
+        set key "$prefix:$::searched_keys($prefix)"
+        incr ::searched_keys($prefix)
+        set its_slot [slot_of $key]
+        if {![info exists ::key_of_slot($prefix,$its_slot)]} { set ::key_of_slot($prefix,$its_slot) $key }
     }
-    fail "no key for slot $slot"
+    return $::key_of_slot($prefix,$slot)
 }
 
 # Gives an empty slot from one node to another as redis-cli does.
