@@ -28,8 +28,10 @@
 /* How much hotter than the coldest of a full table a key has to be to take its place, in percent. */
 #define HOTTER_PERCENT 125u
 
+typedef _Atomic uint64_t counter; /* cost << 32 | hash; cost 0: free */
+
 struct line {
-    _Atomic uint64_t counters[COUNTERS]; /* hash << 32 | cost; cost 0: free */
+    counter counters[COUNTERS]; /* two pairs */
     _Atomic int64_t began_ms;
     _Atomic uint64_t hot; /* bit i: the key at place i of the hot table is in this slot; changed under lock */
     uint64_t unused[2];
@@ -126,14 +128,16 @@ bool hotkeys_are_watched(const struct hotkeys *hotkeys)
 
 uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns, uint32_t keys)
 {
-    uint64_t cost = HOTKEYS_UNIT + (bytes >> 10) * HOTKEYS_UNIT;
+    uint64_t cost = HOTKEYS_UNIT + (bytes >> 10) * HOTKEYS_UNIT, time = 0;
 
     if (ns >= 2 * CPU_FREE_NS) {
-        uint64_t most = LOADED(hotkeys->limit) / CPU_SHARE_MAX, time = (ns / CPU_FREE_NS - 1) * HOTKEYS_UNIT;
+        uint64_t most = LOADED(hotkeys->limit) / CPU_SHARE_MAX;
 
-        cost += time < most ? time : most;
+        time = (ns / CPU_FREE_NS - 1) * HOTKEYS_UNIT / keys;
+        if (time > most) time = most;
     }
     if (keys > 1) cost = cost > keys ? cost / keys : 1;
+    cost += time;
     return cost < UINT32_MAX ? (uint32_t)cost : UINT32_MAX;
 }
 
@@ -144,81 +148,91 @@ void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
     __builtin_prefetch(&hotkeys->lines[slot], 1);
 }
 
-static inline uint32_t cost_of(uint64_t counter)
+/* As much of a hash as a counter has. */
+static inline uint32_t hash_word(uint64_t hash)
 {
-    return (uint32_t)(counter & UINT32_MAX);
+    return (uint32_t)(hash & UINT32_MAX);
+}
+
+static inline uint32_t cost_of(uint64_t word)
+{
+    return (uint32_t)(word >> 32);
 }
 
 static inline uint64_t counter_of(uint32_t hash, uint32_t cost)
 {
-    return (uint64_t)hash << 32 | cost;
+    return (uint64_t)cost << 32 | hash;
 }
 
-static void begin_window(struct line *line, int64_t now_ms)
+/* A key looks at two of the four counters. */
+static inline counter *pair_of(struct line *line, uint32_t hash)
 {
+    return &line->counters[hash & 2];
+}
+
+/* With the key that is the first in it. */
+static inline uint32_t begin_window(struct line *line, int64_t now_ms, uint32_t hash, uint32_t cost)
+{
+#pragma GCC unroll 4
     for (int i = 0; i < COUNTERS; i++) STORE(line->counters[i], 0);
+    STORE(*pair_of(line, hash), counter_of(hash, cost));
     STORE(line->began_ms, now_ms);
+    return cost;
 }
 
-/* A key that has no counter takes the least of them from all, and the place of one that has nothing left. Returns what the key has now. */
-static uint32_t take_counter(struct line *line, const uint64_t counters[COUNTERS], uint32_t hash, uint32_t cost)
+/* Both have as much taken from them; where the lesser has nothing left its place is the key's, for what is left of the cost. */
+static __attribute__((noinline)) uint32_t take_from_both(counter *pair, unsigned least, uint32_t taken, uint32_t hash,
+                                                         uint32_t cost)
 {
-    uint32_t least = cost_of(counters[0]);
-    int at = 0;
+    for (int i = 0; i < 2; i++) {
+        uint64_t former = LOADED(pair[i]);
 
-    for (int i = 1; i < COUNTERS; i++)
-        if (cost_of(counters[i]) < least) {
-            least = cost_of(counters[i]);
-            at = i;
-        }
-    if (least == 0) {
-        STORE(line->counters[at], counter_of(hash, cost));
-        return cost;
+        /* Another thread may have been here. */
+        STORE(pair[i], cost_of(former) > taken ? former - counter_of(0, taken) : 0);
     }
-    if (cost < least) least = cost;
-    for (int i = 0; i < COUNTERS; i++) STORE(line->counters[i], counters[i] - least);
-    if (cost > least) STORE(line->counters[at], counter_of(hash, cost - least));
-    return cost - least;
+    if (cost > taken) STORE(pair[least], counter_of(hash, cost - taken));
+    return cost - taken;
 }
 
-/* Adds to the key's counter. Returns what the key has now. */
+/* Adds to the key's counter. A key that has none takes a free one, or else the least of them from both. Returns what the key has now. Which counter
+ * it is nobody could predict, so it is computed rather than branched to. */
 static inline uint32_t raise(struct line *line, uint32_t hash, uint32_t cost)
 {
-    uint64_t counters[COUNTERS];
+    counter *pair = pair_of(line, hash);
+    uint64_t first = LOADED(pair[0]), second = LOADED(pair[1]);
+    unsigned is_first = hash_word(first) == hash, is_second = hash_word(second) == hash,
+             at = is_second | ((unsigned)(second < first) & ~is_first);
+    uint32_t found = 0 - (is_first | is_second), had = cost_of(at != 0 ? second : first);
 
-    for (int i = 0; i < COUNTERS; i++) {
-        counters[i] = LOADED(line->counters[i]);
-        if (counters[i] >> 32 == hash) {
-            if (__builtin_add_overflow(cost_of(counters[i]), cost, &cost)) cost = UINT32_MAX;
-            STORE(line->counters[i], counter_of(hash, cost));
-            return cost;
-        }
-    }
-    return take_counter(line, counters, hash, cost);
+    if (__builtin_expect((had & ~found) != 0, 0)) return take_from_both(pair, at, cost < had ? cost : had, hash, cost);
+    if (__builtin_add_overflow(had, cost, &cost)) cost = UINT32_MAX;
+    STORE(pair[at], counter_of(hash, cost));
+    return cost;
 }
 
 /* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. */
-static void drop_counter(struct line *line, uint32_t hash)
+static void drop_counter(struct line *line, uint64_t hash)
 {
     for (int i = 0; i < COUNTERS; i++)
-        if (LOADED(line->counters[i]) >> 32 == hash) STORE(line->counters[i], 0);
+        if (hash_word(LOADED(line->counters[i])) == hash_word(hash)) STORE(line->counters[i], 0);
 }
 
 /* --- The hot table --- */
 
-static inline void add(_Atomic uint64_t *counter, uint64_t more)
+static inline void add(_Atomic uint64_t *to, uint64_t more)
 {
-    STORE(*counter, LOADED(*counter) + more);
+    STORE(*to, LOADED(*to) + more);
 }
 
 /* Of the keys that are hot in this slot: is it one of them? */
-static bool count_hot(struct hotkeys *hotkeys, unsigned writer, uint64_t hot, uint64_t hash, const struct hot_use *use)
+static __attribute__((noinline)) bool count_hot(struct hotkeys *hotkeys, unsigned writer, uint64_t hot,
+                                                const struct hot_use *use)
 {
     for (; hot != 0; hot &= hot - 1) {
         unsigned at = (unsigned)__builtin_ctzll(hot);
         struct tally *tally = &hotkeys->tallies[(size_t)writer * HOTKEYS_MAX + at];
 
-        if (LOADED(hotkeys->hashes[at]) != hash) continue;
+        if (LOADED(hotkeys->hashes[at]) != use->hash) continue;
         add(&tally->ops, 1);
         add(&tally->writes, use->writes);
         add(&tally->bytes, use->bytes);
@@ -320,26 +334,29 @@ static bool is_in(const struct hotkeys *hotkeys, const struct line *line, uint64
     return false;
 }
 
-/* The key has `load` units per second, as far as can be told. False: it is hot already, or hotter ones have the table. */
-static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, uint16_t slot, uint64_t hash,
-                                                  struct bytes key, uint64_t load, int64_t now_ms)
+/* The key has passed the limit with this cost. False: it is hot already, or hotter ones have the table. */
+static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint32_t cost)
 {
-    struct line *line = &hotkeys->lines[slot];
-    struct place *place;
+    struct line *line = &hotkeys->lines[use->slot];
+    uint64_t load = per_second(cost / HOTKEYS_UNIT, use->now_ms - LOADED(line->began_ms));
     size_t at = HOTKEYS_MAX;
 
+    drop_counter(line, use->hash);
     lock_take(&hotkeys->lock);
-    if (!is_in(hotkeys, line, hash)) at = find_place(hotkeys, load);
+    if (!is_in(hotkeys, line, use->hash)) at = find_place(hotkeys, load);
     if (at < HOTKEYS_MAX) {
-        struct sample sample = { .at_ms = now_ms, .commands = hotkeys->commands, .sums = sums_of(hotkeys, at) };
+        struct place *place = &hotkeys->places[at];
+        struct sample sample = { .at_ms = use->now_ms, .commands = hotkeys->commands, .sums = sums_of(hotkeys, at) };
 
-        place = &hotkeys->places[at];
-        *place = (struct place){
-            .used = true, .slot = slot, .name = name_of(key), .since_ms = now_ms, .warm_ms = now_ms, .load = load
-        };
+        *place = (struct place){ .used = true,
+                                 .slot = use->slot,
+                                 .name = name_of(use->key),
+                                 .since_ms = use->now_ms,
+                                 .warm_ms = use->now_ms,
+                                 .load = load };
         put_sample(place, &sample);
-        forget_gone(hotkeys, hash);
-        STORE(hotkeys->hashes[at], hash);
+        forget_gone(hotkeys, use->hash);
+        STORE(hotkeys->hashes[at], use->hash);
         atomic_store_explicit(&line->hot, LOADED(line->hot) | (uint64_t)1 << at, memory_order_release);
         hotkeys->counts.now++;
         hotkeys->counts.found++;
@@ -348,26 +365,22 @@ static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, uint1
     return at < HOTKEYS_MAX;
 }
 
-bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, uint16_t slot, uint64_t hash, struct bytes key,
-                   const struct hot_use *use, int64_t now_ms)
+bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use)
 {
-    struct line *line = &hotkeys->lines[slot];
-    uint32_t limit = LOADED(hotkeys->limit), short_hash = (uint32_t)(hash & UINT32_MAX), cost;
-    int64_t window_ms = LOADED(hotkeys->window_ms), age_ms;
+    struct line *line = &hotkeys->lines[use->slot];
+    uint32_t limit = LOADED(hotkeys->limit), cost;
+    int64_t window_ms = LOADED(hotkeys->window_ms);
     uint64_t hot;
 
     if (limit == 0) return false;
     hot = atomic_load_explicit(&line->hot, memory_order_acquire);
-    if (__builtin_expect(hot != 0, 0) && count_hot(hotkeys, writer, hot, hash, use)) return false;
-    age_ms = now_ms - LOADED(line->began_ms);
-    if (age_ms >= window_ms || age_ms < -window_ms) {
-        begin_window(line, now_ms);
-        age_ms = 0;
-    }
-    cost = raise(line, short_hash, use->cost);
-    if (__builtin_expect(cost < limit, 1)) return false;
-    drop_counter(line, short_hash);
-    return enter(hotkeys, slot, hash, key, per_second(cost / HOTKEYS_UNIT, age_ms), now_ms);
+    if (__builtin_expect(hot != 0, 0) && count_hot(hotkeys, writer, hot, use)) return false;
+    /* As much before its beginning as after it is the same window: not all threads have looked at the clock just now. */
+    if ((uint64_t)(use->now_ms - LOADED(line->began_ms) + window_ms) < (uint64_t)window_ms * 2)
+        cost = raise(line, hash_word(use->hash), use->cost);
+    else
+        cost = begin_window(line, use->now_ms, hash_word(use->hash), use->cost);
+    return __builtin_expect(cost >= limit, 0) && enter(hotkeys, use, cost);
 }
 
 /* --- Looking at it now and then --- */

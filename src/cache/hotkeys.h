@@ -10,9 +10,10 @@
  *     sketch  a cache line for each slot: | 4 counters of hash and cost | when its window began | which of the hot are in this slot |
  *     hot     the table of at most 64 keys that passed the threshold within a window: names, and exact counts for each worker
  *
- * A slot sees a 16384th of all keys, so around a hot one its stream is a trickle: four counters by Misra and Gries' rule (a key without a
- * counter takes from all) keep each key that makes up more than a fifth of its slot's cost, whatever the other slots do. Whoever rotates
- * keys to get others' counters down does it to a slot he fills himself.
+ * A slot sees a 16384th of all keys, so around a hot one its stream is a trickle. The counters follow Misra and Gries' rule: a key without a counter
+ * takes from those of others. A key looks at two of the four, by a bit of its hash; half of the others look at the other two, so it is
+ * kept when it makes up more than a fifth of its slot's cost, as if all looked at all, for half the work. What the other slots do does not
+ * matter. Whoever rotates keys to get others' counters down does it to a slot he fills himself.
  *
  * Nothing here takes the slot's lock. The counters are words of their own, read and written relaxed; two workers that meet on the same slot at
  * the same nanosecond lose one of two costs, which matters to no key that is hot. A hot key's exact counts are its workers' own.
@@ -32,9 +33,13 @@ struct hotkeys;
 
 /* What one command has cost one of its keys. */
 struct hot_use {
-    uint32_t cost; /* hotkeys_cost() */
+    uint64_t hash; /* 64 bits of the key; of it only they and the name are looked at */
+    struct bytes key;
+    uint16_t slot; /* of the key */
     bool writes;
+    uint32_t cost; /* hotkeys_cost() */
     uint64_t bytes, ns;
+    int64_t now_ms;
 };
 
 /* The command's share for one key out of `keys` (at least 1), in 1/256 of a unit, at least 1. A single command counts by its time for no more
@@ -55,9 +60,8 @@ bool hotkeys_are_watched(const struct hotkeys *hotkeys);
 void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot);
 
 /* Counts a use of a key by thread number `writer`. True where the key has become hot by it, which it is told once. No lock needs to be held and
- * none is taken but where a key becomes hot. The hash is 64 bits of the key; of the key only that and its name are looked at. */
-bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, uint16_t slot, uint64_t hash, struct bytes key,
-                   const struct hot_use *use, int64_t now_ms);
+ * none is taken but where a key becomes hot. */
+bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use);
 
 /* --- For one thread that looks ten times a second --- */
 

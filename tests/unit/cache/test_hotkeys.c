@@ -28,12 +28,25 @@ static uint64_t hash_of(const char *key)
     return hash;
 }
 
+/* The parts of a use that are the same each time, and those that are not. */
+static bool use_once(struct hotkeys *hotkeys, unsigned writer, uint16_t slot, uint64_t hash, struct bytes key,
+                     const struct hot_use *like, int64_t now_ms)
+{
+    struct hot_use use = *like;
+
+    use.hash = hash;
+    use.key = key;
+    use.slot = slot;
+    use.now_ms = now_ms;
+    return hotkeys_count(hotkeys, writer, &use);
+}
+
 /* A read of a small value. */
 static bool read_once(struct hotkeys *hotkeys, uint16_t slot, const char *key, int64_t now_ms)
 {
     struct hot_use use = { .cost = hotkeys_cost(hotkeys, 40, 700, 1), .bytes = 40, .ns = 700 };
 
-    return hotkeys_count(hotkeys, 0, slot, hash_of(key), bytes_of(key), &use, now_ms);
+    return use_once(hotkeys, 0, slot, hash_of(key), bytes_of(key), &use, now_ms);
 }
 
 /* How many reads it took, up to `most`; -1 if it did not become hot. */
@@ -146,6 +159,8 @@ TEST(cost_is_one_and_kibibytes_and_microseconds_beyond_the_first)
     CHECK(hotkeys_cost(hotkeys, 0, 0, 4) == HOTKEYS_UNIT / 4);
     CHECK(hotkeys_cost(hotkeys, 7 << 10, 0, 4) == 2 * HOTKEYS_UNIT);
     CHECK(hotkeys_cost(hotkeys, 0, 0, 1000000) == 1);
+    CHECK(hotkeys_cost(hotkeys, 0, 9000, 4) == 2 * HOTKEYS_UNIT + HOTKEYS_UNIT / 4);
+    CHECK(hotkeys_cost(hotkeys, 0, 80000000, 4) == LIMIT / 4 * HOTKEYS_UNIT + HOTKEYS_UNIT / 4);
     CHECK(hotkeys_cost(hotkeys, UINT64_MAX, UINT64_MAX, 1) == UINT32_MAX);
     hotkeys_free(&hotkeys);
 }
@@ -156,8 +171,8 @@ TEST(one_slow_command_makes_no_key_hot_and_several_do)
     struct hot_use use = { .cost = hotkeys_cost(hotkeys, 0, UINT64_C(80) * 1000000, 1), .ns = 80000000 };
 
     CHECK(use.cost <= (LIMIT / 4 + 1) * HOTKEYS_UNIT);
-    for (int i = 0; i < 3; i++) CHECK(!hotkeys_count(hotkeys, 0, 7, 1, BYTES("sort"), &use, 1000));
-    CHECK(hotkeys_count(hotkeys, 0, 7, 1, BYTES("sort"), &use, 1000));
+    for (int i = 0; i < 3; i++) CHECK(!use_once(hotkeys, 0, 7, 1, BYTES("sort"), &use, 1000));
+    CHECK(use_once(hotkeys, 0, 7, 1, BYTES("sort"), &use, 1000));
     hotkeys_free(&hotkeys);
 }
 
@@ -166,9 +181,9 @@ TEST(a_large_value_is_hot_by_its_bytes)
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
     struct hot_use use = { .cost = hotkeys_cost(hotkeys, 200 << 10, 0, 1), .bytes = 200 << 10 };
 
-    CHECK(!hotkeys_count(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
-    CHECK(!hotkeys_count(hotkeys, 0, 7, 1, BYTES("film"), &use, 1020));
-    CHECK(hotkeys_count(hotkeys, 0, 7, 1, BYTES("film"), &use, 1040));
+    CHECK(!use_once(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
+    CHECK(!use_once(hotkeys, 0, 7, 1, BYTES("film"), &use, 1020));
+    CHECK(use_once(hotkeys, 0, 7, 1, BYTES("film"), &use, 1040));
     hotkeys_free(&hotkeys);
 }
 
@@ -177,8 +192,8 @@ TEST(counters_saturate)
     struct hotkeys *hotkeys = watching(1000000000, 10000);
     struct hot_use use = { .cost = UINT32_MAX - 1 };
 
-    CHECK(!hotkeys_count(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
-    CHECK(hotkeys_count(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
+    CHECK(!use_once(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
+    CHECK(use_once(hotkeys, 0, 7, 1, BYTES("film"), &use, 1000));
     hotkeys_free(&hotkeys);
 }
 
@@ -240,8 +255,8 @@ TEST(what_is_hot_is_counted_exactly)
     reads_until_hot(hotkeys, 7, "star", LIMIT, 1000);
     CHECK(hotkeys_tick(hotkeys, 1060, 1000, NULL, NULL, gone) == 0);
     for (int64_t ms = 1061; ms <= 2060; ms++) {
-        for (int i = 0; i < 4; i++) hotkeys_count(hotkeys, 0, 7, hash_of("star"), BYTES("star"), &read, ms);
-        hotkeys_count(hotkeys, 1, 7, hash_of("star"), BYTES("star"), &write, ms);
+        for (int i = 0; i < 4; i++) use_once(hotkeys, 0, 7, hash_of("star"), BYTES("star"), &read, ms);
+        use_once(hotkeys, 1, 7, hash_of("star"), BYTES("star"), &write, ms);
         if (ms % 100 == 60) CHECK(hotkeys_tick(hotkeys, ms, 1000, NULL, NULL, gone) == 0);
     }
     CHECK(hotkeys_list(hotkeys, 2060, 1000 + 20000, out) == 1);
@@ -377,7 +392,7 @@ TEST(of_a_full_table_the_coldest_makes_room_for_what_is_hotter)
     /* number 30 is the coldest now; one as cold is not let in, one that is hotter is */
     read_once(hotkeys, 100, "dim", 1200);
     CHECK(reads_until_hot(hotkeys, 100, "dim", LIMIT, 1299) == LIMIT - 1);
-    CHECK(!hotkeys_count(hotkeys, 0, 101, 5, BYTES("x"), &(struct hot_use){ .cost = 1 }, 1199));
+    CHECK(!use_once(hotkeys, 0, 101, 5, BYTES("x"), &(struct hot_use){ .cost = 1 }, 1199));
     CHECK(hotkeys_counts(hotkeys).pushed_out == 1 && hotkeys_counts(hotkeys).missed == 0);
     CHECK(hotkeys_tick(hotkeys, 1300, 0, NULL, NULL, gone) == 1);
     CHECK(gone[0].slot == 30 && bytes_equal(gone[0].name, BYTES("star:30")));
@@ -392,7 +407,7 @@ TEST(of_a_full_table_the_coldest_makes_room_for_what_is_hotter)
     read_once(hotkeys, 200, "dull", 1400);
     CHECK(reads_until_hot(hotkeys, 200, "dull", 2 * LIMIT - 2, 1499) == -1);
     CHECK(hotkeys_counts(hotkeys).missed == 1);
-    CHECK(hotkeys_count(hotkeys, 0, 201, 5, BYTES("huge"), &large, 1500));
+    CHECK(use_once(hotkeys, 0, 201, 5, BYTES("huge"), &large, 1500));
     CHECK(listed(hotkeys, 1500, out) == HOTKEYS_MAX);
     hotkeys_free(&hotkeys);
 }
@@ -405,11 +420,11 @@ TEST(names_are_bounded_and_may_hold_any_byte)
     char large[4 * HOTKEYS_NAME_MAX];
 
     memset(large, '\0', sizeof(large));
-    CHECK(hotkeys_count(hotkeys, 0, 1, 1, (struct bytes){ large, sizeof(large) }, &use, 1000));
+    CHECK(use_once(hotkeys, 0, 1, 1, (struct bytes){ large, sizeof(large) }, &use, 1000));
     /* Another that begins alike is another. */
-    CHECK(hotkeys_count(hotkeys, 0, 1, 2, (struct bytes){ large, sizeof(large) - 1 }, &use, 1000));
-    CHECK(hotkeys_count(hotkeys, 0, 2, 3, (struct bytes){ "a\0\r\nb", 5 }, &use, 1000));
-    CHECK(hotkeys_count(hotkeys, 0, 3, 4, BYTES(""), &use, 1000));
+    CHECK(use_once(hotkeys, 0, 1, 2, (struct bytes){ large, sizeof(large) - 1 }, &use, 1000));
+    CHECK(use_once(hotkeys, 0, 2, 3, (struct bytes){ "a\0\r\nb", 5 }, &use, 1000));
+    CHECK(use_once(hotkeys, 0, 3, 4, BYTES(""), &use, 1000));
     CHECK(hotkeys_list(hotkeys, 1000, 0, out) == 4);
     for (int i = 0; i < 4; i++) {
         if (out[i].slot == 1) CHECK(out[i].name.len == HOTKEYS_NAME_MAX);
@@ -435,7 +450,7 @@ static void *read_alike(void *argument)
 
     for (int i = 0; i < 20000; i++)
         for (uint16_t slot = 0; slot < 3; slot++)
-            if (hotkeys_count(reader->hotkeys, reader->number, slot, 77, BYTES("star"), &use, 1000 + i / 1000))
+            if (use_once(reader->hotkeys, reader->number, slot, 77, BYTES("star"), &use, 1000 + i / 1000))
                 reader->hot++;
     return NULL;
 }
