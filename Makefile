@@ -131,6 +131,8 @@ build/soak/%: tests/soak/%.c
 .PHONY: test-deps
 test-deps:
 	@deps/install.sh build test
+	@# Without a database the examples that need one are skipped, and say so.
+	@deps/install.sh examples || true
 
 # The fuzz targets are built by clang, the layers they need with them.
 FUZZ_CC ?= clang
@@ -202,6 +204,12 @@ build/experiments/hotkeys: utils/experiments/hotkeys.c $(call libs,server)
 build/experiments/experiments: $(filter-out utils/experiments/hotkeys.c,$(wildcard utils/experiments/*.c)) $(wildcard utils/experiments/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^) -pthread -lhiredis -lm
+# What users read first: utils/examples/README.md.
+.PHONY: examples
+examples: build/examples/cache_aside
+build/examples/cache_aside: utils/examples/cache_aside.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g $(WARNINGS) -o $@ $< -lhiredis
 demo:
 	@deps/install.sh build test
 	@$(MAKE) --no-print-directory redis-shard
@@ -259,6 +267,7 @@ help:
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
 	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
 	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: a minute; ONLY=\"staleness hot\"; SEED=n)"
+	@echo "make examples        builds the example in C; utils/examples/README.md tells of all"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# deps/install.sh [build|test|lint|bench]...
+# deps/install.sh [build|test|lint|bench|examples]...
 #
 # Installs the Debian packages that are missing, and only those: as root, or through sudo where it asks for no
 # password. With neither it prints the one command to run and exits 1. When everything is there it prints nothing and
@@ -9,6 +9,7 @@ set -u
 build="gcc make libc6-dev libev-dev libhiredis-dev libjemalloc-dev libxxhash-dev"
 test="procps iproute2 util-linux tcl redis-server redis-tools python3-redis libcmocka-dev clang libclang-rt-14-dev nodejs valgrind"
 lint="clang-format clang-tidy cppcheck"
+examples="gcc make libhiredis-dev postgresql python3-psycopg2 python3-redis nodejs"
 bench="gcc libev-dev libjemalloc-dev redis-server redis-tools memcached strace tcl"
 
 wanted=""
@@ -20,7 +21,9 @@ for group in "${@:-build}"; do
         command -v npm >/dev/null 2>&1 || wanted="$wanted npm" ;;
     lint) wanted="$wanted $lint" ;;
     bench) wanted="$wanted $bench" ;;
-    *) echo "usage: deps/install.sh [build|test|lint|bench]..." >&2; exit 2 ;;
+    examples) wanted="$wanted $examples"
+        command -v npm >/dev/null 2>&1 || wanted="$wanted npm" ;;
+    *) echo "usage: deps/install.sh [build|test|lint|bench|examples]..." >&2; exit 2 ;;
     esac
 done
 

@@ -36,4 +36,13 @@ if {$problem eq ""} {
         foreach client $::clients { client_on_cluster $client $::node_command $::more }
     }
     foreach client $clients { client_on_solo_node $client $node_command $more }
+
+    test "the example for ioredis runs" {
+        with_node ada {
+            set program [file join $::root utils/examples/cache_aside.js]
+            set output [exec env NODE_PATH=[file join $::clients_dir node_modules] timeout 120 node $program [node_port ada] </dev/null 2>@1]
+            assert_match "*the old row is refused*" $output
+            assert_equal ok [lindex [split [string trim $output] \n] end]
+        }
+    }
 }

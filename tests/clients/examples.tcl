@@ -1,0 +1,45 @@
+# The programs of utils/examples run, and do what they say. (The one in JavaScript is run by node.tcl, which installs its library.)
+
+set ::examples [file join $::root utils/examples]
+
+proc run_example {args} {
+    return [exec timeout 120 {*}$args </dev/null 2>@1]
+}
+
+proc example_output {output} {
+    assert_match "*the old row is refused*" $output
+    assert_equal ok [lindex [split [string trim $output] \n] end]
+}
+
+test "the example for redis-py runs" {
+    with_node ada {
+        example_output [run_example /usr/bin/python3 [file join $::examples cache_aside.py] [node_port ada]]
+    }
+}
+
+test "the example for hiredis runs" {
+    exec make -s -C $::root examples 2>@1
+    with_node ada {
+        example_output [run_example [file join $::root build/examples/cache_aside] [node_port ada]]
+    }
+}
+
+test "the example for redis-py notices a server without the commands" {
+    node_start eve [list @binary redis-server]
+    assert { [catch { run_example /usr/bin/python3 [file join $::examples cache_aside.py] [node_port eve] } output] }
+    assert_match "*unknown command 'FETCH'*" $output
+}
+
+# It asserts by itself that no read through FETCH was stale, that the databases were asked less, and that no invalidation was lost.
+test "the shop on a sharded PostgreSQL reads nothing stale through FETCH" {
+    if {[auto_execok postgres] eq "" && [glob -nocomplain /usr/lib/postgresql/*/bin/postgres] eq {}} { skip "there is no PostgreSQL: deps/install.sh examples" }
+    if {[catch { exec /usr/bin/python3 -c "import psycopg2" 2>@1 }]} { skip "there is no psycopg2: deps/install.sh examples" }
+    set before [glob -nocomplain [file join [test_dir] tmp.*]]
+    set ::env(TMPDIR) [test_dir]
+    file attributes [test_dir] -permissions 0755
+    set output [exec env SERVER_BINARY=[file normalize [server_binary]] timeout 200 [file join $::examples sharded_postgres/run] 2 </dev/null 2>@1]
+    puts [regsub -all -line {^} $output "          "]
+    assert_match "*times without the cache*" $output
+    # Nothing of it is left.
+    assert_equal $before [glob -nocomplain [file join [test_dir] tmp.*]]
+}
