@@ -125,32 +125,36 @@ void conn_ready(struct conn *conn, uint32_t events)
 
 /* --- Asking --- */
 
-static void send_formatted(struct conn *conn, struct awaited *awaited, const char *format, va_list args)
+void send_request(struct conn *conn, struct awaited *awaited, const char *request, size_t bytes)
 {
-    char *request;
-    int length = redisvFormatCommand(&request, format, args);
-
-    if (length < 0) die("the format '%s'", format);
     *awaited = (struct awaited){ 0 };
     if (conn->has_ended) {
         awaited->has_come = true;
-        free(request);
         return;
     }
-    while (conn->out_bytes + (size_t)length > conn->out_room) {
+    while (conn->out_bytes + bytes > conn->out_room) {
         conn->out_room = conn->out_room * 2 + 4096;
         conn->out = realloc(conn->out, conn->out_room);
         if (conn->out == NULL) die("no memory");
     }
-    memcpy(conn->out + conn->out_bytes, request, (size_t)length);
-    conn->out_bytes += (size_t)length;
-    free(request);
+    memcpy(conn->out + conn->out_bytes, request, bytes);
+    conn->out_bytes += bytes;
     *conn->last = awaited;
     conn->last = &awaited->next;
     if (!conn->is_to_flush) {
         conn->is_to_flush = true;
         tasks_flush_later(conn);
     }
+}
+
+static void send_formatted(struct conn *conn, struct awaited *awaited, const char *format, va_list args)
+{
+    char *request;
+    int bytes = redisvFormatCommand(&request, format, args);
+
+    if (bytes < 0) die("the format '%s'", format);
+    send_request(conn, awaited, request, (size_t)bytes);
+    free(request);
 }
 
 void send_command(struct conn *conn, struct awaited *awaited, const char *format, ...)

@@ -44,6 +44,8 @@ void tell(struct conn *conn, const char *format, ...);
 
 /* Sends now, waits later: what a pipeline is made of. */
 void send_command(struct conn *conn, struct awaited *awaited, const char *format, ...);
+/* Of a request that has been written already. */
+void send_request(struct conn *conn, struct awaited *awaited, const char *request, size_t bytes);
 redisReply *await(struct awaited *awaited);
 
 /* --- For whoever waits on its socket --- */

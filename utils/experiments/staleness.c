@@ -7,7 +7,7 @@
  * commit and its invalidation are done. The checker knows, for each row, the highest version that was acknowledged; a read that
  * returns less than it was when the read began is stale. Who shares connections with whom must not matter, so there are two kinds of clients:
  * multiplexed ones, all sessions on few connections, and pooled ones, where each command takes a free connection. */
-#include "conn.h"
+#include "cache.h"
 #include "database.h"
 #include "experiment.h"
 #include "server.h"
@@ -16,10 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROWS 2000u
 #define SESSIONS 256u
 #define SHARED_CONNECTIONS 16u
+#define GROUPS 8u /* of keys that move: as many slots */
 #define WRITE_SHARE 0.05
 #define COMMIT_TO_INVALIDATE_US 500
 #define REPLICA_LAG_US 20000
@@ -40,42 +42,49 @@ struct trial {
     const struct way *way;
     bool is_pooled;
     double replica_lag_us, lost_share;
-    bool replays; /* what was lost is found in the outbox a second later */
+    bool replays;            /* what was lost is found in the outbox a second later */
+    uint64_t moves_every_us; /* all slots, to the other of two nodes; 0: never */
 };
 
 static struct {
     struct database database;
-    struct conn *conns[SESSIONS]; /* pooled: the free ones */
-    unsigned conn_count;
+    struct cache cache;
     uint64_t acknowledged[ROWS];
     uint64_t acknowledged_us[ROWS][DATABASE_HISTORY]; /* when version v was, at v modulo */
     uint64_t reads, reads_wanted, stale, *ages_us;
     size_t age_room;
+    unsigned moves;
     const struct trial *trial;
 } world;
 
-/* --- Connections --- */
+/* --- Keys --- */
 
-static struct conn *conn_take(void)
+static char keys[ROWS][32];
+/* Of slots in the lower half, which the first of two nodes has. */
+static const unsigned tags[GROUPS] = { 2, 3, 6, 7, 10, 11, 14, 15 };
+
+/* Where slots move, the keys are in a few of them, which are named by tags. */
+static unsigned group_of(uint64_t row)
 {
-    if (!world.trial->is_pooled) return world.conns[random_below(world.conn_count)];
-    if (world.conn_count == 0) die("more commands at once than connections");
-    return world.conns[--world.conn_count];
+    return world.trial->moves_every_us > 0 ? (unsigned)(row % GROUPS) : 0;
 }
 
-static void conn_give_back(struct conn *conn)
+/* Each trial has keys of its own: a node remembers versions of values that are gone, and the database begins anew. */
+static void name_keys(void)
 {
-    if (world.trial->is_pooled) world.conns[world.conn_count++] = conn;
+    static unsigned trials;
+
+    trials++;
+    for (unsigned row = 0; row < ROWS; row++) {
+        if (world.trial->moves_every_us > 0)
+            snprintf(keys[row], sizeof keys[row], "row:%u:{%u}:%u", trials, tags[group_of(row)], row);
+        else
+            snprintf(keys[row], sizeof keys[row], "row:%u:%u", trials, row);
+    }
 }
 
-#define asked(...)                                                                                                     \
-    __extension__({                                                                                                    \
-        struct conn *taken = conn_take();                                                                              \
-        redisReply *got = ask(taken, __VA_ARGS__);                                                                     \
-        conn_give_back(taken);                                                                                         \
-        got;                                                                                                           \
-    })
-#define told(...) freeReplyObject(asked(__VA_ARGS__))
+#define asked(row, format, ...) cache_ask(&world.cache, group_of(row), format, keys[row], ##__VA_ARGS__)
+#define told(row, format, ...) cache_tell(&world.cache, group_of(row), format, keys[row], ##__VA_ARGS__)
 
 static uint64_t number(const redisReply *reply)
 {
@@ -87,13 +96,13 @@ static uint64_t number(const redisReply *reply)
 
 static uint64_t plain_read(uint64_t row)
 {
-    redisReply *reply = asked("GET row:%llu", row);
+    redisReply *reply = asked(row, "GET %s");
     uint64_t version = number(reply);
 
     freeReplyObject(reply);
     if (version == 0) {
         version = database_load(&world.database, row, false);
-        told("SET row:%llu %llu EX 60", row, version);
+        told(row, "SET %s %llu EX 60", version);
     }
     return version;
 }
@@ -101,7 +110,7 @@ static uint64_t plain_read(uint64_t row)
 static void plain_invalidate(uint64_t row, uint64_t version)
 {
     (void)version;
-    told("DEL row:%llu", row);
+    told(row, "DEL %s");
 }
 
 struct deletion {
@@ -113,7 +122,7 @@ static void delete_later(void *context)
     struct deletion *deletion = context;
 
     task_sleep_us(500000);
-    told("DEL row:%llu", deletion->row);
+    told(deletion->row, "DEL %s");
     free(deletion);
 }
 
@@ -152,30 +161,30 @@ static uint64_t token_fill(uint64_t row, struct fetched fetched)
 
     if (version != 0) return version;
     version = database_load(&world.database, row, false);
-    if (fetched.token[0] != '\0') told("SET row:%llu %llu EX 60 TOKEN %s", row, version, fetched.token);
+    if (fetched.token[0] != '\0') told(row, "SET %s %llu EX 60 TOKEN %s", version, fetched.token);
     return version;
 }
 
 static uint64_t token_read(uint64_t row)
 {
-    return token_fill(row, take_apart(asked("FETCH row:%llu LEASE 2000", row)));
+    return token_fill(row, take_apart(asked(row, "FETCH %s LEASE 2000")));
 }
 
 static uint64_t token_wait_read(uint64_t row)
 {
-    return token_fill(row, take_apart(asked("FETCH row:%llu LEASE 2000 WAIT 500", row)));
+    return token_fill(row, take_apart(asked(row, "FETCH %s LEASE 2000 WAIT 500")));
 }
 
 static void token_invalidate(uint64_t row, uint64_t version)
 {
     (void)version;
-    told("INVALIDATE row:%llu", row);
+    told(row, "INVALIDATE %s");
 }
 
 static void hold_invalidate(uint64_t row, uint64_t version)
 {
     (void)version;
-    told("INVALIDATE row:%llu HOLD 200", row);
+    told(row, "INVALIDATE %s HOLD 200");
 }
 
 /* The miss tells which version there is at least: a replica that does not have it yet is not believed. */
@@ -192,13 +201,13 @@ static uint64_t version_fill(uint64_t row, struct fetched fetched)
 
     if (version != 0) return version;
     version = load_at_least(row, fetched.version);
-    told("SET row:%llu %llu EX 60 VER %llu", row, version, version);
+    told(row, "SET %s %llu EX 60 VER %llu", version, version);
     return version;
 }
 
 static uint64_t version_read(uint64_t row)
 {
-    return version_fill(row, take_apart(asked("FETCH row:%llu", row)));
+    return version_fill(row, take_apart(asked(row, "FETCH %s")));
 }
 
 /* The reader brings what it knows of: the version cookie. */
@@ -206,24 +215,23 @@ static uint64_t cookie_read(uint64_t row)
 {
     uint64_t known = world.acknowledged[row];
 
-    return version_fill(row, take_apart(asked("FETCH row:%llu VER %llu", row, known)));
+    return version_fill(row, take_apart(asked(row, "FETCH %s VER %llu", known)));
 }
 
 static void version_invalidate(uint64_t row, uint64_t version)
 {
-    told("INVALIDATE row:%llu VER %llu", row, version);
+    told(row, "INVALIDATE %s VER %llu", version);
 }
 
 /* All three lines of the manual: one loader, a version and a token. */
 static uint64_t both_read(uint64_t row)
 {
-    struct fetched fetched = take_apart(asked("FETCH row:%llu LEASE 2000 WAIT 500", row));
+    struct fetched fetched = take_apart(asked(row, "FETCH %s LEASE 2000 WAIT 500"));
     uint64_t version = fetched.value;
 
     if (version != 0) return version;
     version = load_at_least(row, fetched.version);
-    if (fetched.token[0] != '\0')
-        told("SET row:%llu %llu EX 60 VER %llu TOKEN %s", row, version, version, fetched.token);
+    if (fetched.token[0] != '\0') told(row, "SET %s %llu EX 60 VER %llu TOKEN %s", version, version, fetched.token);
     return version;
 }
 
@@ -327,30 +335,104 @@ static void session(void *context)
     }
 }
 
+/* --- Slots on the move, by the commands that redis-cli --cluster reshard gives --- */
+
+/* True when it went well. What two nodes of Redis think of a slot may be different for a moment after it was moved. */
+static bool did(struct conn *conn, const char *command)
+{
+    redisReply *reply = try(conn, command);
+    bool is_well = reply != NULL && reply->type != REDIS_REPLY_ERROR;
+
+    if (!is_well) note("        %s: %s", command, reply == NULL ? "the connection ended" : reply->str);
+    freeReplyObject(reply);
+    return is_well;
+}
+
+static bool move_slot(struct conn *from, struct conn *to, const char *from_id, const char *to_id, unsigned slot)
+{
+    bool is_empty = false;
+
+    if (!did(to, text("CLUSTER SETSLOT %u IMPORTING %s", slot, from_id)) ||
+        !did(from, text("CLUSTER SETSLOT %u MIGRATING %s", slot, to_id)))
+        return false;
+    /* What is not there any more is asked for at the other node: no key comes back. */
+    while (!is_empty) {
+        redisReply *found = ask(from, "CLUSTER GETKEYSINSLOT %u 20", slot);
+        bool is_well = true;
+
+        is_empty = found->elements == 0;
+        for (size_t i = 0; i < found->elements && is_well; i++)
+            is_well = did(from, text("MIGRATE 127.0.0.1 %d %s 0 5000", to->port, found->element[i]->str));
+        freeReplyObject(found);
+        if (!is_well) return false;
+    }
+    return did(to, text("CLUSTER SETSLOT %u NODE %s", slot, to_id)) &&
+           did(from, text("CLUSTER SETSLOT %u NODE %s", slot, to_id));
+}
+
+static void move_back_and_forth(void *context)
+{
+    struct conn *conns[2];
+    char *ids[2];
+    unsigned here = world.cache.owner[0];
+
+    (void)context;
+    for (unsigned n = 0; n < 2; n++) {
+        redisReply *id;
+
+        conns[n] = conn_open(world.cache.nodes[n].port);
+        id = ask(conns[n], "CLUSTER MYID");
+        ids[n] = strdup(id->str);
+        freeReplyObject(id);
+    }
+    /* An even number of times, so that the next trial finds them where it thinks they are. */
+    while (world.reads < world.reads_wanted || here != 0) {
+        for (unsigned group = 0; group < GROUPS; group++) {
+            redisReply *slot = ask(conns[0], "CLUSTER KEYSLOT {%u}", tags[group]);
+
+            while (!move_slot(conns[here], conns[!here], ids[here], ids[!here], (unsigned)slot->integer))
+                task_sleep_us(200000);
+            freeReplyObject(slot);
+        }
+        here = !here;
+        world.moves++;
+        if (world.reads < world.reads_wanted) task_sleep_us(world.trial->moves_every_us);
+    }
+    for (unsigned n = 0; n < 2; n++) {
+        conn_close(&conns[n]);
+        free(ids[n]);
+    }
+}
+
 struct outcome {
     uint64_t reads, stale, oldest_us, age_999_us, loads;
     double seconds;
 };
 
-static struct outcome run_trial(const struct server *server, const struct trial *trial, uint64_t reads)
+static struct outcome run_trial(const struct server *servers, const struct trial *trial, uint64_t reads)
 {
+    unsigned nodes = trial->moves_every_us > 0 ? 2 : 1;
+    int ports[2] = { servers[0].port, nodes > 1 ? servers[1].port : 0 };
     struct outcome outcome;
     uint64_t began;
 
     world.trial = trial;
     world.reads_wanted = reads;
-    world.reads = world.stale = 0;
+    world.reads = world.stale = world.moves = 0;
     memset(world.acknowledged_us, 0, sizeof world.acknowledged_us);
     for (unsigned i = 0; i < ROWS; i++) world.acknowledged[i] = 1;
+    name_keys();
     database_open(&world.database, ROWS);
     world.database.replica_lag_us = trial->replica_lag_us;
-    run_command(server->port, "FLUSHALL");
-    if (trial->way->policy != NULL) run_command(server->port, text("POLICY SET row: %s", trial->way->policy));
-    world.conn_count = trial->is_pooled ? SESSIONS : SHARED_CONNECTIONS;
-    for (unsigned i = 0; i < world.conn_count; i++) world.conns[i] = conn_open(server->port);
+    for (unsigned n = 0; n < nodes; n++) {
+        run_command(ports[n], "FLUSHALL");
+        if (trial->way->policy != NULL) run_command(ports[n], text("POLICY SET row: %s", trial->way->policy));
+    }
+    cache_open(&world.cache, ports, nodes, trial->is_pooled ? SESSIONS : SHARED_CONNECTIONS, trial->is_pooled);
 
     began = now_us();
     for (unsigned i = 0; i < SESSIONS; i++) task_start(session, NULL);
+    if (nodes > 1) task_start(move_back_and_forth, NULL);
     tasks_run();
 
     outcome = (struct outcome){ .reads = world.reads,
@@ -359,13 +441,16 @@ static struct outcome run_trial(const struct server *server, const struct trial 
                                 .age_999_us = percentile(world.ages_us, world.stale, 0.999),
                                 .loads = world.database.loads,
                                 .seconds = (double)(now_us() - began) / 1e6 };
-    while (world.conn_count > 0) conn_close(&world.conns[--world.conn_count]);
-    if (trial->way->policy != NULL) run_command(server->port, "POLICY DEL row:");
+    cache_close(&world.cache);
+    for (unsigned n = 0; n < nodes && trial->way->policy != NULL; n++) run_command(ports[n], "POLICY DEL row:");
     database_close(&world.database);
     note("    %s %s, %s: %llu stale of %llu, oldest %.1f ms, %.1f %% of reads loaded, %.0f reads/s", trial->id,
          trial->way->name, trial->is_pooled ? "pooled" : "multiplexed", (unsigned long long)outcome.stale,
          (unsigned long long)outcome.reads, (double)outcome.oldest_us / 1e3,
          100 * (double)outcome.loads / (double)outcome.reads, (double)outcome.reads / outcome.seconds);
+    if (nodes > 1)
+        note("        %u times all slots moved, %llu redirects", world.moves,
+             (unsigned long long)world.cache.redirects);
     return outcome;
 }
 
@@ -407,6 +492,33 @@ static void no_older_than(const struct server *server, const struct trial *trial
           text("<= %.0f ms", limit_ms), stale_text(baseline), (double)outcome.age_999_us / 1e3 <= limit_ms);
 }
 
+/* Two nodes that know each other, with half of the slots each: one of Redis's that has lost its last becomes a replica. */
+static void two_start(struct server two[2], const char *binary)
+{
+    for (unsigned n = 0; n < 2; n++)
+        server_start(&two[n], binary, "cluster-enabled yes\ncluster-require-full-coverage no\n");
+    run_command(two[0].port, "CLUSTER ADDSLOTSRANGE 0 8191");
+    run_command(two[1].port, "CLUSTER ADDSLOTSRANGE 8192 16383");
+    run_command(two[1].port, "CLUSTER SET-CONFIG-EPOCH 1");
+    run_command(two[1].port, "CLUSTER MEET 127.0.0.1 %d", two[0].port);
+    for (unsigned n = 0; n < 2; n++) {
+        for (bool is_ok = false; !is_ok; usleep(20000)) {
+            redisReply *info = command(two[n].port, "CLUSTER INFO");
+
+            is_ok = strstr(info->str, "cluster_state:ok") != NULL &&
+                    strstr(info->str, "cluster_known_nodes:2") != NULL &&
+                    strstr(info->str, "cluster_slots_assigned:16384") != NULL;
+            freeReplyObject(info);
+        }
+    }
+}
+
+static void two_stop(struct server two[2])
+{
+    server_stop(&two[0]);
+    server_stop(&two[1]);
+}
+
 static void run(const struct settings *settings)
 {
     uint64_t reads = settings->is_short ? 60000 : 10000000;
@@ -441,6 +553,28 @@ static void run(const struct settings *settings)
     }
     server_stop(&ours);
 }
+
+static void run_moves(const struct settings *settings)
+{
+    uint64_t reads = settings->is_short ? 60000 : 2000000, every_us = settings->is_short ? 300000 : 5000000;
+    struct server two[2];
+    struct outcome baseline;
+
+    two_start(two, settings->baseline);
+    baseline = must_bite(two, &(struct trial){ .id = "E1d", .way = &plain, .moves_every_us = every_us }, reads);
+    two_stop(two);
+    two_start(two, settings->ours);
+    none_stale(two, &(struct trial){ .id = "E1d", .way = &token, .moves_every_us = every_us }, reads, &baseline);
+    none_stale(two, &(struct trial){ .id = "E1d", .way = &token_wait, .is_pooled = true, .moves_every_us = every_us },
+               reads, &baseline);
+    none_stale(two, &(struct trial){ .id = "E1d", .way = &versions, .moves_every_us = every_us }, reads, &baseline);
+    none_stale(two, &(struct trial){ .id = "E1d", .way = &guard, .moves_every_us = every_us }, reads, &baseline);
+    two_stop(two);
+}
+
+const struct experiment experiment_moves = {
+    .name = "moves", .title = "E1d: the same while all slots move from one node to another and back", .run = run_moves
+};
 
 const struct experiment experiment_staleness = { .name = "staleness",
                                                  .title = "E1: no read sees less than was acknowledged before it began",
