@@ -114,6 +114,8 @@ void fill_floor_raise(struct slot_fills *of, uint64_t hash, struct fill_floor fl
  * his own. */
 bool fill_lease(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t lease_ms, int64_t now_ms,
                 struct fill_token *token);
+/* Where who loads is late, the first of those who wait is elected. */
+void fill_expire(struct slot_fills *of, uint64_t hash, int64_t now_ms);
 /* Until when somebody loads the key; 0: nobody does. */
 int64_t fill_loading_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms);
 bool fill_is_loaded_by(const struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms);

@@ -117,35 +117,6 @@ static void give(struct slot_fills *of, struct fill_lease *lease, uint64_t who, 
     lease->is_handed = false;
 }
 
-bool fill_lease(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t lease_ms, int64_t now_ms,
-                struct fill_token *token)
-{
-    struct fill_lease *lease = find(of, hash);
-
-    if (is_loading(lease, now_ms) && (lease->holder != who || !lease->is_handed)) return false;
-    if (lease_ms <= 0) return false;
-    if (lease != NULL && lease->until_ms != 0 && lease->until_ms <= now_ms) fill_count(of, FILL_LEASES_EXPIRED);
-    lease = take(of, hash, now_ms);
-    *token = fill_token(of);
-    give(of, lease, who, until(now_ms, lease_ms));
-    fill_count(of, FILL_LEASES_GRANTED);
-    return true;
-}
-
-int64_t fill_loading_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms)
-{
-    const struct fill_lease *lease = find(of, hash);
-
-    return is_loading(lease, now_ms) ? lease->until_ms : 0;
-}
-
-bool fill_is_loaded_by(const struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)
-{
-    const struct fill_lease *lease = find(of, hash);
-
-    return is_loading(lease, now_ms) && lease->holder == who;
-}
-
 /* The first of those who wait and would load is elected. He is told, and comes for it; until then it is his for as long as he would load. */
 static void pass_on(struct slot_fills *of, struct fill_lease *lease, int64_t now_ms)
 {
@@ -166,6 +137,45 @@ static void pass_on(struct slot_fills *of, struct fill_lease *lease, int64_t now
     lease->is_handed = true;
     fill_wake(of, next->who);
     alloc_free(next);
+}
+
+void fill_expire(struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    struct fill_lease *lease = find(of, hash);
+
+    if (lease == NULL || lease->until_ms == 0 || lease->until_ms > now_ms) return;
+    fill_count(of, FILL_LEASES_EXPIRED);
+    pass_on(of, lease, now_ms);
+}
+
+bool fill_lease(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t lease_ms, int64_t now_ms,
+                struct fill_token *token)
+{
+    struct fill_lease *lease;
+
+    fill_expire(of, hash, now_ms);
+    lease = find(of, hash);
+    if (is_loading(lease, now_ms) && (lease->holder != who || !lease->is_handed)) return false;
+    if (lease_ms <= 0) return false;
+    lease = take(of, hash, now_ms);
+    *token = fill_token(of);
+    give(of, lease, who, until(now_ms, lease_ms));
+    fill_count(of, FILL_LEASES_GRANTED);
+    return true;
+}
+
+int64_t fill_loading_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms)
+{
+    const struct fill_lease *lease = find(of, hash);
+
+    return is_loading(lease, now_ms) ? lease->until_ms : 0;
+}
+
+bool fill_is_loaded_by(const struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)
+{
+    const struct fill_lease *lease = find(of, hash);
+
+    return is_loading(lease, now_ms) && lease->holder == who;
 }
 
 void fill_give_up(struct slot_fills *of, uint64_t hash, uint64_t who, int64_t now_ms)

@@ -152,7 +152,9 @@ void call_unwait(struct call *call, struct slot *slot)
     if (park == NULL || !park->is_waiting) return;
     park->is_waiting = false;
     of = fills_find(call->node->fills, slot);
-    if (of != NULL) fill_wait_no_more(of, park->hash, client_filler(call->client));
+    if (of == NULL) return;
+    fill_expire(of, park->hash, call->now_ms); /* it may be its turn, while it still has its place */
+    fill_wait_no_more(of, park->hash, client_filler(call->client));
 }
 
 bool park_refuses(struct call *call)

@@ -511,6 +511,12 @@ void slot_put_aged(struct slot *slot, struct entry **entry)
     put(slot, entry, BACKSTOP_AGED);
 }
 
+/* Its version is to be told of before it goes. */
+static inline bool is_versioned(const struct entry *entry)
+{
+    return entry_has_attributes(entry) && entry_attributes(entry).version != 0;
+}
+
 void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms)
 {
     struct backstop_life life = { expires_at_ms, 0 };
@@ -523,7 +529,8 @@ void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes
         limit(slot, BACKSTOP_BORN, key, word, &life);
         attributes.birth_s = life.birth_s;
     }
-    if (word != NULL && entry_overwrite(table_entry(word), value, life.expires_at_ms, &attributes)) {
+    if (word != NULL && !is_versioned(table_entry(word)) &&
+        entry_overwrite(table_entry(word), value, life.expires_at_ms, &attributes)) {
         /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier. */
         remember_use(slot, word);
         if (life.expires_at_ms != ENTRY_KEEPS_FOREVER) replace_word(slot, hash, word, table_entry(word));

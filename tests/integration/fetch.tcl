@@ -67,3 +67,427 @@ test "a token is good until something happens to its key, whatever it is" {
         assert {[info_field ada fills_refused_token] >= 12}
     }
 }
+
+test "a DEL of nothing, and a write to another key, before the fill: one is refused, the other is not" {
+    with_node ada {
+        set token [token_of [on ada fetch a lease $::long]]
+        on ada set unrelated:key v
+        on ada set a fill token $token ex 100
+        # One slot has 64 stripes; with 16384 slots two keys that share one are rare, and these do not.
+        assert_equal fill [on ada get a]
+        assert {[on ada ttl a] > 90}
+        set token [token_of [on ada fetch b lease $::long]]
+        assert_equal 0 [on ada del b]
+        assert_equal "" [on ada set b stale token $token]
+        assert_equal 0 [on ada exists b]
+        # A token is of one life of the node.
+        set token [token_of [on ada fetch c lease $::long]]
+        node_kill ada
+        resp::close ada
+        node_restart ada
+        assert_equal "" [on ada set c stale token $token]
+    }
+}
+
+test "versions only rise, also when the value that had one is gone" {
+    with_node ada {
+        assert_equal OK [on ada set k five ver 5]
+        assert_equal "" [on ada set k four ver 4]
+        assert_equal OK [on ada set k "five again" ver 5]
+        assert_equal {HIT {five again} 5 {}} [on ada fetch k]
+        assert_equal OK [on ada set k six ver 6]
+        assert_equal 1 [on ada del k]
+        assert_equal {MISS {} 6 {}} [on ada fetch k]
+        assert_equal "" [on ada set k five ver 5]
+        assert_equal OK [on ada set k six ver 6]
+        # A plain write: nobody knows which version that is, so the one it replaced is not good any more either.
+        on ada set k plain
+        assert_equal {HIT plain {} {}} [on ada fetch k]
+        assert_equal "" [on ada set k six ver 6]
+        assert_equal OK [on ada set k seven ver 7]
+        # What is made of a value has no version; the one that it was made of is below what may come.
+        foreach {change version} {{append K x} "" {setrange K 0 S} "" {getset K v} "" {copy K to} 7 {rename K to} 7} {
+            set key "after:[lindex $change 0]"
+            on ada del to
+            on ada set $key v ver 7
+            on ada {*}[string map [list K $key] $change]
+            assert_equal $version [lindex [on ada fetch $key] 2] $change
+            if {[on ada exists to]} { assert_equal "" [lindex [on ada fetch to] 2] $change }
+            assert_equal [expr {$version eq "" ? "" : "OK"}] [on ada set $key again ver 7] "the same version after $change"
+        }
+        on ada flushall
+        on ada set n 1 ver 3
+        on ada incr n
+        assert_equal {HIT 2 {} {}} [on ada fetch n]
+        on ada expire n 100
+        on ada set n 5 ver 4
+        on ada expire n 100
+        assert_equal {HIT 5 4 {}} [on ada fetch n] "a deadline leaves the version"
+        # The extremes.
+        assert_equal OK [on ada set big v ver 9223372036854775807]
+        assert_equal {HIT v 9223372036854775807 {}} [on ada fetch big ver 9223372036854775807]
+        assert_equal "" [on ada set big v ver 9223372036854775806]
+        assert_equal OK [on ada set zero v ver 0]
+        assert_equal {HIT v 0 {}} [on ada fetch zero ver 0]
+        assert_error {ERR value is not an integer*} { on ada set big v ver 9223372036854775808 }
+        assert_error {ERR invalid version in 'set' command} { on ada set big v ver -1 }
+        assert {[info_field ada fills_refused_version] >= 6}
+    }
+}
+
+test "a floor is remembered for floor-ttl" {
+    with_node ada {floor-ttl 300} {
+        on ada invalidate k ver 9
+        assert_equal {MISS {} 9 {}} [on ada fetch k]
+        assert_equal "" [on ada set k old ver 8]
+        eventually { [on ada set k old ver 8] eq "OK" }
+        on ada config set floor-ttl 100000
+        on ada invalidate k ver 9
+        assert_equal "" [on ada set k old ver 8]
+    }
+}
+
+test "a reader who asks for a version makes up for a lost invalidation" {
+    with_node ada {
+        on ada set k one ver 1
+        assert_equal {HIT one 1 {}} [on ada fetch k ver 1]
+        set reply [on ada fetch k ver 2 lease $::long]
+        assert_equal {MISS {} 2} [lrange $reply 0 2]
+        assert_equal 0 [on ada exists k] "for everybody"
+        assert_equal "" [on ada set k one ver 1 token [token_of $reply]]
+        # That has ended his lease. Asking again for what is known voids nobody's token.
+        set reply [on ada fetch k lease $::long]
+        assert_equal {MISS {} 2} [lrange $reply 0 2]
+        assert_equal {MISS {} 2 {}} [on ada fetch k ver 2]
+        assert_equal OK [on ada set k two ver 2 token [token_of $reply]]
+        # A value of which nobody knows the version.
+        on ada set k plain
+        assert_equal {MISS {} 2 {}} [on ada fetch k ver 2]
+        assert_equal 0 [on ada exists k]
+        assert_equal 2 [info_field ada invalidations_made_up_for]
+    }
+}
+
+test "INVALIDATE drops what is older, marks what is to be stale, and holds what comes too soon" {
+    with_node ada {
+        assert_equal 0 [on ada invalidate k]
+        on ada set k v
+        assert_equal 1 [on ada invalidate k]
+        on ada set k three ver 3 ex 1000
+        assert_equal 0 [on ada invalidate k ver 3]
+        assert_equal 0 [on ada invalidate k ver 2]
+        assert_equal three [on ada get k]
+        # Nothing of it is kept or forgotten: it may come again and in any order.
+        assert_equal 1 [on ada invalidate k ver 5]
+        assert_equal 0 [on ada invalidate k ver 4]
+        assert_equal {MISS {} 5 {}} [on ada fetch k]
+        on ada set k five ver 5 ex 1000
+        assert_equal 1 [on ada invalidate k stale]
+        assert_equal {STALE five 5} [lrange [on ada fetch k] 0 2]
+        assert {[on ada ttl k] > 900}
+        assert_equal OK [on ada set k five ver 5]
+        assert_equal {HIT five 5 {}} [on ada fetch k] "set again it is fresh"
+        assert_equal 1 [on ada invalidate k ver 6 stale]
+        assert_equal {STALE five 5} [lrange [on ada fetch k] 0 2]
+        assert_equal "" [on ada set k five ver 5] "that would be what is stale"
+        # A fill within a hold is kept until it ends, with whatever deadline of its own that is earlier.
+        assert_equal 0 [on ada invalidate held hold 50000]
+        assert_equal OK [on ada set held v token [token_of [on ada fetch held lease $::long]]]
+        set pttl [on ada pttl held]
+        assert {$pttl > 0 && $pttl <= 50000}
+        on ada set held w ver 1 px 1000
+        assert {[on ada pttl held] <= 1000}
+        on ada set held plain
+        assert_equal -1 [on ada ttl held] "a plain write is no fill"
+        assert_equal 1 [info_field ada fills_refused_hold]
+    }
+}
+
+test "INVALIDATE TAG takes all keys with the tag, and no others" {
+    with_node ada {
+        for {set i 0} {$i < 6000} {incr i} { on ada set "{u}$i" $i }
+        on ada set u "the bare one is in the slot, and its tag is the same"
+        # Another tag of the same slot.
+        for {set i 0} {[slot_of [set other "x$i"]] != [slot_of u]} {incr i} {}
+        on ada set "{$other}1" stays
+        set token [token_of [on ada fetch "{u}new" lease $::long]]
+        assert_equal 6001 [on ada invalidate "{u}" tag]
+        assert_equal 0 [on ada exists u "{u}1" "{u}5999"]
+        assert_equal stays [on ada get "{$other}1"]
+        assert_equal "" [on ada set "{u}new" v token $token]
+        for {set i 0} {$i < 10} {incr i} { on ada set "{u}$i" $i ver 1 }
+        assert_equal 10 [on ada invalidate "{u}whatever" tag stale]
+        assert_equal {STALE 3 1 {}} [on ada fetch "{u}3"]
+        assert_equal 10 [on ada invalidate "{u}" tag hold 50000]
+        assert_equal OK [on ada set "{u}1" v token [token_of [on ada fetch "{u}1" lease $::long]]]
+        assert {[on ada pttl "{u}1"] > 0}
+        assert_error "ERR syntax error" { on ada invalidate "{u}" tag ver 3 }
+        # Within a transaction it is one step.
+        on ada multi
+        on ada invalidate "{u}" tag
+        on ada exists "{u}1"
+        assert_equal {1 0} [on ada exec]
+    }
+}
+
+test "a value is fresh for its time and there for its own" {
+    with_node ada {
+        on ada set k v fresh 50 ex 1000
+        assert_equal {HIT v {} {}} [on ada fetch k] "at once"
+        eventually { [on ada fetch k] eq {STALE v {} {}} }
+        assert_equal v [on ada get k]
+        set reply [on ada fetch k lease $::long]
+        assert_equal {STALE v {}} [lrange $reply 0 2]
+        assert_equal {STALE v {} {}} [on ada fetch k lease $::long] "one refreshes it"
+        assert_equal OK [on ada set k w token [token_of $reply] fresh 100000]
+        assert_equal {HIT w {} {}} [on ada fetch k lease $::long]
+        on ada set big [string repeat x 100000] fresh 1 ver 3
+        eventually { [lindex [on ada fetch big] 0] eq "STALE" }
+        assert_equal 100000 [string length [lindex [on ada fetch big] 1]]
+        assert {[info_field ada stale_served] >= 4}
+    }
+}
+
+test "wrong options are told so" {
+    with_node ada {
+        foreach bad {{k foo} {k ver} {k lease} {k lease 10 wait}} { assert_error "ERR syntax error" { on ada fetch {*}$bad } }
+        foreach bad {{k lease 0} {k lease -1} {k wait -1} {k lease 4294967295}} {
+            assert_error "ERR invalid number of milliseconds in 'fetch' command" { on ada fetch {*}$bad }
+        }
+        assert_error "ERR value is not an integer or out of range" { on ada fetch k lease x }
+        assert_error "ERR wrong number of arguments for 'fetch' command" { on ada fetch }
+        foreach bad {{k v get ver 1} {k v ver 1 get} {k v ifeq a token 1-1} {k v token 1-1 ifeq a} {k v ver} {k v fresh} {k v token} {k v fresh 5 get}} {
+            assert_error "ERR syntax error" { on ada set {*}$bad }
+        }
+        foreach bad {x 1 1- -1 1-1x 01-1} { assert_error "ERR invalid token in 'set' command" { on ada set k v token $bad } }
+        assert_error "ERR invalid number of milliseconds in 'set' command" { on ada set k v fresh 0 }
+        assert_error "ERR syntax error" { on ada invalidate k foo }
+        assert_error "ERR syntax error" { on ada invalidate k ver }
+        assert_error "ERR invalid number of milliseconds in 'invalidate' command" { on ada invalidate k hold 0 }
+        assert_equal 0 [on ada exists k]
+        # SET's own conditions count as well, and what they refuse ends the lease.
+        set token [token_of [on ada fetch k lease $::long]]
+        assert_equal "" [on ada set k v xx token $token]
+        set token [token_of [on ada fetch k lease $::long]]
+        assert {$token ne ""}
+        assert_equal OK [on ada set k v nx token $token]
+    }
+}
+
+# --- Waiting ---
+
+test "one is elected, the others wait and have the value when it comes" {
+    with_node ada {io-threads 3} {
+        set reply [on ada fetch k lease $::long wait $::long]
+        assert {[token_of $reply] ne ""}
+        for {set i 0} {$i < 20} {incr i} {
+            connect c$i ada
+            resp::send c$i fetch k lease $::long wait $::long
+        }
+        eventually_waiting ada 20
+        assert_match "*flags=b *cmd=fetch*" [on ada client list]
+        on ada set k v token [token_of $reply] ver 4
+        for {set i 0} {$i < 20} {incr i} { assert_equal {HIT v 4 {}} [resp::plain [resp::read c$i]] }
+        assert_equal 0 [info_field ada blocked_clients]
+        assert_equal 1 [info_field ada leases_granted]
+        assert_equal 20 [info_field ada leases_waited]
+        # Counted once each, as long as they ran and not as long as they waited.
+        assert_match "*cmdstat_fetch:calls=21,*" [on ada info commandstats]
+    }
+}
+
+test "a plain SET is a fill too, and so is any other write" {
+    with_node ada {
+        foreach write {{set k v} {mset k v} {append k v} {rename from k}} {
+            on ada del k
+            on ada set from v
+            on ada fetch k lease $::long
+            connect c ada
+            resp::send c fetch k wait $::long
+            eventually_waiting ada 1
+            on ada {*}$write
+            assert_equal {HIT v {} {}} [resp::plain [resp::read c]]
+        }
+    }
+}
+
+test "when who loads is gone, late, or has failed, the first who waits is elected" {
+    with_node ada {io-threads 2} {
+        foreach way {closed killed refused invalidated late} {
+            on ada flushall
+            connect loader ada
+            set id [resp::do loader client id]
+            set reply [resp::do loader fetch k lease [expr {$way eq "late" ? 200 : $::long}]]
+            foreach c {first second} {
+                connect $c ada
+                resp::send $c fetch k lease $::long wait $::long
+                eventually_waiting ada [expr {$c eq "first" ? 1 : 2}]
+            }
+            switch $way {
+                closed { resp::close loader }
+                killed { on ada client kill id $id }
+                refused { on ada set other v; resp::do loader set k v xx token [token_of $reply] }
+                invalidated { on ada invalidate k ver 3 }
+            }
+            set reply [resp::plain [resp::read first]]
+            assert_equal MISS [state_of $reply] $way
+            assert {[token_of $reply] ne ""} $way
+            assert_equal 1 [info_field ada blocked_clients] $way
+            assert_equal OK [resp::do first set k v ver 3 token [token_of $reply]] $way
+            assert_equal {HIT v 3 {}} [resp::plain [resp::read second]] $way
+        }
+    }
+}
+
+test "who was elected while he waited and is gone before he comes for it is passed by" {
+    with_node ada {io-threads 2} {
+        for {set round 0} {$round < 20} {incr round} {
+            on ada flushall
+            connect loader ada
+            resp::do loader fetch k lease $::long
+            foreach c {first second} {
+                connect $c ada
+                resp::send $c fetch k lease $::long wait $::long
+                eventually_waiting ada [expr {$c eq "first" ? 1 : 2}]
+            }
+            resp::close first
+            resp::close loader
+            set reply [resp::plain [resp::read second]]
+            assert {[token_of $reply] ne ""}
+        }
+    }
+}
+
+test "a wait ends at its time, by CLIENT UNBLOCK, and with its connection" {
+    with_node ada {
+        set began [clock milliseconds]
+        assert_equal {MISS {} {} {}} [on ada fetch k wait 200]
+        assert {[clock milliseconds] - $began >= 199}
+        connect c ada
+        set id [resp::do c client id]
+        assert_equal 0 [on ada client unblock $id]
+        resp::send c fetch k wait $::long
+        eventually_waiting ada 1
+        assert_equal 1 [on ada client unblock $id]
+        assert_equal {MISS {} {} {}} [resp::plain [resp::read c]]
+        resp::send c fetch k wait $::long
+        eventually_waiting ada 1
+        assert_equal 1 [on ada client unblock $id error]
+        assert_error "UNBLOCKED client unblocked via CLIENT UNBLOCK" { resp::plain [resp::read c] }
+        resp::send c fetch k lease $::long wait $::long
+        assert {[token_of [resp::plain [resp::read c]]] ne ""} "the next is not concerned"
+        # Who waits is not idle; who does not, is closed in that time.
+        connect d ada
+        connect idle ada
+        on ada config set timeout 1
+        resp::send d fetch k wait 4000
+        assert {[resp::is_closed idle]}
+        assert_equal {MISS {} {} {}} [resp::plain [resp::read d]]
+        connect ada ada
+        on ada config set timeout 0
+        # Gone while it waits: noticed at once, long before its time.
+        connect e ada
+        resp::send e fetch other wait $::long
+        eventually_waiting ada 1
+        resp::close e
+        eventually_waiting ada 0
+        connect e ada
+        resp::send e fetch other wait $::long
+        eventually_waiting ada 1
+        regexp {id=(\d+) [^\n]*flags=b} [on ada client list] -> id
+        on ada client kill id $id
+        assert {[resp::is_closed e]}
+        assert_equal 0 [info_field ada blocked_clients]
+    }
+}
+
+test "what a client sends behind a FETCH that waits is answered after it, in order" {
+    with_node ada {
+        connect c ada
+        resp::write c [resp::encode fetch k wait $::long][resp::encode ping]
+        eventually_waiting ada 1
+        resp::send c get k
+        resp::send c fetch k2 wait $::long
+        resp::send c echo end
+        on ada set k v
+        assert_equal {HIT v {} {}} [resp::plain [resp::read c]]
+        assert_equal PONG [resp::plain [resp::read c]]
+        assert_equal v [resp::plain [resp::read c]]
+        eventually_waiting ada 1
+        on ada set k2 w
+        assert_equal {HIT w {} {}} [resp::plain [resp::read c]]
+        assert_equal end [resp::plain [resp::read c]]
+    }
+}
+
+test "within a transaction nobody waits" {
+    with_node ada {
+        on ada multi
+        on ada fetch k lease $::long wait $::long
+        on ada fetch k wait $::long
+        lassign [on ada exec] first second
+        assert {[token_of $first] ne ""}
+        assert_equal {MISS {} {} {}} $second
+    }
+}
+
+test "FETCH and INVALIDATE are known as what they are" {
+    with_node ada {
+        assert_equal {fetch -2 {fast write} 1 1 1} [lreplace [lrange [lindex [on ada command info fetch] 0] 0 5] 2 2 [lsort [lindex [on ada command info fetch] 0 2]]]
+        assert_equal {@cache @fast @read @string @write} [lsort [lindex [on ada command info fetch] 0 6]]
+        assert_equal {@cache @keyspace @slow @write} [lsort [lindex [on ada command info invalidate] 0 6]]
+        assert_equal {fetch invalidate} [lsort [lsearch -all -inline -regexp [on ada acl cat cache] {^(fetch|invalidate)$}]]
+        assert_equal k [on ada command getkeys fetch k lease 10]
+        # It is read although memory is full.
+        on ada set k v
+        on ada config set maxmemory-policy noeviction
+        on ada config set maxmemory 1
+        assert_error "OOM*" { on ada set k2 v }
+        assert_equal {HIT v {} {}} [on ada fetch k]
+        assert_equal 1 [on ada invalidate k]
+        on ada config set maxmemory 0
+        on ada config set slowlog-log-slower-than 0
+        on ada fetch k
+        assert_match "*fetch k*" [on ada slowlog get 1]
+    }
+}
+
+test "many clients fetch, fill and invalidate the same keys and nobody waits for ever" {
+    with_node ada {io-threads 4} {
+        # Each key's true version is in a counter; a fill has what it was when its token was given. A value older than an invalidation
+        # that was answered must never be read.
+        set clients 12
+        for {set i 0} {$i < $clients} {incr i} { connect c$i ada }
+        expr {srand(7)}
+        for {set k 0} {$k < 3} {incr k} { set truth($k) 0 }
+        for {set round 0} {$round < 300} {incr round} {
+            for {set i 0} {$i < $clients} {incr i} {
+                set k [expr {int(rand() * 3)}]
+                set key($i) $k
+                set seen($i) $truth($k)
+                resp::send c$i fetch "{s}$k" lease 5000 wait 3
+            }
+            for {set i 0} {$i < $clients} {incr i} {
+                lassign [resp::plain [resp::read c$i]] state value - token
+                if {$state eq "HIT"} { assert {$value >= $seen($i)} }
+                set loaded($i) $truth($key($i))
+                set tokens($i) $token
+            }
+            if {$round % 3 == 0} {
+                set k [expr {int(rand() * 3)}]
+                incr truth($k)
+                on ada invalidate "{s}$k"
+            }
+            for {set i 0} {$i < $clients} {incr i} {
+                if {$tokens($i) ne ""} { resp::send c$i set "{s}$key($i)" $loaded($i) token $tokens($i) } else { resp::send c$i ping }
+            }
+            for {set i 0} {$i < $clients} {incr i} { resp::read c$i }
+            for {set k 0} {$k < 3} {incr k} {
+                set value [on ada get "{s}$k"]
+                if {$value ne ""} { assert {$value == $truth($k)} }
+            }
+        }
+        assert {[info_field ada fills_refused_token] > 0}
+        assert_equal 0 [info_field ada blocked_clients]
+    }
+}

@@ -259,6 +259,17 @@ TEST(those_who_wait_are_woken_by_a_value_and_one_of_them_by_an_election)
     put(&f, "k", 0, ENTRY_KEEPS_FOREVER);
     CHECK(take_woken(&f) == 0);
     /* The last of a list may go, and others come. */
+    CHECK(fill_lease(f.of, hash, 1, 50, NOW, &token));
+    fill_wait(f.of, hash, 2, 50, NOW);
+    fill_wait(f.of, hash, 3, 50, NOW);
+    CHECK(!fill_lease(f.of, hash, 4, 50, NOW + 50, &token)); /* late, but others were here before */
+    CHECK(take_woken(&f) == 1 && f.woken[0] == 2);
+    CHECK(fill_lease(f.of, hash, 2, 50, NOW + 50, &token));
+    fill_expire(f.of, hash, NOW + 99);
+    CHECK(take_woken(&f) == 0);
+    fill_expire(f.of, hash, NOW + 100);
+    CHECK(take_woken(&f) == 1 && f.woken[0] == 3);
+    put(&f, "k", 0, ENTRY_KEEPS_FOREVER);
     fill_wait(f.of, hash, 8, 50, NOW);
     fill_wait_no_more(f.of, hash, 8);
     fill_wait(f.of, hash, 9, 50, NOW);
