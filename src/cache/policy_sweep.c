@@ -1,0 +1,158 @@
+/* cache/policy_sweep.c: see policy_sweep.h for what it is for. */
+#include "cache/policy_sweep.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cache/policy.h"
+#include "store/account.h"
+#include "store/keyspace.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#define PIECE_US 500
+#define REST 19 /* times as long as a piece took */
+
+struct policy_sweep {
+    struct keyspace *keyspace;
+    struct policies *policies;
+    pthread_t thread;
+
+    pthread_mutex_t guard; /* for the next */
+    pthread_cond_t called;
+    bool ending;
+
+    /* the thread's own */
+    uint32_t cursor; /* in the slot that is under way */
+    struct entry **seen;
+    size_t seen_count, seen_cap;
+};
+
+static void see(void *context, struct entry *entry)
+{
+    struct policy_sweep *sweep = context;
+
+    if (sweep->seen_count == sweep->seen_cap) {
+        sweep->seen_cap = sweep->seen_cap == 0 ? 128 : sweep->seen_cap * 2;
+        sweep->seen = alloc_resize(sweep->seen, sweep->seen_cap * sizeof(*sweep->seen));
+    }
+    /* Looked at when all have been seen: their misses overlap. */
+    __builtin_prefetch(entry);
+    sweep->seen[sweep->seen_count++] = entry;
+}
+
+/* A few entries of the slot that is under way; the lock is given back after them. */
+static void step(struct policy_sweep *sweep)
+{
+    struct slot *slot = keyspace_slot(sweep->keyspace, (uint16_t)(policies_walked(sweep->policies) % SLOT_COUNT));
+
+    sweep->seen_count = 0;
+    slot_lock(slot);
+    sweep->cursor = slot_scan(slot, sweep->cursor, see, sweep);
+    for (size_t i = 0; i < sweep->seen_count; i++) slot_limit_life(slot, sweep->seen[i]);
+    slot_unlock(slot);
+    if (sweep->cursor == 0) policies_count_slot(sweep->policies);
+}
+
+/* How long it took; 0 where there was nothing to do. */
+static int64_t do_piece(struct policy_sweep *sweep)
+{
+    int64_t began_us = clock_monotonic_us(), now_us = began_us;
+
+    while (policies_walk_is_due(sweep->policies) && now_us - began_us < PIECE_US) {
+        for (unsigned i = 0; i < 8 && policies_walk_is_due(sweep->policies); i++) step(sweep);
+        now_us = clock_monotonic_us();
+        if (now_us == began_us) now_us++;
+    }
+    return now_us - began_us;
+}
+
+/* With the guard held. */
+static void rest(struct policy_sweep *sweep, int64_t us)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    us += until.tv_nsec / 1000;
+    until.tv_sec += us / 1000000;
+    until.tv_nsec = us % 1000000 * 1000;
+    while (!sweep->ending && pthread_cond_timedwait(&sweep->called, &sweep->guard, &until) == 0) {
+    }
+}
+
+static void *run(void *context)
+{
+    struct policy_sweep *sweep = context;
+
+    alloc_begin_thread();
+    pthread_mutex_lock(&sweep->guard);
+    while (!sweep->ending) {
+        int64_t took_us;
+
+        pthread_mutex_unlock(&sweep->guard);
+        took_us = do_piece(sweep);
+        if (!policies_walk_is_due(sweep->policies)) account_settle();
+        pthread_mutex_lock(&sweep->guard);
+        if (took_us > 0)
+            rest(sweep, took_us * REST);
+        else if (!sweep->ending && !policies_walk_is_due(sweep->policies))
+            pthread_cond_wait(&sweep->called, &sweep->guard);
+    }
+    pthread_mutex_unlock(&sweep->guard);
+    account_settle();
+    return NULL;
+}
+
+struct policy_sweep *policy_sweep_start(struct keyspace *keyspace, struct policies *policies)
+{
+    struct policy_sweep *sweep = alloc_zeroed(sizeof(*sweep));
+    pthread_condattr_t attributes;
+    sigset_t all, before;
+    int error;
+
+    sweep->keyspace = keyspace;
+    sweep->policies = policies;
+    pthread_mutex_init(&sweep->guard, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&sweep->called, &attributes);
+    pthread_condattr_destroy(&attributes);
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&sweep->thread, NULL, run, sweep);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        pthread_setname_np(sweep->thread, "policies");
+        return sweep;
+    }
+    pthread_cond_destroy(&sweep->called);
+    pthread_mutex_destroy(&sweep->guard);
+    alloc_free(sweep);
+    return NULL;
+}
+
+void policy_sweep_wake(struct policy_sweep *sweep)
+{
+    pthread_mutex_lock(&sweep->guard);
+    pthread_cond_signal(&sweep->called);
+    pthread_mutex_unlock(&sweep->guard);
+}
+
+void policy_sweep_stop(struct policy_sweep **stopped)
+{
+    struct policy_sweep *sweep = *stopped;
+
+    *stopped = NULL;
+    if (sweep == NULL) return;
+    pthread_mutex_lock(&sweep->guard);
+    sweep->ending = true;
+    pthread_cond_signal(&sweep->called);
+    pthread_mutex_unlock(&sweep->guard);
+    pthread_join(sweep->thread, NULL);
+    pthread_cond_destroy(&sweep->called);
+    pthread_mutex_destroy(&sweep->guard);
+    alloc_free(sweep->seen);
+    alloc_free(sweep);
+}

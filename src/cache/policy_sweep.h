@@ -1,0 +1,16 @@
+/* cache/policy_sweep.h
+ *
+ * Brings the keys that are there under policies that are new. A thread of its own goes through all slots once after each change, a few entries
+ * under one lock, and rests nineteen times as long as it has worked: a twentieth of one CPU, however many keys there are. What is written
+ * meanwhile is under the new policies already (cache/backstop.h), so that nothing is left when it has come round. */
+#pragma once
+
+struct keyspace;
+struct policies;
+struct policy_sweep;
+
+/* NULL where the system gives no thread. Both outlive it. */
+struct policy_sweep *policy_sweep_start(struct keyspace *keyspace, struct policies *policies);
+/* The policies have changed; any thread. */
+void policy_sweep_wake(struct policy_sweep *sweep);
+void policy_sweep_stop(struct policy_sweep **sweep);
