@@ -15,9 +15,11 @@
 #include "base/mover.h"
 #include "base/random.h"
 #include "bus/bus.h"
+#include "cache/backstop.h"
 #include "cache/eviction.h"
 #include "cache/hotkeys.h"
 #include "cache/fill.h"
+#include "cache/policy_sweep.h"
 #include "commands/commands.h"
 #include "server/acceptor.h"
 #include "server/acl_log.h"
@@ -31,6 +33,7 @@
 #include "server/login.h"
 #include "server/latency.h"
 #include "server/node.h"
+#include "server/policy_keeper.h"
 #include "server/process.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
@@ -47,7 +50,8 @@
 
 static const struct command *const *const families[] = { commands_connection, commands_server,       commands_keys,
                                                          commands_strings,    commands_transactions, commands_cluster,
-                                                         commands_config,     commands_cache,        NULL };
+                                                         commands_config,     commands_cache,        commands_policy,
+                                                         NULL };
 
 static void print_and_exit(void (*print)(struct buf *out))
 {
@@ -282,6 +286,13 @@ static void build_node(struct node *node)
     cost_configure(node);
     node->fills = fills_new(node->keyspace);
     apply_fill_options(node);
+    node->policies = policies_new();
+    node->backstop = backstop_start(node->keyspace, node->policies);
+    node->policy_sweep = policy_sweep_start(node->keyspace, node->policies);
+    if (!node->policy_sweep) {
+        log_warning("no thread can be started to enforce policies with: %s", strerror(errno));
+        exit(1);
+    }
     node->commands = command_table_new(families);
     node->slowlog = slowlog_new();
     node->latency = latency_new();
@@ -317,6 +328,8 @@ static void free_node(struct node *node)
     hotkeys_free(&node->hotkeys);
     eviction_free(&node->eviction);
     fills_free(&node->fills);
+    backstop_stop(&node->backstop);
+    policies_free(&node->policies);
     keyspace_free(&node->keyspace);
     config_free(&node->config);
     free((void *)(uintptr_t)node->config_file);
@@ -344,6 +357,13 @@ static int serve(struct node *node)
             return 1;
         }
     }
+    node->policy_keeper = policy_keeper_open(node, error);
+    if (!node->policy_keeper) {
+        log_warning("%s", error);
+        acceptor_stop(&node->acceptor);
+        if (node->bus) bus_free(&node->bus);
+        return 1;
+    }
     start_workers(node);
     apply_changes_of(node);
     control_start(node, loop);
@@ -358,6 +378,8 @@ static int serve(struct node *node)
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
     if (node->bus) bus_free(&node->bus);
+    policy_keeper_close(&node->policy_keeper);
+    policy_sweep_stop(&node->policy_sweep);
     ev_loop_destroy(loop);
     log_warning("redis-shard is now ready to exit, bye bye...");
     return 0;

@@ -30,6 +30,9 @@ enum option_flag {
     OPTION_PERCENT = 1u << 5, /* a size that may also be N% : kept as -N */
     OPTION_INERT = 1u << 6,   /* taken and kept, changes nothing here */
     OPTION_OURS = 1u << 7,    /* redis.conf has no such directive */
+    OPTION_REPEATED =
+        1u
+        << 8, /* a special that may stand in a file many times: its text has the words of each, quoted, on a line of its own */
 };
 
 struct option_name {

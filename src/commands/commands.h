@@ -13,6 +13,7 @@ extern const struct command *const commands_transactions[];
 extern const struct command *const commands_cluster[];
 extern const struct command *const commands_config[];
 extern const struct command *const commands_cache[];
+extern const struct command *const commands_policy[];
 
 struct buf;
 /* docs/commands.md: redis-shard --print-commands-docs. */

@@ -12,6 +12,7 @@
 #include "server/acceptor.h"
 #include "server/cost.h"
 #include "server/node.h"
+#include "server/policy_keeper.h"
 #include "server/process.h"
 #include "server/worker.h"
 
@@ -216,8 +217,17 @@ static bool fills_changed(void *context, struct config *config, char error[256])
     return true;
 }
 
+static bool ttl_limits_changed(void *context, struct config *config, char error[256])
+{
+    struct node *node = context;
+
+    return policy_keeper_set_limits(node->policy_keeper, config_int(config, default_ttl_ms),
+                                    config_int(config, max_ttl_ms), error);
+}
+
 void apply_changes_of(struct node *node)
 {
+    static const char *const of_ttl_limits[] = { "default-ttl-ms", "max-ttl-ms", NULL };
     static const char *const of_listening[] = { "port", "bind", NULL };
     static const char *const of_cluster[] = { "port",
                                               "cluster-node-timeout",
@@ -260,6 +270,7 @@ void apply_changes_of(struct node *node)
         { .names = of_workers, .changed = workers_concerned },
         { .names = of_purging, .changed = purging_changed },
         { .names = of_defrag, .changed = defrag_changed },
+        { .names = of_ttl_limits, .changed = ttl_limits_changed },
         { .names = of_hotkeys, .changed = hotkeys_changed },
     };
 

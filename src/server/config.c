@@ -89,6 +89,14 @@ void config_text(struct config *config, enum config_text text, struct buf *out)
     lock_release(&config->lock);
 }
 
+void config_put_text(struct config *config, enum config_text text, struct bytes bytes)
+{
+    lock_take(&config->lock);
+    buf_clear(&config->texts[text]);
+    buf_append_bytes(&config->texts[text], bytes);
+    lock_release(&config->lock);
+}
+
 bool config_text_copy(struct config *config, enum config_text text, char *out, size_t size)
 {
     bool fits;

@@ -66,6 +66,7 @@ enum config_text {
     CONFIG_LATENCY_TRACKING_INFO_PERCENTILES,
     CONFIG_OOM_SCORE_ADJ_VALUES,
     CONFIG_IGNORE_WARNINGS,
+    CONFIG_POLICY,
     CONFIG_PROC_TITLE_TEMPLATE,
     CONFIG_SERVER_CPULIST,
     CONFIG_BIO_CPULIST,
@@ -118,7 +119,7 @@ struct config {
         lazyfree_lazy_eviction, lazyfree_lazy_expire, lazyfree_lazy_server_del, lazyfree_lazy_user_del,
         lazyfree_lazy_user_flush, activerehashing, activedefrag, active_defrag_threshold_lower,
         active_defrag_threshold_upper, active_defrag_ignore_bytes, active_defrag_cycle_min, active_defrag_cycle_max,
-        active_defrag_max_scan_fields, jemalloc_bg_thread, tracking_table_max_keys;
+        active_defrag_max_scan_fields, jemalloc_bg_thread, tracking_table_max_keys, default_ttl_ms, max_ttl_ms;
 
     /* Cluster */
     _Atomic int64_t cluster_enabled, cluster_port, cluster_node_timeout, cluster_announce_port,
@@ -167,6 +168,8 @@ void config_free(struct config **config);
 
 /* Appends a text. */
 void config_text(struct config *config, enum config_text text, struct buf *out);
+/* Puts one in place, unchecked, of what was not set by a directive alone. */
+void config_put_text(struct config *config, enum config_text text, struct bytes bytes);
 /* Copies a text with a NUL behind it; false where it does not fit (out is then ""). */
 bool config_text_copy(struct config *config, enum config_text text, char *out, size_t size);
 

@@ -3,6 +3,7 @@
  * The checks of single directives: those whose words mean more than a type can say. */
 #include "server/config_internal.h"
 
+#include "cache/policy.h"
 #include "server/event_class.h"
 
 #include <ctype.h>
@@ -223,5 +224,24 @@ bool config_check_save(const struct bytes *words, size_t count, struct buf *text
             return refuse(error, "Invalid save parameters");
     }
     join(words, count, text);
+    return true;
+}
+
+/* Adds a line to those before it; what it says is put together when the node starts. */
+bool config_check_policy(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES])
+{
+    if (count < 3 || count % 2 == 0) return refuse(error, "a prefix and pairs of a field and its value are needed");
+    if (words[0].len > POLICY_PREFIX_BYTES_MAX) return refuse(error, "the prefix is too long");
+    if (text->len > POLICY_TEXT_BYTES_MAX) return refuse(error, "there are too many policies");
+    if (text->len > 0) buf_append_byte(text, '\n');
+    words_quote(words[0], text);
+    for (size_t at = 1; at < count; at += 2) {
+        enum policy_field field;
+        int64_t value;
+
+        if (!policy_field_of(words[at], &field)) return refuse(error, "there is no such field");
+        if (!policy_value_of(field, words[at + 1], &value, error)) return false;
+        buf_printf(text, " %s %.*s", policy_field_name(field), (int)words[at + 1].len, words[at + 1].data);
+    }
     return true;
 }

@@ -33,6 +33,7 @@ bool config_check_announce_ip(const struct bytes *words, size_t count, struct bu
                               char error[OPTION_ERROR_BYTES]);
 bool config_check_hostname(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_events(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
+bool config_check_policy(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_save(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 
 /* Reads the numbers out of the one form of client-output-buffer-limit. */

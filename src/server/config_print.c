@@ -99,6 +99,10 @@ static void file_section(struct buf *out, const char *section)
             buf_printf(out, "# %s ...\n", options[i].name);
             continue;
         }
+        if (options[i].flags & OPTION_REPEATED) {
+            buf_printf(out, "# %s ...\n", options[i].name);
+            continue;
+        }
         buf_append_text(out, "# ");
         default_words(&options[i], out);
         buf_append_byte(out, '\n');

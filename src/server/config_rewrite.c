@@ -33,12 +33,33 @@ static void quote_each(struct bytes text, struct buf *out)
     }
 }
 
+/* A directive for each line of the text, with line ends between them. */
+static void repeated_words(const struct option *option, struct bytes text, struct buf *out)
+{
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.data) : text.len;
+
+        buf_printf(out, "%s ", option->name);
+        buf_append(out, text.data, len);
+        if (end) len++;
+        text.data += len;
+        text.len -= len;
+        if (text.len > 0) buf_append_byte(out, '\n');
+    }
+}
+
 void config_words(const struct option *option, const struct option_value *value, struct buf *out)
 {
     struct buf text = { 0 };
     bool many = option->type == OPTION_LIST || option->type == OPTION_SPECIAL;
 
     option_format(option, value, &text);
+    if (option->flags & OPTION_REPEATED) {
+        repeated_words(option, buf_bytes(&text), out);
+        buf_free(&text);
+        return;
+    }
     buf_append_text(out, option->name);
     if (many && text.len > 0)
         quote_each(buf_bytes(&text), out);
@@ -58,10 +79,11 @@ static bool is_as_if_unset(struct config *config, const struct option *option, c
 static void write_current(struct config *config, const struct option *option, struct buf *out)
 {
     struct option_value value = { 0 };
+    size_t before = out->len;
 
     config_load(config, option, &value);
     config_words(option, &value, out);
-    buf_append_byte(out, '\n');
+    if (out->len > before) buf_append_byte(out, '\n'); /* of what may be repeated there may be none */
     buf_free(&value.text);
 }
 

@@ -202,6 +202,14 @@ static const struct option table[] = {
     { INTEGER("floor-ttl", floor_ttl, 60000, 1, INT_MAX), .section = MEMORY, .flags = OPTION_OURS,
       .help = "Milliseconds for which the version of a value that is gone is remembered: fills with an older one are refused meanwhile. It has to be longer "
               "than a replica of the source may be behind." },
+    { SPECIAL("policy", CONFIG_POLICY, ""), .section = MEMORY, .flags = OPTION_FIXED | OPTION_REPEATED | OPTION_OURS, .check = config_check_policy,
+      .help = "What holds for all keys that begin alike: a prefix, \"\" for all keys, then fields and values, as POLICY SET takes them: ttl and max-ttl in "
+              "seconds, jitter, refresh, guard, coalesce, hold, salt. May stand many times. At run time POLICY SET changes them, CONFIG REWRITE writes "
+              "them here; what POLICY SET has set is kept beside nodes.conf, and a directive counts against that where it was changed since the last start." },
+    { INTEGER("default-ttl-ms", default_ttl_ms, 0, 0, INT64_C(3153600000000)), .section = MEMORY, .flags = OPTION_OURS,
+      .help = "Milliseconds to live for keys that are written without a time to live: the ttl of the policy of all keys. 0 lets them live for ever." },
+    { INTEGER("max-ttl-ms", max_ttl_ms, 0, 0, INT64_C(3153600000000)), .section = MEMORY, .flags = OPTION_OURS,
+      .help = "Milliseconds after its birth beyond which no value lives, whatever it is given: the max-ttl of the policy of all keys. 0 is no limit." },
     { BOOL("lazyfree-lazy-eviction", lazyfree_lazy_eviction, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free evicted entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-expire", lazyfree_lazy_expire, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free expired entries in the background. Taken and shown, without effect." },
     { BOOL("lazyfree-lazy-server-del", lazyfree_lazy_server_del, 0), .section = MEMORY, .flags = OPTION_INERT, .help = "Free overwritten entries in the background. Taken and shown, without effect." },

@@ -18,6 +18,7 @@
 
 struct acceptor;
 struct acl_log;
+struct backstop_watch;
 struct bus;
 struct control;
 struct events;
@@ -29,6 +30,9 @@ struct lazyfree;
 struct login_guard;
 struct migrator;
 struct movers;
+struct policies;
+struct policy_keeper;
+struct policy_sweep;
 struct slowlog;
 struct worker;
 
@@ -39,6 +43,10 @@ struct node {
     struct eviction *eviction; /* guards itself */
     struct hotkeys *hotkeys;   /* guards itself */
     struct fills *fills;       /* guards itself */
+    struct policies *policies;           /* guards itself */
+    struct backstop_watch *backstop;     /* its counters are atomics */
+    struct policy_sweep *policy_sweep;   /* guards itself */
+    struct policy_keeper *policy_keeper; /* guards itself */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */
     uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */

@@ -2,6 +2,7 @@
 #include "server/config.h"
 #include "unit/unit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,42 @@ static void count_one(void *context, struct bytes name, struct bytes value)
     ++*(int *)context;
 }
 
+TEST(policies_may_stand_many_times_and_are_written_as_many_lines)
+{
+    struct config *config = config_new();
+    char path[] = "/tmp/test_config_XXXXXX";
+    struct buf content = { 0 };
+    int fd = mkstemp(path);
+
+    CHECK(fd >= 0);
+    CHECK(reads(config, "policy user: ttl 100 guard yes\npolicy \"a b\" jitter 5\n"));
+    CHECK(write(fd, "policy user: ttl 100\nport 1\npolicy x ttl 1\n", 43) == 43);
+    CHECK(config_rewrite(config, path, error));
+    CHECK(lseek(fd, 0, SEEK_SET) == 0);
+    close(fd);
+    fd = open(path, O_RDONLY);
+    buf_reserve(&content, 4096);
+    buf_added(&content, (size_t)read(fd, content.data, 4096));
+    CHECK(content.len > 60);
+    CHECK(memcmp(content.data, "policy user: ttl 100 guard yes\npolicy \"a b\" jitter 5\nport 6379\n", 64) == 0);
+    /* None at all: the lines go. */
+    config_put_text(config, CONFIG_POLICY, BYTES_NONE);
+    CHECK(config_rewrite(config, path, error));
+    close(fd);
+    fd = open(path, O_RDONLY);
+    buf_clear(&content);
+    buf_added(&content, (size_t)read(fd, content.data, 4096));
+    CHECK(memcmp(content.data, "port 6379\n", 10) == 0);
+    close(fd);
+    unlink(path);
+    buf_free(&content);
+
+    CHECK(!reads(config, "policy user:\n") && !reads(config, "policy user: ttl\n"));
+    CHECK(!reads(config, "policy user: ttl x\n") && !reads(config, "policy user: other 1\n"));
+    CHECK(!reads(config, "policy user: salt 0\n") && !reads(config, "default-ttl-ms -1\n"));
+    config_free(&config);
+}
+
 TEST(every_default_reads_back_as_itself)
 {
     struct config *config = config_new();
@@ -187,7 +224,8 @@ TEST(every_default_reads_back_as_itself)
             option = option_find(table, options, words.items[0]);
         if (option && !(option->flags & OPTION_HIDDEN) &&
             strncmp(file.data + at + 2, option->name, strlen(option->name)) == 0 && end[1] == '\n') {
-            buf_append(&live, file.data + at + 2, len - 1);
+            /* Of what may stand many times the default is not to stand there at all. */
+            if (!(option->flags & OPTION_REPEATED)) buf_append(&live, file.data + at + 2, len - 1);
             count--;
         }
         if (len > 2) words_free(&words);
@@ -222,4 +260,5 @@ TESTS(a_file_sets_what_it_names_and_leaves_the_rest, a_mistake_is_told_with_file
       arguments_are_names_and_values_until_the_next_name, a_change_of_several_directives_is_whole_or_not_at_all,
       a_hook_that_refuses_takes_the_change_back, one_class_of_output_limits_changes_alone,
       a_rewrite_keeps_comments_and_order_and_reads_back, a_word_of_a_list_cannot_begin_a_line_of_its_own,
-      a_list_holds_no_empty_word_and_no_word_with_spaces, every_default_reads_back_as_itself)
+      a_list_holds_no_empty_word_and_no_word_with_spaces,
+      policies_may_stand_many_times_and_are_written_as_many_lines, every_default_reads_back_as_itself)
