@@ -48,10 +48,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const *const families[] = { commands_connection, commands_server,       commands_keys,
-                                                         commands_strings,    commands_transactions, commands_cluster,
-                                                         commands_config,     commands_cache,        commands_policy,
-                                                         NULL };
+static const struct command *const *const families[] = {
+    commands_connection, commands_server, commands_keys,  commands_strings, commands_transactions,
+    commands_cluster,    commands_config, commands_cache, commands_policy,  NULL
+};
 
 static void print_and_exit(void (*print)(struct buf *out))
 {

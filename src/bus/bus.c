@@ -65,6 +65,10 @@ struct bus {
     _Atomic int64_t node_timeout_ms;
     _Atomic uint64_t sendbuf_limit, over_limit;
 
+    /* Set before the control loop runs. */
+    void (*shared_came)(void *context, struct bytes text);
+    void *shared_context;
+
     /* the control loop's own */
     struct links *links;
     struct listener listeners[LISTENERS_MAX];
@@ -209,6 +213,7 @@ static void carry_out(struct bus *bus)
             effect->data = BYTES_NONE;
             break;
         case EFFECT_CONNECT:
+        case EFFECT_SHARED:
         case EFFECT_LOG: /* the caller may hold a slot's lock: the control loop logs */
             outbox_add(&bus->outbox, effect, 0);
             effect->data = BYTES_NONE;
@@ -262,6 +267,9 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
     case EFFECT_SEND:
         link = links_find(bus->links, effect->link);
         if (link != NULL) link_send(link, effect->data);
+        break;
+    case EFFECT_SHARED:
+        if (bus->shared_came != NULL) bus->shared_came(bus->shared_context, effect->data);
         break;
     case EFFECT_LOG:
         log_at((enum log_level)effect->log_level, "%.*s", (int)effect->data.len, effect->data.data);
@@ -667,6 +675,20 @@ void bus_configure(struct bus *bus, const struct cluster_options *options)
 void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit)
 {
     atomic_store_explicit(&bus->sendbuf_limit, limit, memory_order_relaxed);
+}
+
+void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context)
+{
+    bus->shared_came = came;
+    bus->shared_context = context;
+}
+
+void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text)
+{
+    struct effects *effects;
+
+    cluster_share(bus_lock(bus, &effects), version, text);
+    bus_unlock(bus);
 }
 
 bool bus_save_now(struct bus *bus)

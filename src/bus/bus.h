@@ -65,6 +65,11 @@ void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit);
 /* Writes the state file now, waiting: CLUSTER SAVECONFIG. False with errno set. */
 bool bus_save_now(struct bus *bus);
 
+/* The text that all nodes of our kind are to have the same of: cluster_share(). */
+void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text);
+/* Who takes over what comes from other nodes; called on the control loop, with no lock. Before that runs. */
+void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context);
+
 /* For CLUSTER LINKS. */
 struct bus_link_info {
     bool outbound;

@@ -300,8 +300,9 @@ bool policies_delete(struct policies *policies, struct bytes prefix, uint64_t ep
 #define FIRST_LINE "redis-shard policies 1\n"
 #define SUM_LINE_BYTES (sizeof("sum 0123456789abcdef\n") - 1)
 
-void policies_save(struct policies *policies, struct buf *out)
+struct policy_version policies_save(struct policies *policies, struct buf *out)
 {
+    struct policy_version version;
     size_t from = out->len;
     uint64_t sum;
 
@@ -310,9 +311,11 @@ void policies_save(struct policies *policies, struct buf *out)
     buf_printf(out, "version %llu %llu\n", (unsigned long long)policies->version.epoch,
                (unsigned long long)policies->version.number);
     policy_table_write(present(policies), out);
+    version = policies->version;
     lock_release(&policies->lock);
     sum = crc64(0, (struct bytes){ out->data + from, out->len - from });
     buf_printf(out, "sum %016llx\n", (unsigned long long)sum);
+    return version;
 }
 
 /* A text on its way in. */

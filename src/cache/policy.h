@@ -115,9 +115,9 @@ bool policies_set(struct policies *policies, struct bytes prefix, const struct p
 /* False where there is none. */
 bool policies_delete(struct policies *policies, struct bytes prefix, uint64_t epoch);
 
-/* The table as text, with its version: what is kept on disk and what nodes tell each other. At most POLICY_TEXT_BYTES_MAX. */
+/* The table as text, with its version: what is kept on disk and what nodes tell each other. At most POLICY_TEXT_BYTES_MAX. Returns that version. */
 #define POLICY_TEXT_BYTES_MAX (POLICIES_MAX * (4u * POLICY_PREFIX_BYTES_MAX + 256u) + 256u)
-void policies_save(struct policies *policies, struct buf *out);
+struct policy_version policies_save(struct policies *policies, struct buf *out);
 
 enum policies_loaded {
     POLICIES_LOADED,

@@ -56,6 +56,7 @@ void cluster_free(struct cluster **cluster)
         beliefs_drop(c, c->nodes[i]);
         node_free(c->nodes[i]);
     }
+    buf_free(&c->shared_text);
     alloc_free(c->links);
     alloc_free(c->nodes);
     alloc_free(c->indices);
@@ -327,6 +328,7 @@ void cluster_tick(struct cluster *c, int64_t now_ms, struct effects *e)
     if (c->tick_count % TICKS_PER_IDLE_PING == 0) ping_one(c, now_ms, e);
     for (size_t i = 0; i < c->node_count; i++) watch(c, c->nodes[i], now_ms, e);
     difference_tick(c, now_ms, e);
+    shared_tick(c, now_ms, e);
     /* Who stands for election takes its steps here, once there are replicas. */
     if (c->save_failed && c->tick_count % SAVE_RETRY_TICKS == 0) cluster_save_later(c, SAVE_SYNC);
     cluster_settle(c, true, now_ms, e);

@@ -110,6 +110,9 @@ struct node {
     uint64_t view;          /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
+    struct cluster_shared_version shared_said; /* of the text that is shared: what we said last of ours */
+    int64_t shared_said_ms, shared_asked_ms, shared_told_ms;
+    bool shared_awaited;
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
 
     uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
@@ -182,6 +185,9 @@ struct cluster {
     uint32_t incarnation; /* drawn at each start */
     uint64_t told_sequence;
 
+    struct cluster_shared_version shared_version;
+    struct buf shared_text;
+
     uint64_t current_epoch, last_vote_epoch;
     bool ok;
     bool delayed_start; /* this node has a past: it waits before it serves writes again */
@@ -220,6 +226,7 @@ void emit_owner(struct effects *effects, uint16_t slot);
 void emit_drop_keys(struct effects *effects, uint16_t slot);
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
 void emit_view(struct effects *effects);
+void emit_shared(struct effects *effects, struct bytes text);
 void emit_log(struct effects *effects, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -359,6 +366,12 @@ void difference_tick(struct cluster *c, int64_t now_ms, struct effects *e);
 void difference_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,
                        int64_t now_ms, struct effects *e);
 void beliefs_drop(struct cluster *c, struct node *node);
+
+/* --- shared.c --- */
+void shared_tick(struct cluster *c, int64_t now_ms, struct effects *e);
+/* A MODULE message of a known node of our kind. */
+void shared_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,
+                   int64_t now_ms, struct effects *e);
 
 /* --- text.c --- */
 void node_line(const struct cluster *c, const struct node *node, bool for_file, struct buf *out);

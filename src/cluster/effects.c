@@ -103,6 +103,15 @@ void emit_view(struct effects *effects)
     add(effects, EFFECT_VIEW);
 }
 
+void emit_shared(struct effects *effects, struct bytes text)
+{
+    struct effect *effect = add(effects, EFFECT_SHARED);
+    struct buf copy = { 0 };
+
+    buf_append_bytes(&copy, text);
+    effect->data = buf_bytes(&copy);
+}
+
 void emit_log(struct effects *effects, enum log_level level, const char *format, ...)
 {
     struct effect *effect = add(effects, EFFECT_LOG);

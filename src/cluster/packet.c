@@ -319,9 +319,11 @@ static void dispatch(struct cluster *c, struct packet *packet, struct effects *e
     case MESSAGE_MFSTART:
     case MESSAGE_PUBLISH:
     case MESSAGE_PUBLISHSHARD:
+        return;
     case MESSAGE_MODULE:
-        if (packet->sender != NULL && packet->sender->is_ours)
-            difference_module(c, packet->sender, packet->link_id, packet->message, packet->now_ms, e);
+        if (packet->sender == NULL || !packet->sender->is_ours) return;
+        difference_module(c, packet->sender, packet->link_id, packet->message, packet->now_ms, e);
+        shared_module(c, packet->sender, packet->link_id, packet->message, packet->now_ms, e);
         return;
     default:
         return;

@@ -38,11 +38,11 @@ struct worker;
 
 struct node {
     /* Set before the first worker starts, never changed. */
-    struct config *config;     /* guards itself */
-    struct keyspace *keyspace; /* each slot has its lock */
-    struct eviction *eviction; /* guards itself */
-    struct hotkeys *hotkeys;   /* guards itself */
-    struct fills *fills;       /* guards itself */
+    struct config *config;               /* guards itself */
+    struct keyspace *keyspace;           /* each slot has its lock */
+    struct eviction *eviction;           /* guards itself */
+    struct hotkeys *hotkeys;             /* guards itself */
+    struct fills *fills;                 /* guards itself */
     struct policies *policies;           /* guards itself */
     struct backstop_watch *backstop;     /* its counters are atomics */
     struct policy_sweep *policy_sweep;   /* guards itself */

@@ -227,7 +227,20 @@ static bool read_all(struct policy_keeper *keeper, char error[512])
 /* What is told and shown, but for the disk. */
 static void tell(struct policy_keeper *keeper)
 {
+    struct policy_version version;
+    struct buf text = { 0 };
+
     show_all(keeper);
+    if (keeper->node->bus == NULL) return;
+    version = policies_save(keeper->node->policies, &text);
+    bus_share(keeper->node->bus, &(struct cluster_shared_version){ version.epoch, version.number, version.digest },
+              buf_bytes(&text));
+    buf_free(&text);
+}
+
+static void heard(void *context, struct bytes text)
+{
+    policy_keeper_heard(context, text);
 }
 
 struct policy_keeper *policy_keeper_open(struct node *node, char error[512])
@@ -252,6 +265,7 @@ struct policy_keeper *policy_keeper_open(struct node *node, char error[512])
     }
     tell(keeper);
     policy_sweep_wake(node->policy_sweep);
+    if (node->bus != NULL) bus_on_shared(node->bus, heard, keeper);
     return keeper;
 failed:
     policy_keeper_close(&keeper);

@@ -423,6 +423,7 @@ void sim_carry_out(struct sim *sim, size_t n)
                     sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
                 break;
             case EFFECT_VIEW:
+            case EFFECT_SHARED:
                 break;
             }
         }
