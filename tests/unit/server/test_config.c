@@ -260,5 +260,5 @@ TESTS(a_file_sets_what_it_names_and_leaves_the_rest, a_mistake_is_told_with_file
       arguments_are_names_and_values_until_the_next_name, a_change_of_several_directives_is_whole_or_not_at_all,
       a_hook_that_refuses_takes_the_change_back, one_class_of_output_limits_changes_alone,
       a_rewrite_keeps_comments_and_order_and_reads_back, a_word_of_a_list_cannot_begin_a_line_of_its_own,
-      a_list_holds_no_empty_word_and_no_word_with_spaces,
-      policies_may_stand_many_times_and_are_written_as_many_lines, every_default_reads_back_as_itself)
+      a_list_holds_no_empty_word_and_no_word_with_spaces, policies_may_stand_many_times_and_are_written_as_many_lines,
+      every_default_reads_back_as_itself)
