@@ -27,7 +27,10 @@ proc with_dev_cluster {body} {
     set ready [string match "*Ready to accept connections*" [read_file $log]]
     set code 0
     if {$ready} {
-        foreach i {1 2 3} { set ::node(dev$i,port) [expr {$port + $i - 1}] }
+        foreach i {1 2 3} {
+            set ::node(dev$i,host) 127.0.0.1
+            set ::node(dev$i,port) [expr {$port + $i - 1}]
+        }
         set code [catch {uplevel 1 $body} result options]
         connections_end
     }
