@@ -35,6 +35,7 @@
 #include "server/node.h"
 #include "server/policy_keeper.h"
 #include "server/process.h"
+#include "server/pubsub.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
 #include "store/lazyfree.h"
@@ -48,10 +49,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const *const families[] = {
-    commands_connection, commands_server, commands_keys,  commands_strings, commands_transactions,
-    commands_cluster,    commands_config, commands_cache, commands_policy,  NULL
-};
+static const struct command *const *const families[] = { commands_connection,
+                                                         commands_server,
+                                                         commands_keys,
+                                                         commands_strings,
+                                                         commands_transactions,
+                                                         commands_cluster,
+                                                         commands_config,
+                                                         commands_cache,
+                                                         commands_policy,
+                                                         commands_pubsub,
+                                                         NULL };
 
 static void print_and_exit(void (*print)(struct buf *out))
 {
@@ -203,6 +211,23 @@ static void say_why_no_listening(const char *error, uint16_t port)
         log_warning("%s", error);
 }
 
+/* --- What the bus tells --- */
+
+static void published_elsewhere(void *context, bool shard, struct bytes channel, struct bytes message)
+{
+    pubsub_publish(context, shard ? TOPIC_SHARD : TOPIC_CHANNEL, channel, message);
+}
+
+static void slots_left(void *context, const uint8_t slots[SLOT_COUNT / 8])
+{
+    pubsub_slots_left(context, slots);
+}
+
+static void publish_goes_on(void *context)
+{
+    pubsub_go_on(context);
+}
+
 static struct bus *start_bus(struct node *node, struct ev_loop *loop)
 {
     char addresses[1024], state_file[PATH_MAX], error[512] = "", *rest = addresses, *address;
@@ -218,6 +243,9 @@ static struct bus *start_bus(struct node *node, struct ev_loop *loop)
     options.link_sendbuf_limit = (uint64_t)config_int(node->config, cluster_link_sendbuf_limit);
     options.movers = node->movers;
     options.lazyfree = node->lazyfree;
+    options.events = (struct bus_events){
+        .context = node, .published = published_elsewhere, .slots_left = slots_left, .publish_goes_on = publish_goes_on
+    };
     bus = bus_new(loop, node->keyspace, &options, error);
     if (!bus) say_why_no_listening(error, options.port);
     return bus;
@@ -297,6 +325,7 @@ static void build_node(struct node *node)
     node->slowlog = slowlog_new();
     node->latency = latency_new();
     node->acl_log = acl_log_new();
+    node->pubsub = pubsub_new(node);
     node->events = events_new(node);
     node->logins = login_guard_new();
     node->movers = movers_new(MOVERS);
@@ -324,6 +353,7 @@ static void free_node(struct node *node)
     latency_free(&node->latency);
     acl_log_free(&node->acl_log);
     events_free(&node->events);
+    pubsub_free(&node->pubsub);
     command_table_free(&node->commands);
     hotkeys_free(&node->hotkeys);
     eviction_free(&node->eviction);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "bus/link.h"
+#include "bus/publish.h"
 #include "bus/state_file.h"
 #include "bus/recount.h"
 #include "bus/sweep.h"
@@ -46,6 +47,8 @@ struct bus {
     struct state_file *file;
     struct sweep *sweep;
     struct recount *recount;
+    struct publish_queue *publications; /* guards itself */
+    struct bus_events events;           /* set at the start */
     struct ev_timer tick;
     /* One wake for all that is posted: the order is the outbox's, which is kept under the lock; messages posted after the lock was
      * given back could overtake each other. */
@@ -170,8 +173,25 @@ static bool note_end_of_solo(struct bus *bus)
 /* A slot that is nobody's for a moment within an event was never so to its clients: they see the word it has now. */
 static void set_owners(struct bus *bus, const struct effect *effect)
 {
-    for (unsigned slot = effect_next_slot(effect, 0); slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
-        slot_set_owner(keyspace_slot(bus->keyspace, (uint16_t)slot), cluster_owner_word(bus->cluster, (uint16_t)slot));
+    uint8_t left[SLOT_COUNT / 8] = { 0 };
+    bool any = false;
+
+    for (unsigned id = effect_next_slot(effect, 0); id < SLOT_COUNT; id = effect_next_slot(effect, id + 1)) {
+        struct slot *slot = keyspace_slot(bus->keyspace, (uint16_t)id);
+        uint64_t word = cluster_owner_word(bus->cluster, (uint16_t)id);
+
+        if (owner_unpack(slot_owner(slot)).state == OWNER_HERE && owner_unpack(word).state != OWNER_HERE) {
+            left[id / 8] = (uint8_t)(left[id / 8] | 1u << id % 8);
+            any = true;
+        }
+        slot_set_owner(slot, word);
+    }
+    if (any) {
+        struct effect told = { .kind = EFFECT_OWNERS, .data = { alloc(sizeof left), sizeof left } };
+
+        memcpy((void *)(uintptr_t)told.data.data, left, sizeof left);
+        outbox_add(&bus->outbox, &told, 0);
+    }
 }
 
 static void drop_keys(struct bus *bus, const struct effect *effect)
@@ -214,6 +234,7 @@ static void carry_out(struct bus *bus)
             break;
         case EFFECT_CONNECT:
         case EFFECT_SHARED:
+        case EFFECT_PUBLISH:
         case EFFECT_LOG: /* the caller may hold a slot's lock: the control loop logs */
             outbox_add(&bus->outbox, effect, 0);
             effect->data = BYTES_NONE;
@@ -274,7 +295,17 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
     case EFFECT_LOG:
         log_at((enum log_level)effect->log_level, "%.*s", (int)effect->data.len, effect->data.data);
         break;
-    case EFFECT_OWNERS:
+    case EFFECT_OWNERS: /* those that left us */
+        if (bus->events.slots_left != NULL)
+            bus->events.slots_left(bus->events.context, (const uint8_t *)effect->data.data);
+        break;
+    case EFFECT_PUBLISH:
+        if (bus->events.published != NULL)
+            bus->events.published(bus->events.context, effect->shard,
+                                  (struct bytes){ effect->data.data, effect->channel_bytes },
+                                  (struct bytes){ effect->data.data + effect->channel_bytes,
+                                                  effect->data.len - effect->channel_bytes });
+        break;
     case EFFECT_PERSIST:
     case EFFECT_VIEW:
     case EFFECT_DROP_KEYS:
@@ -371,6 +402,36 @@ static void turn_ended(void *context)
     links_reap(bus->links);
 }
 
+/* --- What clients publish --- */
+
+/* What is left comes in the next turn of the loop, for which it is woken. */
+static void publish_some(struct bus *bus)
+{
+    bool goes_on = publish_turn(bus->publications, &bus->lock, bus->cluster, bus->links);
+
+    if (!publish_is_empty(bus->publications)) ev_async_send(bus->loop, &bus->wake);
+    if (goes_on && bus->events.publish_goes_on != NULL) bus->events.publish_goes_on(bus->events.context);
+}
+
+void bus_publish(struct bus *bus, bool shard, struct bytes channel, struct bytes message)
+{
+    bool was_empty = publish_is_empty(bus->publications);
+
+    lock_assert_none_held();
+    if (bus_is_solo(bus) || !publish_add(bus->publications, shard, channel, message)) return;
+    if (was_empty) ev_async_send(bus->loop, &bus->wake);
+}
+
+bool bus_publish_must_wait(const struct bus *bus)
+{
+    return publish_is_long(bus->publications);
+}
+
+uint64_t bus_publish_dropped(const struct bus *bus)
+{
+    return publish_dropped(bus->publications);
+}
+
 static void opened(void *context, struct link *link)
 {
     struct bus *bus = context;
@@ -433,14 +494,18 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     }
     cluster_tick(bus->cluster, now_ms, begin(bus));
     end(bus);
+    publish_some(bus); /* whatever it was that forgot to wake us */
     turn_ended(bus);
 }
 
 static void on_wake(struct ev_loop *loop, struct ev_async *watcher, int events)
 {
+    struct bus *bus = container_of(watcher, struct bus, wake);
+
     (void)loop;
     (void)events;
-    turn_ended(container_of(watcher, struct bus, wake));
+    publish_some(bus);
+    turn_ended(bus);
 }
 
 /* On the mover's thread. */
@@ -566,6 +631,8 @@ struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struc
     error[0] = '\0';
     bus->loop = loop;
     bus->keyspace = keyspace;
+    bus->events = options->events;
+    bus->publications = publish_queue_new();
     atomic_store(&bus->node_timeout_ms, options->cluster.node_timeout_ms);
     atomic_store(&bus->sendbuf_limit, options->link_sendbuf_limit);
     bus->links = links_new(loop, &link_events, bus);
@@ -604,6 +671,7 @@ void bus_free(struct bus **bus_pointer)
     links_free(&bus->links);
     outbox_free(&bus->outbox);
     outbox_free(&bus->held);
+    publish_queue_free(&bus->publications);
     if (bus->cluster != NULL) cluster_free(&bus->cluster);
     effects_free(&bus->effects);
     for (size_t i = 0; i < bus->endpoint_count; i++) alloc_free(bus->endpoints[i]);

@@ -27,6 +27,15 @@ struct lazyfree;
 struct movers;
 struct slot;
 
+/* Told on the control loop, with no lock held. */
+struct bus_events {
+    void *context;
+    /* Another node's client has published something. */
+    void (*published)(void *context, bool shard, struct bytes channel, struct bytes message);
+    void (*slots_left)(void *context, const uint8_t slots[SLOT_COUNT / 8]); /* a bit for each: they were ours */
+    void (*publish_goes_on)(void *context);                                 /* bus_publish_must_wait() is false again */
+};
+
 struct bus_options {
     const char *const *bind; /* addresses as in the bind directive; a leading '-' means optional */
     int bind_count;
@@ -36,6 +45,7 @@ struct bus_options {
     uint64_t link_sendbuf_limit; /* cluster-link-sendbuf-limit; 0: none */
     struct movers *movers;       /* drop the keys of lost slots; outlive the bus */
     struct lazyfree *lazyfree;   /* likewise */
+    struct bus_events events;
 };
 
 /* Reads or makes the state file, takes its file lock, listens. On failure returns NULL with a line for the user in error. */
@@ -69,6 +79,12 @@ bool bus_save_now(struct bus *bus);
 void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text);
 /* Who takes over what comes from other nodes; called on the control loop, with no lock. Before that runs. */
 void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context);
+/* Tells the other nodes of what a client has published; copies, and does not wait. With no lock held. */
+void bus_publish(struct bus *bus, bool shard, struct bytes channel, struct bytes message);
+/* A yes-no: is so much to be told already that who publishes had better wait? */
+bool bus_publish_must_wait(const struct bus *bus);
+/* Messages that were not told to a node, as its link or all of the bus was too busy, or they were too long. */
+uint64_t bus_publish_dropped(const struct bus *bus);
 
 /* For CLUSTER LINKS. */
 struct bus_link_info {

@@ -14,6 +14,7 @@
  *     cluster_<command>     CLUSTER ...      EFFECT_LOG      a line
  *                                            EFFECT_DROP_KEYS keys of slots we lost
  *                                            EFFECT_SHARED    a later text that all are to have
+ *                                            EFFECT_PUBLISH  for the clients of this node
  *
  * The caller owns a `struct effects` queue, passes it with each event, carries the effects out in order, and empties it. What
  * concerns slots is in the queue once, for all of them, however many: a node's 16384 slots may change hands in one event. Not
@@ -43,7 +44,8 @@ enum effect_kind {
     EFFECT_VIEW,
     EFFECT_LOG,
     EFFECT_DROP_KEYS,
-    EFFECT_SHARED
+    EFFECT_SHARED,
+    EFFECT_PUBLISH
 };
 
 struct effect {
@@ -51,13 +53,15 @@ struct effect {
     uint16_t node; /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
     cluster_link link; /* CLOSE, SEND */
     /* SEND: the message; SHARED: the text; PERSIST: the file's whole content; LOG: the line; OWNERS, DROP_KEYS: a bit for each slot, see
-     * effect_next_slot(). Owned by the queue. */
+     * effect_next_slot(); PUBLISH: the channel, and the message behind it. Owned by the queue. */
     struct bytes data;
-    char ip[46];       /* CONNECT */
-    uint16_t port;     /* CONNECT: bus port */
-    int log_level;     /* LOG: enum log_level of base/log.h */
-    uint64_t sequence; /* PERSIST: what cluster_persisted() gives back */
-    bool sync;         /* PERSIST: must be on disk before what follows in the queue is carried out */
+    char ip[46];          /* CONNECT */
+    uint16_t port;        /* CONNECT: bus port */
+    int log_level;        /* LOG: enum log_level of base/log.h */
+    uint64_t sequence;    /* PERSIST: what cluster_persisted() gives back */
+    size_t channel_bytes; /* PUBLISH: how many of data are the channel */
+    bool shard;           /* PUBLISH: it is a shard channel */
+    bool sync;            /* PERSIST: must be on disk before what follows in the queue is carried out */
 };
 
 struct effects {
@@ -119,6 +123,14 @@ void cluster_persisted(struct cluster *cluster, uint64_t sequence, bool ok, int6
 
 /* How long the message that starts here is: 0 more bytes are needed, -1 not a message (close the link). */
 int64_t cluster_frame(struct bytes data);
+
+/* --- What clients publish --- */
+
+/* The links it is to be sent on: to every node, or of a shard channel to the replicas of this one. Fills at most max, returns how many there are. */
+size_t cluster_publish_links(const struct cluster *cluster, bool shard, cluster_link *links, size_t max);
+/* Appends the packet that tells other nodes of a message, and counts it as sent on so many links. False, and nothing, while nothing may be told. */
+bool cluster_publication(struct cluster *cluster, bool shard, struct bytes channel, struct bytes message, size_t links,
+                         struct buf *out);
 
 /* --- Commands. Each writes "" into error and does it, or writes the reply's error text ("ERR Unknown node x") and does nothing. --- */
 #define CLUSTER_ERROR_BYTES 256

@@ -225,6 +225,7 @@ void emit_send(struct effects *effects, cluster_link link, struct buf *message);
 void emit_owner(struct effects *effects, uint16_t slot);
 void emit_drop_keys(struct effects *effects, uint16_t slot);
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
+void emit_publish(struct effects *effects, bool shard, struct bytes channel, struct bytes text);
 void emit_view(struct effects *effects);
 void emit_shared(struct effects *effects, struct bytes text);
 void emit_log(struct effects *effects, enum log_level level, const char *format, ...)

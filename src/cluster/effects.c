@@ -98,6 +98,18 @@ void emit_persist(struct effects *effects, struct buf *content, uint64_t sequenc
     *content = (struct buf){ 0 };
 }
 
+void emit_publish(struct effects *effects, bool shard, struct bytes channel, struct bytes text)
+{
+    struct effect *effect = add(effects, EFFECT_PUBLISH);
+    char *data = alloc(channel.len + text.len + 1);
+
+    if (channel.len > 0) memcpy(data, channel.data, channel.len);
+    if (text.len > 0) memcpy(data + channel.len, text.data, text.len);
+    effect->data = (struct bytes){ data, channel.len + text.len };
+    effect->channel_bytes = channel.len;
+    effect->shard = shard;
+}
+
 void emit_view(struct effects *effects)
 {
     add(effects, EFFECT_VIEW);

@@ -62,6 +62,41 @@ void message_broadcast(struct cluster *c, struct buf *message, struct effects *e
     buf_free(message);
 }
 
+/* --- What clients publish --- */
+
+size_t cluster_publish_links(const struct cluster *c, bool shard, cluster_link *links, size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct node *node = c->nodes[i];
+
+        if (node->outbound == 0 || node == c->myself || node_is(node, FLAG_HANDSHAKE)) continue;
+        if (shard && node->primary != c->myself) continue;
+        if (count < max) links[count] = node->outbound;
+        count++;
+    }
+    return count;
+}
+
+bool cluster_publication(struct cluster *c, bool shard, struct bytes channel, struct bytes message, size_t links,
+                         struct buf *out)
+{
+    unsigned type = shard ? MESSAGE_PUBLISHSHARD : MESSAGE_PUBLISH;
+    struct buf packet = { 0 };
+
+    if (!announce_may_speak(c)) return false;
+    header_begin(c, type, &packet);
+    message_publish_write(&packet, channel, message);
+    message_finish(&packet, 0, 0);
+    buf_append_bytes(out, buf_bytes(&packet));
+    buf_free(&packet);
+    c->sent[type] += links;
+    return true;
+}
+
+/* --- Gossip --- */
+
 static void put(struct cluster *c, struct node *node, struct buf *out)
 {
     struct gossip entry = {

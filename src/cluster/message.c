@@ -211,7 +211,10 @@ static enum message_verdict decode_data(struct message *out, const uint8_t *data
     case MESSAGE_PUBLISH:
     case MESSAGE_PUBLISHSHARD:
         if (len < 8) return MESSAGE_BAD_LENGTH;
-        return len - 8 == (uint64_t)get32(data) + get32(data + 4) ? MESSAGE_OK : MESSAGE_BAD_LENGTH;
+        if (len - 8 != (uint64_t)get32(data) + get32(data + 4)) return MESSAGE_BAD_LENGTH;
+        out->channel = (struct bytes){ (const char *)data + 8, get32(data) };
+        out->text = (struct bytes){ (const char *)data + 8 + get32(data), get32(data + 4) };
+        return MESSAGE_OK;
     case MESSAGE_AUTH_REQUEST:
     case MESSAGE_AUTH_ACK:
     case MESSAGE_MFSTART:
@@ -394,6 +397,16 @@ void message_update_write(struct buf *out, uint64_t epoch, const char *id, const
     put64(at, epoch);
     put_text(at + 8, id, NODE_ID_BYTES);
     memcpy(at + 8 + NODE_ID_BYTES, slots, SLOT_BITMAP_BYTES);
+}
+
+void message_publish_write(struct buf *out, struct bytes channel, struct bytes text)
+{
+    uint8_t *at = grow(out, 8);
+
+    put32(at, (uint32_t)channel.len);
+    put32(at + 4, (uint32_t)text.len);
+    buf_append_bytes(out, channel);
+    buf_append_bytes(out, text);
 }
 
 void message_module_write(struct buf *out, const char module[8], uint8_t type, struct bytes payload)

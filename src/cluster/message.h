@@ -74,6 +74,9 @@ struct message {
     uint64_t subject_epoch;
     const uint8_t *subject_slots; /* borrowed */
 
+    /* PUBLISH and PUBLISHSHARD, borrowed. */
+    struct bytes channel, text;
+
     /* MODULE, borrowed. */
     const char *module; /* 8 bytes: whose business it is */
     uint8_t module_type;
@@ -123,6 +126,7 @@ void message_forgotten_write(struct buf *out, const char *id, uint64_t ttl_s);
 void message_shard_id_write(struct buf *out, const char *shard_id);
 void message_fail_write(struct buf *out, const char *failing);
 void message_update_write(struct buf *out, uint64_t epoch, const char *id, const uint8_t *slots);
+void message_publish_write(struct buf *out, struct bytes channel, struct bytes text);
 void message_module_write(struct buf *out, const char module[8], uint8_t type, struct bytes payload);
 /* The counts in the header, and the length of the whole. */
 void message_finish(struct buf *out, uint16_t count, uint16_t extensions);

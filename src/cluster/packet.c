@@ -317,8 +317,12 @@ static void dispatch(struct cluster *c, struct packet *packet, struct effects *e
         return;
     case MESSAGE_AUTH_ACK: /* nobody here stands */
     case MESSAGE_MFSTART:
+        return;
     case MESSAGE_PUBLISH:
     case MESSAGE_PUBLISHSHARD:
+        if (packet->sender != NULL)
+            emit_publish(e, packet->message->type == MESSAGE_PUBLISHSHARD, packet->message->channel,
+                         packet->message->text);
         return;
     case MESSAGE_MODULE:
         if (packet->sender == NULL || !packet->sender->is_ours) return;

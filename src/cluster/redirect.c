@@ -10,7 +10,7 @@ enum redirect redirect_for(const struct redirect_facts *facts)
     bool importing = !migrating && (facts->owner.flags & OWNER_IMPORTING) != 0;
 
     if (facts->owner.state == OWNER_NOBODY) return REDIRECT_UNOWNED;
-    if (!facts->cluster_ok) {
+    if (!facts->cluster_ok && !facts->channels_when_down) {
         if (!facts->reads_when_down) return REDIRECT_DOWN;
         if (facts->writes) return REDIRECT_DOWN_READONLY;
     }

@@ -22,12 +22,13 @@ enum redirect {
 struct redirect_facts {
     struct owner owner;
     bool cluster_ok;
-    bool reads_when_down; /* cluster-allow-reads-when-down */
-    bool writes;          /* the command (or one queued in the transaction) writes */
-    bool asking;          /* the client said ASKING, or the command implies it */
-    bool migrates;        /* the command is MIGRATE */
-    bool several_keys;    /* more than one distinct key */
-    size_t keys_present;  /* counted only where the slot is migrating or importing */
+    bool reads_when_down;    /* cluster-allow-reads-when-down */
+    bool channels_when_down; /* it is about shard channels, and cluster-allow-pubsubshard-when-down is set */
+    bool writes;             /* the command (or one queued in the transaction) writes */
+    bool asking;             /* the client said ASKING, or the command implies it */
+    bool migrates;           /* the command is MIGRATE */
+    bool several_keys;       /* more than one distinct key */
+    size_t keys_present;     /* counted only where the slot is migrating or importing */
     size_t keys_missing;
 };
 

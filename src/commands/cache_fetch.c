@@ -75,7 +75,7 @@ static void heal(struct call *call, const struct fetch *fetch, const struct entr
     if (entry == NULL && of != NULL && fill_floor(of, fetch->hash, call->now_ms).version >= fetch->cookie) return;
     if (of == NULL) of = fills_of(call->node->fills, fetch->slot);
     if (entry != NULL) fill_count(of, FILL_HEALED);
-    slot_remove(fetch->slot, call_arg(call, 1), call->now_ms);
+    if (slot_remove(fetch->slot, call_arg(call, 1), call->now_ms)) call_event(call, EVENT_GENERIC, "del", 1);
     fill_floor_raise(of, fetch->hash, (struct fill_floor){ .version = fetch->cookie }, call->now_ms);
 }
 

@@ -88,7 +88,7 @@ bool fill_settle(struct call *call, const struct fill *fill, bool admitted, cons
     return admitted;
 }
 
-void fill_keep(struct call *call, const struct fill *fill, int64_t expires_at_ms)
+void fill_keep(struct call *call, const struct fill *fill, int64_t expires_at_ms, bool has_deadline)
 {
     struct slot *slot = call_slot(call, 1);
     struct slot_fills *of = fills_find(call->node->fills, slot);
@@ -109,4 +109,6 @@ void fill_keep(struct call *call, const struct fill *fill, int64_t expires_at_ms
         call_store_attributed(call, 2, expires_at_ms, &attributes);
     else
         call_store(call, 2, expires_at_ms);
+    call_event(call, EVENT_STRING, "set", 1);
+    if (has_deadline) call_event(call, EVENT_GENERIC, "expire", 1);
 }

@@ -29,7 +29,7 @@ bool fill_read(struct call *call, const struct fill_args *args, struct fill *fil
  * waits for the key is elected. */
 bool fill_settle(struct call *call, const struct fill *fill, bool admitted, const struct entry *entry);
 /* Gives the first key the value at argument 2; until a hold's end at most. */
-void fill_keep(struct call *call, const struct fill *fill, int64_t expires_at_ms);
+void fill_keep(struct call *call, const struct fill *fill, int64_t expires_at_ms, bool has_deadline);
 
 /* A version at an argument, with ENTRY_VERSIONED; false: has replied. */
 bool version_of_arg(struct call *call, int arg, uint64_t *version);

@@ -67,12 +67,13 @@ static void invalidate_key(struct call *call, const struct invalidation *what)
     if ((what->version != 0 && !is_current) || what->hold_ms != 0) of = fills_of(call->node->fills, slot);
     if (of != NULL) fill_count(of, FILL_INVALIDATIONS);
     if (what->hold_ms != 0) fill_hold(of, hash, call->now_ms + what->hold_ms);
-    if (goes && what->marks_stale)
+    if (goes && what->marks_stale) {
         mark_stale(slot, entry);
-    else if (!is_current)
-        slot_remove(slot, call_arg(call, 1), call->now_ms);
-    else if (of != NULL)
+    } else if (!is_current) {
+        if (slot_remove(slot, call_arg(call, 1), call->now_ms)) call_event(call, EVENT_GENERIC, "del", 1);
+    } else if (of != NULL) {
         fill_note_event(of, hash, call->now_ms); /* whoever is loading it may have read an older one */
+    }
     if (what->version != 0 && !is_current)
         fill_floor_raise(of, hash, (struct fill_floor){ .version = what->version }, call->now_ms);
     reply_integer(call->reply, goes);
@@ -81,6 +82,7 @@ static void invalidate_key(struct call *call, const struct invalidation *what)
 /* --- All keys with a tag --- */
 
 struct walk {
+    struct node *node;
     struct slot *slot;
     struct bytes tag;
     bool marks_stale;
@@ -115,8 +117,8 @@ static void drop_noted(struct walk *walk, int64_t now_ms)
         walk->found++;
         if (walk->marks_stale)
             mark_stale(walk->slot, entry);
-        else
-            slot_remove(walk->slot, key, now_ms);
+        else if (slot_remove(walk->slot, key, now_ms))
+            keyspace_event(walk->node, EVENT_GENERIC, "del", key);
     }
     buf_clear(&walk->keys);
 }
@@ -158,6 +160,7 @@ static void invalidate_tag(struct call *call, const struct invalidation *what)
     }
     if (what->hold_ms != 0) fill_hold_all(of, call->now_ms + what->hold_ms);
     walk = alloc_zeroed(sizeof(*walk));
+    walk->node = call->node;
     walk->slot = slot;
     walk->tag = key_hash_tag(call_arg(call, 1));
     walk->marks_stale = what->marks_stale;

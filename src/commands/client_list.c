@@ -7,6 +7,7 @@
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
+#include "server/topics.h"
 #include "server/worker.h"
 
 #include <inttypes.h>
@@ -15,6 +16,47 @@
 
 #define LOADED(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
+/* --- Types --- */
+
+enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_REPLICA, TYPE_PUBSUB, TYPE_PRIMARY };
+
+/* We have no replicas and no primary. */
+static bool is_of_type(const struct client *client, enum client_type type)
+{
+    switch (type) {
+    case TYPE_ANY:
+        return true;
+    case TYPE_NORMAL:
+        return !(client_flags(client) & CLIENT_SUBSCRIBED);
+    case TYPE_PUBSUB:
+        return (client_flags(client) & CLIENT_SUBSCRIBED) != 0;
+    case TYPE_REPLICA:
+    case TYPE_PRIMARY:
+        return false;
+    }
+    return false;
+}
+
+/* False: has replied. */
+static bool read_type(struct call *call, int arg, enum client_type *type)
+{
+    struct bytes word = call_arg(call, arg);
+
+    if (bytes_is_word(word, "normal")) {
+        *type = TYPE_NORMAL;
+    } else if (bytes_is_word(word, "slave") || bytes_is_word(word, "replica")) {
+        *type = TYPE_REPLICA;
+    } else if (bytes_is_word(word, "pubsub")) {
+        *type = TYPE_PUBSUB;
+    } else if (bytes_is_word(word, "master")) {
+        *type = TYPE_PRIMARY;
+    } else {
+        reply_errorf(call->reply, "ERR Unknown client type '%.*s'", (int)(word.len & INT_MAX), word.data);
+        return false;
+    }
+    return true;
+}
+
 /* --- Lines --- */
 
 static void append_flags(struct buf *out, uint32_t flags, bool is_closing)
@@ -22,6 +64,7 @@ static void append_flags(struct buf *out, uint32_t flags, bool is_closing)
     size_t before = out->len;
 
     if (flags & CLIENT_MONITOR) buf_append_byte(out, 'O');
+    if (flags & CLIENT_SUBSCRIBED) buf_append_byte(out, 'P');
     if (flags & CLIENT_MULTI) buf_append_byte(out, 'x');
     if (flags & (CLIENT_PAUSED | CLIENT_PARKED)) buf_append_byte(out, 'b');
     if (flags & CLIENT_CLOSE_AFTER_REPLY) buf_append_byte(out, 'c');
@@ -56,11 +99,12 @@ static void append_client(struct buf *out, struct client *client, int64_t now_ms
                (long long)((now_ms - LOADED(client->last_active_ms)) / 1000));
     append_flags(out, flags, LOADED(client->kill));
     buf_printf(out,
-               " db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%" PRIu64 " qbuf-free=%" PRIu64 " argv-mem=%" PRIu64
+               " db=0 sub=%u psub=%u ssub=%u multi=%d qbuf=%" PRIu64 " qbuf-free=%" PRIu64 " argv-mem=%" PRIu64
                " multi-mem=%" PRIu64 " rbs=0 rbp=0 obl=0 oll=%u omem=%" PRIu64 " tot-mem=%" PRIu64 " events=%s cmd=",
-               multi, LOADED(client->query_bytes), LOADED(client->query_free), LOADED(client->argument_bytes),
-               LOADED(client->multi_bytes), LOADED(client->output_chunks), output, LOADED(client->memory),
-               output > 0 ? "rw" : "r");
+               LOADED(client->subscribed[TOPIC_CHANNEL]), LOADED(client->subscribed[TOPIC_PATTERN]),
+               LOADED(client->subscribed[TOPIC_SHARD]), multi, LOADED(client->query_bytes), LOADED(client->query_free),
+               LOADED(client->argument_bytes), LOADED(client->multi_bytes), LOADED(client->output_chunks), output,
+               LOADED(client->memory), output > 0 ? "rw" : "r");
     append_command_name(out, LOADED(client->last_command));
     buf_printf(out, " user=default redir=-1 resp=%u lib-name=%s lib-ver=%s\n", LOADED(client->resp),
                client->lib_name != NULL ? client->lib_name : "",
@@ -77,6 +121,7 @@ struct listing {
     struct line *lines;
     size_t count, cap;
     int64_t now_ms;
+    enum client_type type;
 };
 
 static void list_client(void *context, struct client *client)
@@ -84,6 +129,7 @@ static void list_client(void *context, struct client *client)
     struct listing *listing = context;
     size_t begin = listing->text.len;
 
+    if (!is_of_type(client, listing->type)) return;
     append_client(&listing->text, client, listing->now_ms);
     if (listing->count == listing->cap) {
         listing->cap = listing->cap == 0 ? 64 : listing->cap * 2;
@@ -99,9 +145,9 @@ static int compare_lines(const void *a, const void *b)
     return left->id < right->id ? -1 : left->id > right->id;
 }
 
-static void listing_make(struct listing *listing, const struct call *call)
+static void listing_make(struct listing *listing, const struct call *call, enum client_type type)
 {
-    *listing = (struct listing){ .now_ms = clock_now_ms() };
+    *listing = (struct listing){ .now_ms = clock_now_ms(), .type = type };
     for (int i = 0; i < call->node->worker_count; i++) worker_each_client(call->node->workers[i], list_client, listing);
     if (listing->count > 0) qsort(listing->lines, listing->count, sizeof(*listing->lines), compare_lines);
 }
@@ -115,30 +161,6 @@ static void listing_free(struct listing *listing)
 {
     buf_free(&listing->text);
     alloc_free(listing->lines);
-}
-
-/* --- Types --- */
-
-enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_REPLICA, TYPE_PUBSUB, TYPE_PRIMARY };
-
-/* False: has replied. */
-static bool read_type(struct call *call, int arg, enum client_type *type)
-{
-    struct bytes word = call_arg(call, arg);
-
-    if (bytes_is_word(word, "normal")) {
-        *type = TYPE_NORMAL;
-    } else if (bytes_is_word(word, "slave") || bytes_is_word(word, "replica")) {
-        *type = TYPE_REPLICA;
-    } else if (bytes_is_word(word, "pubsub")) {
-        *type = TYPE_PUBSUB;
-    } else if (bytes_is_word(word, "master")) {
-        *type = TYPE_PRIMARY;
-    } else {
-        reply_errorf(call->reply, "ERR Unknown client type '%.*s'", (int)(word.len & INT_MAX), word.data);
-        return false;
-    }
-    return true;
 }
 
 /* --- LIST and INFO --- */
@@ -186,10 +208,10 @@ void client_list(struct call *call)
         reply_error(call->reply, ERROR_SYNTAX);
         return;
     }
-    listing_make(&listing, call);
+    listing_make(&listing, call, type);
     if (by_id)
         append_ids(call, &listing, &out);
-    else if (type == TYPE_ANY || type == TYPE_NORMAL) /* we have no others */
+    else
         for (size_t i = 0; i < listing.count; i++) listing_append(&listing, &listing.lines[i], &out);
     reply_verbatim(call->reply, buf_bytes(&out));
     buf_free(&out);
@@ -230,7 +252,7 @@ static void kill_client(void *context, struct client *client)
     if (LOADED(client->kill)) return;
     if (kill->has_peer && !bytes_equal(kill->peer, bytes_of(client->peer))) return;
     if (kill->has_local && !bytes_equal(kill->local, bytes_of(client->local))) return;
-    if (kill->type != TYPE_ANY && kill->type != TYPE_NORMAL) return;
+    if (!is_of_type(client, kill->type)) return;
     if (kill->id != 0 && kill->id != client->id) return;
     if (kill->skip_me && client == kill->me) return;
     client_kill(client);

@@ -281,7 +281,7 @@ static void reply_keys(struct call *call, bool with_flags)
         reply_error(call->reply, "ERR Invalid command specified");
         return;
     }
-    if (command->keys[0].first == 0 && command->find_keys == NULL) {
+    if ((command->keys[0].first == 0 && command->find_keys == NULL) || (command->keys[0].flags & KEY_NOT_KEY)) {
         reply_error(call->reply, "ERR The command has no key arguments");
         return;
     }

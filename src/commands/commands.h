@@ -14,6 +14,7 @@ extern const struct command *const commands_cluster[];
 extern const struct command *const commands_config[];
 extern const struct command *const commands_cache[];
 extern const struct command *const commands_policy[];
+extern const struct command *const commands_pubsub[];
 
 struct buf;
 /* docs/commands.md: redis-shard --print-commands-docs. */

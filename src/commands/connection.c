@@ -244,12 +244,19 @@ static const struct command command_hello = {
 
 static void ping(struct call *call)
 {
-    if (call->argc > 2)
+    bool as_message = (client_flags(call->client) & CLIENT_SUBSCRIBED) && call->reply->resp == 2;
+
+    if (call->argc > 2) {
         reply_error(call->reply, "ERR wrong number of arguments for 'ping' command");
-    else if (call->argc == 2)
+    } else if (as_message) {
+        reply_array(call->reply, 2);
+        reply_bulk_text(call->reply, "pong");
+        reply_bulk(call->reply, call->argc == 2 ? call_arg(call, 1) : BYTES(""));
+    } else if (call->argc == 2) {
         reply_bulk(call->reply, call_arg(call, 1));
-    else
+    } else {
         reply_simple(call->reply, "PONG");
+    }
 }
 
 static const struct command_arg ping_args[] = {
@@ -264,7 +271,7 @@ static const struct command command_ping = {
     .group = "connection",
     .complexity = "O(1)",
     .arity = -1,
-    .flags = COMMAND_FAST,
+    .flags = COMMAND_FAST | COMMAND_SUBSCRIBED,
     .acl = ACL_CONNECTION,
     .args = ping_args,
     .tips = ping_tips,
@@ -285,7 +292,7 @@ static const struct command command_quit = {
     .complexity = "O(1)",
     .arity = -1,
     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY |
-             COMMAND_IN_MULTI,
+             COMMAND_IN_MULTI | COMMAND_SUBSCRIBED,
     .acl = ACL_CONNECTION,
     .run = quit,
 };
@@ -304,7 +311,7 @@ static const struct command command_reset = {
     .complexity = "O(1)",
     .arity = 1,
     .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY |
-             COMMAND_IN_MULTI,
+             COMMAND_IN_MULTI | COMMAND_SUBSCRIBED,
     .acl = ACL_CONNECTION,
     .run = reset,
 };

@@ -1,10 +1,13 @@
 /* The sections of INFO that come from the workers' counters. */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "bus/bus.h"
 #include "commands/info.h"
 #include "commands/stats.h"
 #include "server/call.h"
+#include "server/events.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "transfer/migrator.h"
 
 #include <inttypes.h>
@@ -74,8 +77,13 @@ void info_stats(struct call *call, struct buf *out)
                totals.hits == 0 ? 0 : (double)totals.hits / (double)(totals.hits + totals.misses));
     line_u64(out, "big_values_built_unlocked", totals.built);
     line_u64(out, "big_values_built_locked", totals.built_locked);
-    buf_append_text(out, "pubsub_channels:0\r\npubsub_patterns:0\r\npubsubshard_channels:0\r\nlatest_fork_usec:"
-                         "0\r\ntotal_forks:0\r\n");
+    line_u64(out, "pubsub_channels", topics_count(pubsub_topics(node), TOPIC_CHANNEL));
+    line_u64(out, "pubsub_patterns", topics_count(pubsub_topics(node), TOPIC_PATTERN));
+    line_u64(out, "pubsubshard_channels", topics_count(pubsub_topics(node), TOPIC_SHARD));
+    line_u64(out, "pubsub_messages_lost", pubsub_lost(node));
+    line_u64(out, "pubsub_messages_not_told", node->bus == NULL ? 0 : bus_publish_dropped(node->bus));
+    line_u64(out, "keyspace_events_dropped", events_dropped(node));
+    buf_append_text(out, "latest_fork_usec:0\r\ntotal_forks:0\r\n");
     line_u64(out, "migrate_cached_sockets", migrator_kept_targets(node->migrator));
     buf_append_text(out, "slave_expires_tracked_keys:0\r\n");
     defrag_lines(node, out);

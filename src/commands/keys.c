@@ -11,8 +11,11 @@ static void del(struct call *call)
 {
     int64_t removed = 0;
 
-    for (int arg = 1; arg < call->argc; arg++)
-        removed += slot_remove(call_slot(call, arg), call_arg(call, arg), call->now_ms);
+    for (int arg = 1; arg < call->argc; arg++) {
+        if (!slot_remove(call_slot(call, arg), call_arg(call, arg), call->now_ms)) continue;
+        call_event(call, EVENT_GENERIC, "del", arg);
+        removed++;
+    }
     reply_integer(call->reply, removed);
 }
 
@@ -67,6 +70,9 @@ static void rename_key(struct call *call, bool only_if_free)
         copy = build_take(call, &build);
         slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
         slot_put_aged(call_slot(call, 2), &copy);
+        call_event(call, EVENT_NEW, "new", 2);
+        call_event(call, EVENT_GENERIC, "rename_from", 1);
+        call_event(call, EVENT_GENERIC, "rename_to", 2);
     }
     if (only_if_free)
         reply_integer(call->reply, 1);
@@ -142,6 +148,8 @@ static void copy(struct call *call)
     if (!build_is_ready(call, &build)) return;
     target = build_take(call, &build);
     slot_put_aged(call_slot(call, 2), &target);
+    call_event(call, EVENT_NEW, "new", 2);
+    call_event(call, EVENT_GENERIC, "copy_to", 2);
     reply_integer(call->reply, 1);
 }
 

@@ -188,7 +188,8 @@ static void restore(struct call *call)
         return;
     }
     if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
-        slot_remove(call_slot(call, KEY_ARG), call_arg(call, KEY_ARG), call->now_ms);
+        if (slot_remove(call_slot(call, KEY_ARG), call_arg(call, KEY_ARG), call->now_ms))
+            call_event(call, EVENT_GENERIC, "del", KEY_ARG);
         entry_free(call->incoming); /* EXEC would keep it to its end */
     } else {
         struct entry *entry = entry_set_expiry(*call->incoming, expires_at_ms);
@@ -200,6 +201,8 @@ static void restore(struct call *call)
         else
             slot_put(call_slot(call, KEY_ARG), &entry);
         if (options.idle_s >= 0 || options.frequency >= 0) remember_past(call, &options);
+        call_event(call, EVENT_NEW, "new", KEY_ARG);
+        call_event(call, EVENT_GENERIC, "restore", KEY_ARG);
     }
     reply_ok(call->reply);
 }

@@ -66,10 +66,13 @@ static void expire_as(struct call *call, enum deadline_form form)
         reply_integer(call->reply, 0);
         return;
     }
-    if (expires_at_ms <= call->now_ms)
+    if (expires_at_ms <= call->now_ms) {
         slot_remove(slot, call_arg(call, 1), call->now_ms);
-    else
+        call_event(call, EVENT_GENERIC, "del", 1);
+    } else {
         slot_set_expiry(slot, entry, expires_at_ms);
+        call_event(call, EVENT_GENERIC, "expire", 1);
+    }
     reply_integer(call->reply, 1);
 }
 
@@ -96,11 +99,13 @@ static void pexpireat(struct call *call)
 static void persist(struct call *call)
 {
     struct entry *entry = call_find_write(call, 1);
-    bool had_expiry = entry != NULL && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER;
+    bool had_expiry = entry != NULL && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER, persists;
 
     /* A policy may not let it go. */
     if (had_expiry) entry = slot_set_expiry(call_slot(call, 1), entry, ENTRY_KEEPS_FOREVER);
-    reply_integer(call->reply, had_expiry && entry_expires_at_ms(entry) == ENTRY_KEEPS_FOREVER);
+    persists = had_expiry && entry_expires_at_ms(entry) == ENTRY_KEEPS_FOREVER;
+    if (persists) call_event(call, EVENT_GENERIC, "persist", 1);
+    reply_integer(call->reply, persists);
 }
 
 /* Half a second and more counts as one. */

@@ -39,12 +39,14 @@ static void getdel(struct call *call)
 
     if (!reply_value(call, entry) || entry == NULL) return;
     slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+    call_event(call, EVENT_GENERIC, "del", 1);
 }
 
 static void getset(struct call *call)
 {
     if (!reply_value(call, call_find_read(call, 1))) return;
     call_store(call, 2, ENTRY_KEEPS_FOREVER);
+    call_event(call, EVENT_STRING, "set", 1);
 }
 
 static void mget(struct call *call)
@@ -87,14 +89,17 @@ static void put_pair(struct call *call, int key_arg)
     struct bytes key = call_arg(call, key_arg);
     struct build build;
     struct entry *entry;
+    bool is_new = call_makes_new(call, key_arg);
 
     if (!is_big_pair(call, key_arg)) {
         slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), ENTRY_KEEPS_FOREVER);
-        return;
+    } else {
+        build = pair_of(call, key_arg);
+        entry = build_take(call, &build);
+        slot_put(slot, &entry);
     }
-    build = pair_of(call, key_arg);
-    entry = build_take(call, &build);
-    slot_put(slot, &entry);
+    call_event_new(call, is_new, key_arg);
+    call_event(call, EVENT_STRING, "set", key_arg);
 }
 
 /* False: to be run again. */
@@ -151,9 +156,11 @@ static bool is_written_in_place(struct slot *slot, struct entry *entry, size_t v
 
 /* Writes a piece into the value at the first key, which becomes as long as it has to, and replies its length.
  * makes_raw: the encoding of a new key. */
-static void write_piece(struct call *call, struct entry *entry, size_t offset, struct bytes piece, bool makes_raw)
+static void write_piece(struct call *call, struct entry *entry, size_t offset, struct bytes piece, bool makes_raw,
+                        const char *event)
 {
     struct slot *slot = call_slot(call, 1);
+    bool is_new = entry == NULL;
     size_t len = entry == NULL ? 0 : entry_value(entry).len, end = offset + piece.len;
     struct build build = {
         .key_arg = 1, .source = entry, .value_bytes = end > len ? end : len, .piece = piece, .offset = offset
@@ -170,6 +177,8 @@ static void write_piece(struct call *call, struct entry *entry, size_t offset, s
         if (makes_raw) entry_mark_raw(entry);
         slot_put_aged(slot, &entry);
     }
+    call_event_new(call, is_new, 1);
+    call_event(call, EVENT_STRING, event, 1);
     reply_integer(call->reply, (int64_t)build.value_bytes);
 }
 
@@ -180,7 +189,7 @@ static void append(struct call *call)
 
     if (!string_of(call, entry, &value)) return;
     if (entry != NULL && !string_fits(call, value.len, call_arg(call, 2).len)) return;
-    write_piece(call, entry, value.len, call_arg(call, 2), false);
+    write_piece(call, entry, value.len, call_arg(call, 2), false, "append");
 }
 
 static void setrange(struct call *call)
@@ -201,7 +210,7 @@ static void setrange(struct call *call)
         return;
     }
     if (!string_fits(call, (size_t)offset, piece.len)) return;
-    write_piece(call, entry, (size_t)offset, piece, true);
+    write_piece(call, entry, (size_t)offset, piece, true, "setrange");
 }
 
 /* The bytes first..last, both included, negative ones counted from the end. */

@@ -33,6 +33,7 @@ static void add(struct call *call, int64_t delta)
     struct entry *entry = call_find_write(call, 1);
     struct bytes text;
     int64_t number = 0;
+    bool is_new;
 
     if (!string_of(call, entry, &text)) return;
     if (entry != NULL && !bytes_to_i64(text, &number)) {
@@ -43,7 +44,10 @@ static void add(struct call *call, int64_t delta)
         reply_error(call->reply, ERROR_OVERFLOW);
         return;
     }
+    is_new = entry == NULL;
     put_number(call, entry, number);
+    call_event_new(call, is_new, 1);
+    call_event(call, EVENT_STRING, "incrby", 1);
     reply_integer(call->reply, number);
 }
 
@@ -117,6 +121,8 @@ static void incrbyfloat(struct call *call)
     next = entry_new_attributed(call_arg(call, 1), (struct bytes){ sum, len },
                                 entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
     slot_put_aged(call_slot(call, 1), &next);
+    call_event_new(call, entry == NULL, 1);
+    call_event(call, EVENT_STRING, "incrbyfloat", 1);
     reply_bulk(call->reply, (struct bytes){ sum, len });
 }
 

@@ -83,13 +83,33 @@ static bool is_admitted(const struct call *call, const struct set_options *optio
     return true;
 }
 
-/* Keeps a value, or deletes the key where its deadline has passed already. */
-static void keep(struct call *call, int value_arg, int64_t expires_at_ms)
+/* Says that a value was kept, with a deadline of its own or not. */
+static inline void tell_kept(struct call *call, bool has_deadline)
 {
-    if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms)
-        slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
-    else
-        call_store(call, value_arg, expires_at_ms);
+    call_event(call, EVENT_STRING, "set", 1);
+    if (has_deadline) call_event(call, EVENT_GENERIC, "expire", 1);
+}
+
+/* A key that is past its deadline as soon as it has one: said as if it had been there for a moment. */
+static void keep_for_no_time(struct call *call)
+{
+    bool is_new = call_makes_new(call, 1);
+
+    slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+    call_event_new(call, is_new, 1);
+    tell_kept(call, true);
+    call_event(call, EVENT_EXPIRED, "expired", 1);
+}
+
+/* Keeps a value, or deletes the key where its deadline has passed already. */
+static void keep(struct call *call, int value_arg, int64_t expires_at_ms, bool has_deadline)
+{
+    if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
+        keep_for_no_time(call);
+        return;
+    }
+    call_store(call, value_arg, expires_at_ms);
+    tell_kept(call, has_deadline);
 }
 
 static void set_with_options(struct call *call, const struct set_options *options)
@@ -118,9 +138,9 @@ static void set_with_options(struct call *call, const struct set_options *option
     if (!admitted) return;
     if (options->keep_ttl && entry != NULL) expires_at_ms = entry_expires_at_ms(entry);
     if (is_fill(&options->fill))
-        fill_keep(call, &fill, expires_at_ms);
+        fill_keep(call, &fill, expires_at_ms, options->deadline_arg != 0);
     else
-        keep(call, 2, expires_at_ms);
+        keep(call, 2, expires_at_ms, options->deadline_arg != 0);
 }
 
 static void set(struct call *call)
@@ -128,7 +148,7 @@ static void set(struct call *call)
     struct set_options options = { 0 };
 
     if (call->argc == 3) { /* nearly always */
-        keep(call, 2, ENTRY_KEEPS_FOREVER);
+        keep(call, 2, ENTRY_KEEPS_FOREVER, false);
         reply_ok(call->reply);
         return;
     }
@@ -144,7 +164,7 @@ static void setnx(struct call *call)
 {
     bool is_missing = call_find_write(call, 1) == NULL;
 
-    if (is_missing) keep(call, 2, ENTRY_KEEPS_FOREVER);
+    if (is_missing) keep(call, 2, ENTRY_KEEPS_FOREVER, false);
     reply_integer(call->reply, is_missing);
 }
 
@@ -153,7 +173,7 @@ static void set_for(struct call *call, enum deadline_form form)
     int64_t expires_at_ms;
 
     if (!deadline_of_arg(call, 2, form, true, &expires_at_ms)) return;
-    keep(call, 3, expires_at_ms);
+    keep(call, 3, expires_at_ms, true);
     reply_ok(call->reply);
 }
 
@@ -189,10 +209,13 @@ static void getex(struct call *call)
     if (options.deadline_arg != 0 && !deadline_of_arg(call, options.deadline_arg, options.form, true, &expires_at_ms))
         return;
     call_reply_value(call, entry, value);
-    if (options.deadline_arg != 0 && expires_at_ms <= call->now_ms)
+    if (options.deadline_arg != 0 && expires_at_ms <= call->now_ms) {
         slot_remove(slot, call_arg(call, 1), call->now_ms);
-    else if (options.deadline_arg != 0 || (options.persist && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER))
+        call_event(call, EVENT_GENERIC, "del", 1);
+    } else if (options.deadline_arg != 0 || (options.persist && entry_expires_at_ms(entry) != ENTRY_KEEPS_FOREVER)) {
         slot_set_expiry(slot, entry, expires_at_ms);
+        call_event(call, EVENT_GENERIC, options.persist ? "persist" : "expire", 1);
+    }
 }
 
 static void delifeq(struct call *call)
@@ -203,7 +226,10 @@ static void delifeq(struct call *call)
 
     if (!string_of(call, entry, &value)) return;
     is_equal = entry != NULL && bytes_equal(value, call_arg(call, 2));
-    if (is_equal) slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+    if (is_equal) {
+        slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+        call_event(call, EVENT_GENERIC, "del", 1);
+    }
     reply_integer(call->reply, is_equal);
 }
 

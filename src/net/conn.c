@@ -302,3 +302,18 @@ bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count)
     if (is_first && conn->first != NULL) wait_to_write(conn, is_full);
     return is_there;
 }
+
+void conn_queue(struct conn *conn, struct piece *pieces, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].bytes.len > 0)
+            keep(conn, &pieces[i]);
+        else
+            piece_release(&pieces[i]);
+    }
+}
+
+bool conn_is_full(const struct conn *conn)
+{
+    return ev_is_active(&conn->writable);
+}

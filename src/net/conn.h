@@ -61,6 +61,11 @@ bool conn_write(struct conn *conn, const void *data, size_t len);
 /* The same of several pieces in a row; takes them over, all of them, in any case. */
 bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count);
 
+/* Keeps pieces behind what waits, without writing: the owner calls conn_write_on() when it is this connection's turn. Takes them over. */
+void conn_queue(struct conn *conn, struct piece *pieces, size_t count);
+/* A yes-no: does something wait for the socket to take more? */
+bool conn_is_full(const struct conn *conn);
+
 /* Writes on with what is kept, and tells what came of it: drained, failed, or more. Returns how many bytes the socket took. */
 size_t conn_write_on(struct conn *conn);
 

@@ -196,7 +196,7 @@ static void end_reply(struct client *client, struct call *call, struct mark mark
     /* ASKING holds for one command, or for the transaction it stands before. */
     if (!(flags & CLIENT_MULTI) && (call->command == NULL || strcmp(call->command->name, "asking") != 0))
         client_clear(client, CLIENT_ASKING);
-    if (flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) {
+    if ((flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) && !call->is_push) {
         worker->out.len = mark.bytes;
         reply_pieces_drop(&worker->pieces, mark.pieces);
     }

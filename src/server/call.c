@@ -58,20 +58,34 @@ struct entry *call_find_write(struct call *call, int arg)
     return slot_find_hashed(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms);
 }
 
+bool call_makes_new(struct call *call, int arg)
+{
+    return events_wanted(call->node, EVENT_NEW | EVENT_EXPIRED) && call_find_write(call, arg) == NULL;
+}
+
 void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
 {
     int key_arg = call->command->keys[0].first;
     struct slot *slot = call_slot(call, key_arg);
     struct entry *entry = *call->incoming;
+    bool is_new = call_makes_new(call, key_arg);
 
     if (entry == NULL || value_arg != call->command->value_arg) {
         slot_store(slot, hash_of(call, key_arg), call->argv[key_arg], call->argv[value_arg], expires_at_ms);
+        call_event_new(call, is_new, key_arg);
         return;
     }
     /* The argument points into it: MONITOR and the slow log will look there when the slot is no longer locked. */
     entry_hold(entry);
     entry = entry_set_expiry(entry, expires_at_ms);
     slot_put(slot, &entry);
+    call_event_new(call, is_new, key_arg);
+}
+
+static inline void count_use(const struct call *call, const struct entry *entry, int arg)
+{
+    count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
+    if (entry == NULL) call_event(call, EVENT_MISSED, "keymiss", arg);
 }
 
 uint64_t call_hash(const struct call *call, int arg)
@@ -84,6 +98,7 @@ void call_store_attributed(struct call *call, int value_arg, int64_t expires_at_
 {
     int key_arg = call->command->keys[0].first;
     struct entry *entry = *call->incoming;
+    bool is_new = call_makes_new(call, key_arg);
 
     if (entry == NULL || value_arg != call->command->value_arg) {
         entry = entry_new_attributed(call->argv[key_arg], call->argv[value_arg], expires_at_ms, attributes);
@@ -92,6 +107,7 @@ void call_store_attributed(struct call *call, int value_arg, int64_t expires_at_
         entry = entry_set_attributes(entry_set_expiry(entry, expires_at_ms), attributes);
     }
     slot_put(call_slot(call, key_arg), &entry);
+    call_event_new(call, is_new, key_arg);
 }
 
 struct entry *call_find_read(struct call *call, int arg)
@@ -99,7 +115,7 @@ struct entry *call_find_read(struct call *call, int arg)
     struct entry *entry = slot_use(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms,
                                    call->no_touch ? SLOT_NO_TOUCH : SLOT_TOUCH);
 
-    count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
+    count_use(call, entry, arg);
     return entry;
 }
 
@@ -108,7 +124,7 @@ struct entry *call_find_look(struct call *call, int arg)
     struct entry *entry =
         slot_use(call_slot(call, arg), hash_of(call, arg), call->argv[arg], call->now_ms, SLOT_NO_TOUCH);
 
-    count_up(entry != NULL ? &call->worker->counters.hits : &call->worker->counters.misses, 1);
+    count_use(call, entry, arg);
     return entry;
 }
 

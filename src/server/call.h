@@ -7,6 +7,7 @@
 
 #include "proto/reply.h"
 #include "server/command.h"
+#include "server/events.h"
 #include "store/keyspace.h"
 
 struct builds;
@@ -40,6 +41,7 @@ struct call {
     bool waits;              /* for a key in flight: it has done nothing, and is to run again */
     bool is_parked;          /* for a key to be filled; waits is set, too */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
+    bool is_push;            /* what it replied is sent whatever CLIENT REPLY says */
 };
 
 static inline struct bytes call_arg(const struct call *call, int arg)
@@ -60,7 +62,8 @@ struct slot *call_slot(struct call *call, int arg);
 struct slot *call_slot_of_key(struct call *call, struct bytes key);
 
 /* The live entry of the key at an argument, or NULL. _read and _look count a hit or a miss; _write does not. Eviction takes
- * note of a _read; of a change it takes note where the change is made; whoever only has a look leaves no trace. */
+ * note of a _read; of a change it takes note where the change is made; whoever only has a look leaves no trace. Of a miss that counts
+ * there is an event. */
 struct entry *call_find_read(struct call *call, int arg);
 struct entry *call_find_look(struct call *call, int arg);
 struct entry *call_find_write(struct call *call, int arg);
@@ -68,8 +71,21 @@ struct entry *call_find_write(struct call *call, int arg);
 /* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */
 void call_reply_value(struct call *call, const struct entry *entry, struct bytes part);
 
+/* Says what has happened to the key at an argument, where notify-keyspace-events asks for it (server/events.h). */
+static inline void call_event(const struct call *call, enum event_class class, const char *event, int arg)
+{
+    keyspace_event(call->node, class, event, call->argv[arg]);
+}
+/* Before a key is given a value: is there none? False, too, where nobody asks for what would have to be said: that one expired, or that one is
+ * new, which is to be said behind it. */
+bool call_makes_new(struct call *call, int arg);
+static inline void call_event_new(const struct call *call, bool is_new, int arg)
+{
+    if (__builtin_expect(is_new, 0)) call_event(call, EVENT_NEW, "new", arg);
+}
+
 /* Gives the first key the value at an argument and this deadline, whatever it was before. A big value is an entry already, and is not
- * copied. */
+ * copied. That the key is new is said; what has set it, by the caller. */
 void call_store(struct call *call, int value_arg, int64_t expires_at_ms);
 
 /* The same with attributes (store/entry.h). */

@@ -6,6 +6,7 @@
 #include "net/listener.h"
 #include "server/dispatch.h"
 #include "server/park.h"
+#include "server/pubsub.h"
 #include "server/snapshot.h"
 #include "server/transaction.h"
 #include "server/turns.h"
@@ -52,6 +53,7 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lock_release(&worker->registry_lock);
     client_monitor(client, false);
+    pubsub_leave(client);
     client_forget_turn(client);
     turns_leave(client);
     intake_end(client);
@@ -134,6 +136,7 @@ void client_reset_session(struct client *client)
 {
     client_discard_transaction(client);
     client_monitor(client, false);
+    pubsub_leave(client);
     client_clear(client, CLIENT_ASKING | CLIENT_READONLY | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP |
                              CLIENT_REPLY_SKIP_NEXT | CLIENT_NO_TOUCH | CLIENT_NO_EVICT | CLIENT_FOLLOWS |
                              CLIENT_RDB_ONLY | CLIENT_RDB_NO_KEYS);

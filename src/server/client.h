@@ -21,6 +21,7 @@ struct hold;
 struct loads;
 struct park;
 struct snapshot;
+struct subscriptions;
 
 enum client_flag {
     CLIENT_AUTHENTICATED = 1u << 0,
@@ -45,6 +46,7 @@ enum client_flag {
     CLIENT_RDB_NO_KEYS = 1u << 19, /* REPLCONF: and no keys in it */
     CLIENT_MORE = 1u << 20,        /* commands wait for its next turn (server/turns.h) */
     CLIENT_PARKED = 1u << 21,      /* a command waits for a key to be filled (server/park.h) */
+    CLIENT_SUBSCRIBED = 1u << 22,  /* to something */
 };
 
 /* What a small request and its reply touch comes first, in as few cache lines as it takes: with many clients each comes out of the second
@@ -70,20 +72,22 @@ struct client {
     struct intake intake;       /* a big value of that request */
     struct conn conn;
     struct reply reply;
-    struct list turn;                /* in its worker's queue, while something is due */
-    uint32_t due;                    /* enum due of server/turns.h */
-    struct transaction *transaction; /* NULL unless MULTI or WATCH */
-    int64_t unauthenticated_bytes;   /* its part of the node's */
-    int64_t handshake_ms;            /* when it connected or said RESET: it has to log in soon after */
-    struct hold *hold;               /* NULL unless CLIENT_HELD */
-    struct park *park;               /* of a command that has waited for a key; or NULL */
-    struct loads *loads;             /* keys that it loads, or NULL */
-    struct snapshot *snapshot;       /* that is being sent, or NULL */
-    bool opened_with_info;           /* INFO was the first it asked for */
+    struct list turn;                    /* in its worker's queue, while something is due */
+    uint32_t due;                        /* enum due of server/turns.h */
+    struct transaction *transaction;     /* NULL unless MULTI or WATCH */
+    int64_t unauthenticated_bytes;       /* its part of the node's */
+    int64_t handshake_ms;                /* when it connected or said RESET: it has to log in soon after */
+    struct hold *hold;                   /* NULL unless CLIENT_HELD */
+    struct park *park;                   /* of a command that has waited for a key; or NULL */
+    struct loads *loads;                 /* keys that it loads, or NULL */
+    struct snapshot *snapshot;           /* that is being sent, or NULL */
+    struct subscriptions *subscriptions; /* NULL: it never had any */
+    bool opened_with_info;               /* INFO was the first it asked for */
 
     /* shared: relaxed atomics */
     _Atomic uint32_t resp;
     _Atomic uint32_t multi_count, watch_count, output_chunks;
+    _Atomic uint32_t subscribed[3]; /* how many channels, patterns and shard channels: by enum topic_kind */
     _Atomic uint64_t query_bytes, query_free, argument_bytes, output_bytes;
     _Atomic int fd;
 

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "server/events.h"
 #include "server/park.h"
+#include "server/pubsub.h"
 #include "server/snapshot.h"
 #include "server/worker_internal.h"
 
@@ -102,12 +103,18 @@ static void publish(struct client *client)
     atomic_store_explicit(&client->argument_bytes, arguments, memory_order_relaxed);
     atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
     atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
-    count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi);
+    count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi +
+                             pubsub_bytes(client));
 }
 
 void client_account(struct client *client)
 {
     if (!is_bare(client)) publish(client);
+}
+
+void client_account_subscriptions(struct client *client)
+{
+    publish(client);
 }
 
 void client_account_gone(struct client *client)
@@ -122,6 +129,7 @@ void client_account_gone(struct client *client)
  * one. */
 static enum config_client_class class_of(const struct client *client)
 {
+    if (client_flags(client) & CLIENT_SUBSCRIBED) return CLIENT_CLASS_PUBSUB;
     return (client_flags(client) & CLIENT_MONITOR) || client->snapshot != NULL ? CLIENT_CLASS_REPLICA
                                                                                : CLIENT_CLASS_NORMAL;
 }
@@ -305,6 +313,28 @@ void client_send(struct client *client, struct bytes bytes)
     count_up(&client->worker->counters.net_output_bytes, bytes.len);
     if (!conn_write(&client->conn, bytes.data, bytes.len)) {
         client_close(client);
+        return;
+    }
+    client_account(client);
+    if (client_output_is_over_limit(client)) client_close_slow(client);
+}
+
+/* So much is queued for a client before it is offered to its socket ahead of its turn. */
+#define PUSH_BYTES_MAX CONN_WRITE_BYTES
+
+void client_push(struct client *client, struct piece *pieces, size_t count)
+{
+    struct conn *conn = &client->conn;
+    bool waits = conn_pending(conn) > 0;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) bytes += pieces[i].bytes.len;
+    count_up(&client->worker->counters.net_output_bytes, bytes);
+    conn_queue(conn, pieces, count);
+    if (!waits) turns_join(client, DUE_WRITE);
+    if (!conn_is_full(conn)) {
+        /* It may be gone after this. Whether it reads at all is known when its socket does not take what it is given. */
+        if (conn->kept > PUSH_BYTES_MAX) conn_write_on(conn);
         return;
     }
     client_account(client);

@@ -16,6 +16,7 @@
 #include "server/latency.h"
 #include "server/monitor.h"
 #include "server/park.h"
+#include "server/pubsub.h"
 #include "server/room.h"
 #include "server/slot_set.h"
 #include "server/slowlog.h"
@@ -127,7 +128,7 @@ static void count_presence(void *context, int arg, const struct key_spec *spec)
     const struct slot *slot = keyspace_slot(presence->call->node->keyspace, key_slot(key));
     bool is_there = slot_peek(slot, key, presence->call->now_ms) != NULL, in_flight = slot_is_marked(slot, key);
 
-    (void)spec;
+    if (spec->flags & KEY_NOT_KEY) return;
     presence->in_flight += in_flight;
     presence->gone_in_flight += in_flight && !is_there;
     if (is_there || in_flight)
@@ -180,6 +181,8 @@ static bool slot_admits(struct call *call, const struct plan *plan, struct slot 
         .owner = owner,
         .cluster_ok = bus_state_ok(node->bus),
         .reads_when_down = config_int(node->config, cluster_allow_reads_when_down) != 0,
+        .channels_when_down = (call->command->flags & COMMAND_PUBSUB) != 0 &&
+                              config_int(node->config, cluster_allow_pubsubshard_when_down) != 0,
         .writes = plan->writes,
         .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
         .migrates = plan->migrates,
@@ -810,6 +813,11 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         refuse(call, number, "NOAUTH Authentication required.");
         return OUTCOME_DONE;
     }
+    if (__builtin_expect(client_flags(client) & CLIENT_SUBSCRIBED, 0) && !pubsub_admits(call)) {
+        if (may_queue(call)) pubsub_refuse(call); /* one that is at the wrong node is told that first */
+        refuse(call, number, NULL);
+        return OUTCOME_DONE;
+    }
     if ((client_flags(client) & CLIENT_MULTI) && (call->command->flags & COMMAND_NO_MULTI)) {
         refuse(call, number, "ERR Command not allowed inside a transaction");
         return OUTCOME_DONE;
@@ -823,7 +831,8 @@ enum outcome dispatch_request(struct call *call, const struct prepared *prepared
         refuse_without_room(call, number);
         return OUTCOME_DONE;
     }
-    if (is_paused(call)) return OUTCOME_PAUSED;
+    if (is_paused(call) || ((call->command->flags & COMMAND_PUBLISHES) && pubsub_must_wait(call->worker)))
+        return OUTCOME_PAUSED;
     if (__builtin_expect(client->park != NULL, 0) && park_refuses(call)) return OUTCOME_DONE;
 
     if (prepared->slot == NULL) call->previous = atomic_load_explicit(&client->last_command, memory_order_relaxed);

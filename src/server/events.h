@@ -15,9 +15,10 @@
 #include "server/event_class.h"
 #include "server/node.h"
 
+struct delivery;
 struct events;
-struct message;
 
+/* Watches what expires and what is evicted, too. Before other threads run. */
 struct events *events_new(struct node *node);
 /* When no other thread runs. Frees what was not delivered. */
 void events_free(struct events **events);
@@ -45,6 +46,9 @@ static inline void events_deliver(struct node *node)
 {
     if (__builtin_expect(events_are_pending(node), 0)) events_publish(node);
 }
+
+/* Messages that are to be posted behind the events that are pending: server/pubsub.c's own. Takes them over. */
+void events_note_deliveries(struct node *node, struct delivery *first);
 
 /* How many were dropped since the start. */
 uint64_t events_dropped(const struct node *node);

@@ -1,5 +1,6 @@
 #include "server/migrate.h"
 
+#include "server/events.h"
 #include "server/hold.h"
 #include "server/worker.h"
 #include "transfer/migrator.h"
@@ -48,6 +49,11 @@ static void released(void *context)
     for (int i = 0; i < node->worker_count; i++) worker_keys_released(node->workers[i]);
 }
 
+static void moved(void *context, struct bytes key)
+{
+    keyspace_event(context, EVENT_GENERIC, "del", key);
+}
+
 struct migrator *migrate_start(struct node *node)
 {
     const struct migration_site site = { .keyspace = node->keyspace,
@@ -55,7 +61,8 @@ struct migrator *migrate_start(struct node *node)
                                          .context = node,
                                          .own_port = own_port,
                                          .ended = ended,
-                                         .released = released };
+                                         .released = released,
+                                         .moved = moved };
 
     return migrator_new(&site);
 }

@@ -33,6 +33,7 @@ struct movers;
 struct policies;
 struct policy_keeper;
 struct policy_sweep;
+struct pubsub;
 struct slowlog;
 struct worker;
 
@@ -57,6 +58,7 @@ struct node {
     struct login_guard *logins; /* guards itself */
     struct acl_log *acl_log;    /* guards itself */
     struct events *events;      /* guards itself */
+    struct pubsub *pubsub;      /* guards itself */
     struct latency *latency;    /* guards itself */
     struct movers *movers;      /* guard themselves */
     struct lazyfree *lazyfree;  /* guards itself */

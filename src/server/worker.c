@@ -192,7 +192,8 @@ static void close_idle(struct worker *worker)
         struct client *client = container_of(link, struct client, link);
         int64_t idle_ms = now_ms - atomic_load_explicit(&client->last_active_ms, memory_order_relaxed);
         bool is_idle = timeout_ms > 0 && idle_ms > timeout_ms &&
-                       !(client_flags(client) & (CLIENT_MONITOR | CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED));
+                       !(client_flags(client) &
+                         (CLIENT_MONITOR | CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED | CLIENT_SUBSCRIBED));
 
         if (asks_password && !(client_flags(client) & CLIENT_AUTHENTICATED) &&
             now_ms - client->handshake_ms > HANDSHAKE_MS_MAX)
@@ -303,6 +304,7 @@ struct worker *worker_new(struct node *node, int index)
     worker->index = index;
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     list_init(&worker->clients);
+    list_init(&worker->shard_parts);
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
     expiry_init(&worker->expiry, node->keyspace, (unsigned)index, (unsigned)node->worker_count);
     worker->expiry.reader = &worker->reader;

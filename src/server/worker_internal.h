@@ -50,11 +50,12 @@ struct worker {
     struct ev_loop *loop;
     struct mailbox mailbox; /* any thread posts */
     pthread_t thread;
-    bool is_running;           /* written while its thread is not */
-    _Atomic size_t line_bytes; /* of MONITOR's lines in the mailbox */
-    _Atomic bool kills;        /* clients of it were marked for closing; it is to be woken */
-    _Atomic bool awaits_keys;  /* clients of it wait for keys in flight; set under such a key's slot lock */
-    _Atomic bool lines_lost;   /* some were too many: its monitors are closed */
+    bool is_running;                 /* written while its thread is not */
+    _Atomic size_t line_bytes;       /* of MONITOR's lines in the mailbox */
+    _Atomic bool kills;              /* clients of it were marked for closing; it is to be woken */
+    _Atomic bool awaits_keys;        /* clients of it wait for keys in flight; set under such a key's slot lock */
+    _Atomic bool lines_lost;         /* some were too many: its monitors are closed */
+    _Atomic bool awaits_subscribers; /* clients of it wait until less is on its way to subscribers */
     _Atomic int64_t cpu_user_us, cpu_system_us; /* published once a second */
 
     /* Walked by other threads under the lock, changed by the owner under it. */
@@ -107,6 +108,7 @@ struct worker {
     uint64_t now_ticks;
     struct client *answering; /* whose requests run now, or NULL */
     int monitors;             /* of its clients */
+    struct list shard_parts;  /* of topics (server/topics.h): the shard channels that its clients subscribe to */
 };
 
 /* For counters only the owner writes: no locked instruction. */
@@ -135,6 +137,8 @@ void client_close(struct client *client);
 extern const struct conn_events client_events;
 /* Sends bytes that answer no request; may close a client that does not read them. */
 void client_send(struct client *client, struct bytes bytes);
+/* The same for pieces that are written at its turn, together with what else comes until then; takes them over. */
+void client_push(struct client *client, struct piece *pieces, size_t count);
 /* Reads and runs what several clients have sent; may close some of them. Never inlined: tests/instructions counts what is run in here. */
 void worker_answer(struct worker *worker, struct batch_part *parts, int count) __attribute__((noinline));
 /* Answers who is ready and writes the replies of this turn. May close clients. */

@@ -47,6 +47,11 @@ struct slot *keyspace_slot(struct keyspace *keyspace, uint16_t id)
     return &keyspace->slots[id];
 }
 
+void keyspace_watch(struct keyspace *keyspace, const struct keyspace_watch *watch)
+{
+    shared_of(keyspace)->watch = watch;
+}
+
 struct deadlines *keyspace_deadlines(struct keyspace *keyspace)
 {
     return &shared_of(keyspace)->deadlines;

@@ -18,6 +18,9 @@ struct keyspace *keyspace_new(void);
 void keyspace_free(struct keyspace **keyspace);
 struct slot *keyspace_slot(struct keyspace *keyspace, uint16_t id);
 
+/* Before other threads use it. The watch is borrowed for good. */
+void keyspace_watch(struct keyspace *keyspace, const struct keyspace_watch *watch);
+
 /* Guards itself. */
 struct deadlines *keyspace_deadlines(struct keyspace *keyspace);
 

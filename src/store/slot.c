@@ -363,9 +363,17 @@ static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *wor
     return entry;
 }
 
+static void tell_expired(const struct slot *slot, const struct entry *entry)
+{
+    const struct keyspace_watch *watch = slot->shared->watch;
+
+    if (watch != NULL) watch->expired(watch->context, entry_key(entry));
+}
+
 static struct entry *take_expired(struct slot *slot, uint64_t hash, table_word *word)
 {
     count(&slot->expired, 1);
+    tell_expired(slot, table_entry(word));
     return take_word(slot, hash, word);
 }
 
@@ -769,6 +777,7 @@ size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT
             if (entry_has_attributes(taken[i])) tell_leaving(slot, taken[i], hash_bytes(entry_key(taken[i])), NULL);
             tell_removed(slot, entry_key(taken[i]));
         }
+    for (int64_t i = 0; i < found; i++) tell_expired(slot, taken[i]);
     return (size_t)found;
 }
 
@@ -817,6 +826,8 @@ struct entry *slot_evict(struct slot *slot, const struct slot_candidate *candida
         return take_expired(slot, *hash, word);
     }
     count(&slot->evicted, 1);
+    if (slot->shared->watch != NULL)
+        slot->shared->watch->evicted(slot->shared->watch->context, entry_key(candidate->entry));
     return take_word(slot, *hash, word);
 }
 

@@ -37,6 +37,13 @@ struct slot_feed {
     void (*flushed)(struct slot_feed *feed);
 };
 
+/* Told, under the slot's lock, of entries that go without having been asked to. One for a keyspace: keyspace_watch(). */
+struct keyspace_watch {
+    void *context;
+    void (*expired)(void *context, struct bytes key);
+    void (*evicted)(void *context, struct bytes key);
+};
+
 /* Read without the lock too, hence atomic; written under it. */
 struct slot_counts {
     uint64_t keys;

@@ -16,6 +16,7 @@ struct slot_shared {
     struct backstop backstop;
     struct account account;
     struct deadlines deadlines;
+    const struct keyspace_watch *watch; /* NULL: nobody; set before there are threads */
     /* A bit for each slot that has entries, changed under the slot's lock: what visits all can pass by the others. */
     _Atomic uint64_t occupied[SLOT_COUNT / 64];
 };

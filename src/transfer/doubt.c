@@ -105,7 +105,7 @@ static bool ask_for_all(struct migration *migration, const struct migration_site
                                        : has_value(target, parcel->mark.key, parcel_value(batch, parcel), &patience);
         if (arrived == NO_ANSWER) return false;
         if (arrived == ANSWER_NO) *all_arrived = false;
-        parcel_settle(migration, parcel, arrived == ANSWER_YES);
+        parcel_settle(migration, site, parcel, arrived == ANSWER_YES);
     }
     return true;
 }

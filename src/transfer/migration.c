@@ -175,13 +175,15 @@ static void pack_some(struct migration *migration, const struct migration_site *
     }
 }
 
-void parcel_settle(struct migration *migration, struct parcel *parcel, bool has_arrived)
+void parcel_settle(struct migration *migration, const struct migration_site *site, struct parcel *parcel,
+                   bool has_arrived)
 {
     if (!migration->options.copies) {
         int64_t now_ms = clock_now_ms();
 
         slot_lock(parcel->slot);
-        if (has_arrived) slot_remove(parcel->slot, parcel->mark.key, now_ms);
+        if (has_arrived && slot_remove(parcel->slot, parcel->mark.key, now_ms) && site->moved != NULL)
+            site->moved(site->context, parcel->mark.key);
         slot_unmark(parcel->slot, &parcel->mark);
         slot_unlock(parcel->slot);
     }
@@ -194,7 +196,7 @@ static void settle_rest(struct migration *migration, const struct migration_site
     struct batch *batch = &migration->batch;
 
     for (size_t i = 0; i < batch->count; i++)
-        if (!batch->parcels[i].is_settled) parcel_settle(migration, &batch->parcels[i], false);
+        if (!batch->parcels[i].is_settled) parcel_settle(migration, site, &batch->parcels[i], false);
     account_settle(); /* a mover may not come back for long */
     site->released(site->context);
 }
@@ -282,8 +284,8 @@ static enum target_fault send_batch(const struct migration *migration, struct ta
 }
 
 /* Keys are settled one by one, as the target says that it has them. */
-static enum target_fault read_replies(struct migration *migration, struct target *target,
-                                      const struct target_patience *patience)
+static enum target_fault read_replies(struct migration *migration, const struct migration_site *site,
+                                      struct target *target, const struct target_patience *patience)
 {
     for (size_t i = 0; i < migration->batch.count; i++) {
         struct redisReply *reply;
@@ -294,7 +296,7 @@ static enum target_fault read_replies(struct migration *migration, struct target
         is_error = reply->type == REDIS_REPLY_ERROR;
         if (is_error && migration->error[0] == '\0') target_error_text(reply, migration->error);
         target_reply_free(reply);
-        parcel_settle(migration, &migration->batch.parcels[i], !is_error);
+        parcel_settle(migration, site, &migration->batch.parcels[i], !is_error);
     }
     return TARGET_FINE;
 }
@@ -357,7 +359,7 @@ static bool move_batch(struct migration *migration, const struct migration_site 
     }
     snprintf(former_name, sizeof(former_name), "%s", target_local_name(*target));
     fault = send_batch(migration, *target, &patience);
-    if (fault == TARGET_FINE) fault = read_replies(migration, *target, &patience);
+    if (fault == TARGET_FINE) fault = read_replies(migration, site, *target, &patience);
     if (fault == TARGET_FINE) return true;
     target_close(target);
     if (resolve(migration, site, former_name, fault)) return true;

@@ -52,6 +52,8 @@ struct migration_site {
     void (*ended)(void *context, void *ticket, enum migration_end end, const char *error);
     /* Keys have lost their marks: who waits for one may look again. Likewise. */
     void (*released)(void *context);
+    /* A key is another node's now. With its slot locked; may be NULL. */
+    void (*moved)(void *context, struct bytes key);
 };
 
 /* Copies all of the options. */

@@ -38,7 +38,8 @@ struct migration {
 struct bytes parcel_value(const struct batch *batch, const struct parcel *parcel);
 
 /* It is known what came of it: takes the mark off and, where it has arrived and is not only copied, the key out. */
-void parcel_settle(struct migration *migration, struct parcel *parcel, bool has_arrived);
+void parcel_settle(struct migration *migration, const struct migration_site *site, struct parcel *parcel,
+                   bool has_arrived);
 
 /* transfer/doubt.c: asks the target, over new connections, which keys of the batch have arrived, and settles them. Tries until a moment of the
  * monotonic clock; false where nobody could be asked by then. *all_arrived says whether they all have. */

@@ -99,6 +99,9 @@ set ::templates_not_mutated {
     {client tracking @word}
     {shutdown bogus} {shutdown nosave save} {shutdown nosave abort} {shutdown now bogus} {replicaof} {replicaof a} {slaveof a b c} {replicaof localhost x} {failover bogus}
     {monitor x}
+    {subscribe} {psubscribe} {ssubscribe} {unsubscribe} {unsubscribe @word @word} {punsubscribe} {punsubscribe @word} {sunsubscribe} {sunsubscribe @key} {publish @word @word} {publish a} {publish a b c}
+    {spublish @key @word} {spublish @key} {pubsub} {pubsub channels} {pubsub channels @word} {pubsub channels a b} {pubsub numsub} {pubsub numsub @word @word} {pubsub numpat} {pubsub numpat x}
+    {pubsub shardchannels} {pubsub shardchannels @word} {pubsub shardnumsub} {pubsub shardnumsub @word} {pubsub @word}
     {acl getuser nobody} {acl getuser default} {acl setuser} {acl setuser default} {acl setuser default on} {acl setuser default nopass} {acl setuser default allkeys ~* &* +@all sanitize-payload}
     {acl deluser default} {acl deluser nobody} {acl deluser} {acl save} {acl load} {acl log} {acl log reset} {acl log x} {acl log -1} {acl log 1 2} {acl genpass} {acl genpass 5} {acl genpass 0} {acl genpass 4097} {acl genpass x} {acl genpass 1 2}
     {acl dryrun default get k} {acl dryrun default get} {acl dryrun default nosuch} {acl dryrun nobody get k} {acl dryrun default} {acl dryrun default client kill x} {acl dryrun default client bogus}
@@ -233,7 +236,7 @@ set ::kind_only {scan time lastsave info {client id} {client list} {client info}
 set ::kind_only_alone {command {command info}}
 
 # Never sent in the sweep over the numbers of arguments: they end, block or change the connection or the process.
-set ::not_swept {shutdown monitor debug failover replicaof slaveof sync psync quit reset hello client wait swapdb select multi exec config acl auth cluster slowlog latency info command memory}
+set ::not_swept {subscribe psubscribe ssubscribe shutdown monitor debug failover replicaof slaveof sync psync quit reset hello client wait swapdb select multi exec config acl auth cluster slowlog latency info command memory}
 
 # Subcommands that end, block or change the process, the cluster or the connection.
 set ::subcommands_not_swept {acl|setuser client|reply client|pause client|kill client|tracking client|unblock cluster|reset cluster|flushslots cluster|failover cluster|meet

@@ -422,6 +422,7 @@ void sim_carry_out(struct sim *sim, size_t n)
                      sim->options.keys_dropped != NULL && slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
                     sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
                 break;
+            case EFFECT_PUBLISH:
             case EFFECT_VIEW:
             case EFFECT_SHARED:
                 break;

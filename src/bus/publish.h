@@ -1,0 +1,44 @@
+/* bus/publish.h
+ *
+ * What clients publish, on its way to the other nodes: any thread adds, the control loop takes and sends. It rides on the links of the bus, as Redis's nodes
+ * expect it, and must not be in the way of heartbeats:
+ *
+ *     the queue   bounded: who publishes is made to wait while it is long (publish_is_long()), and beyond that messages are dropped
+ *     a turn      so many bytes of packets and no more; what is left comes after the other events of the loop
+ *     a link      one that has more than a little to send already gets none of them: dropped for it, and counted
+ *     a message   one that is too long is not sent to other nodes at all */
+#pragma once
+
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of channel and message together: what leaves a link room for heartbeats below the bound of bus/link.c. */
+#define PUBLISH_BYTES_MAX ((size_t)8 << 20)
+/* What waits on a link, beyond which it gets no more. */
+#define PUBLISH_LINK_BYTES_MAX ((size_t)1 << 20)
+/* What is made of packets in one turn of the loop. */
+#define PUBLISH_TURN_BYTES ((size_t)1 << 20)
+
+struct publish_queue;
+
+struct cluster;
+struct links;
+struct lock;
+
+struct publish_queue *publish_queue_new(void);
+void publish_queue_free(struct publish_queue **queue);
+
+/* Copies. Any thread. False: dropped. */
+bool publish_add(struct publish_queue *queue, bool shard, struct bytes channel, struct bytes message);
+/* A yes-no: should who publishes wait? Where publish_turn() returns true, no more. */
+bool publish_is_long(const struct publish_queue *queue);
+bool publish_is_empty(const struct publish_queue *queue);
+
+/* The control loop: sends what waits, about PUBLISH_TURN_BYTES of it. Takes the lock that guards the cluster for a while; links are used without. */
+bool publish_turn(struct publish_queue *queue, struct lock *lock, struct cluster *cluster, struct links *links);
+
+/* Messages that were dropped, for a link or for all. Any thread. */
+uint64_t publish_dropped(const struct publish_queue *queue);
