@@ -45,48 +45,65 @@ void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t 
 
 /* --- Several keys --- */
 
-struct keys_noted {
+struct finding {
     const struct call *call;
-    uint32_t keys;
-    struct hot_use use; /* of each */
+    struct cost_keys keys;
+    uint32_t next; /* of the keys to be counted */
+    struct hot_use use;
 };
 
 /* A channel is no key. */
-static void see_key(void *context, int arg, const struct key_spec *spec)
+static void find_key(void *context, int arg, const struct key_spec *spec)
 {
-    struct keys_noted *noted = context;
+    struct finding *finding = context;
 
-    (void)arg;
-    if ((spec->flags & KEY_NOT_KEY) == 0) noted->keys++;
+    if ((spec->flags & KEY_NOT_KEY) == 0) cost_keys_add(&finding->keys, arg, key_slot(finding->call->argv[arg]));
 }
 
-static void note_key(void *context, int arg, const struct key_spec *spec)
+static void count_key(const struct call *call, struct hot_use *use, int arg, uint16_t slot, uint64_t hash)
 {
-    struct keys_noted *noted = context;
-
-    if (spec->flags & KEY_NOT_KEY) return;
-    noted->use.key = noted->call->argv[arg];
-    noted->use.hash = slot_hash(noted->use.key);
-    noted->use.slot = key_slot(noted->use.key);
-    count(noted->call, &noted->use);
+    use->key = call->argv[arg];
+    use->slot = slot;
+    use->hash = hash;
+    count(call, use);
 }
 
-void cost_note_keys(struct call *call, uint64_t replied_bytes, uint64_t ns)
+/* Of those that there was no room for. */
+static void count_found(void *context, int arg, const struct key_spec *spec)
+{
+    struct finding *finding = context;
+    struct bytes key = finding->call->argv[arg];
+
+    if ((spec->flags & KEY_NOT_KEY) == 0 && finding->next++ >= COST_KEYS_MAX)
+        count_key(finding->call, &finding->use, arg, key_slot(key), slot_hash(key));
+}
+
+void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t replied_bytes, uint64_t ns)
 {
     const struct hotkeys *hotkeys = call->node->hotkeys;
-    struct keys_noted noted = { .call = call };
+    struct finding finding;
     uint64_t bytes;
 
     if (!hotkeys_are_watched(hotkeys)) return;
-    command_keys(call->command, call->argc, call->argv, see_key, &noted);
-    if (noted.keys == 0) return;
+    finding.call = call;
+    if (keys == NULL) {
+        finding.keys.count = finding.keys.hashed = 0;
+        command_keys(call->command, call->argc, call->argv, find_key, &finding);
+        keys = &finding.keys;
+    }
+    if (keys->count == 0) return;
     bytes = request_bytes(call) + replied_bytes;
-    noted.use = (struct hot_use){ .cost = hotkeys_cost(hotkeys, bytes, ns, noted.keys),
-                                  .writes = (call->command->flags & COMMAND_WRITE) != 0,
-                                  .bytes = bytes / noted.keys,
-                                  .ns = ns / noted.keys,
-                                  .now_ms = call->now_ms };
-    command_keys(call->command, call->argc, call->argv, note_key, &noted);
+    finding.use = (struct hot_use){ .cost = hotkeys_cost(hotkeys, bytes, ns, keys->count),
+                                    .writes = (call->command->flags & COMMAND_WRITE) != 0,
+                                    .bytes = bytes / keys->count,
+                                    .ns = ns / keys->count,
+                                    .now_ms = call->now_ms };
+    for (uint32_t i = 0; i < keys->count && i < COST_KEYS_MAX; i++)
+        count_key(call, &finding.use, keys->args[i], keys->slots[i],
+                  i < keys->hashed ? keys->hashes[i] : slot_hash(call->argv[keys->args[i]]));
+    if (keys->count <= COST_KEYS_MAX) return;
+    finding.next = 0;
+    command_keys(call->command, call->argc, call->argv, count_found, &finding);
 }
 
 /* --- Now and then --- */

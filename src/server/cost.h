@@ -15,8 +15,27 @@ static inline uint64_t cost_replied(const struct reply *reply)
 /* Of a command with the one key that was looked ahead at. */
 void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns);
 
-/* Of any other, whose keys are looked for; none is all right. */
-void cost_note_keys(struct call *call, uint64_t replied_bytes, uint64_t ns);
+/* The keys of a command as they were found when its slots were, so that they need not be looked for again: so many at most. */
+#define COST_KEYS_MAX 64
+struct cost_keys {
+    uint32_t count;  /* of all */
+    uint32_t hashed; /* of how many the slot_hash() is known */
+    int args[COST_KEYS_MAX];
+    uint16_t slots[COST_KEYS_MAX];
+    uint64_t hashes[COST_KEYS_MAX];
+};
+
+static inline void cost_keys_add(struct cost_keys *keys, int arg, uint16_t slot)
+{
+    if (keys->count < COST_KEYS_MAX) {
+        keys->args[keys->count] = arg;
+        keys->slots[keys->count] = slot;
+    }
+    keys->count++;
+}
+
+/* Of any other command; its keys are looked for where they are not given. None is all right. */
+void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t replied_bytes, uint64_t ns);
 
 /* Ten times a second, on the main thread: decides what is hot no more. */
 void cost_tick(struct node *node);

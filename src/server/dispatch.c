@@ -74,6 +74,7 @@ struct plan {
     bool writes, migrates, asking;
     struct bytes first_key;
     const struct call *call; /* whose keys are being added */
+    struct cost_keys keys;   /* of one command; of several they are none's */
 };
 
 static void plan_init(struct plan *plan)
@@ -83,6 +84,7 @@ static void plan_init(struct plan *plan)
     plan->cross_slot = plan->several_keys = plan->writes = plan->migrates = plan->asking = false;
     plan->first_key = BYTES_NONE;
     plan->call = NULL;
+    plan->keys.count = plan->keys.hashed = 0;
 }
 
 static void plan_key(void *context, int arg, const struct key_spec *spec)
@@ -91,7 +93,7 @@ static void plan_key(void *context, int arg, const struct key_spec *spec)
     struct bytes key = plan->call->argv[arg];
     uint16_t slot = key_slot(key);
 
-    (void)spec;
+    if ((spec->flags & KEY_NOT_KEY) == 0) cost_keys_add(&plan->keys, arg, slot);
     slot_set_add(&plan->slots, slot);
     if (plan->first_slot < 0) {
         plan->first_slot = slot;
@@ -356,37 +358,19 @@ static inline uint64_t end_command(struct call *call, size_t number, uint64_t er
     return ns;
 }
 
-/* Of a command with several keys so many are looked ahead over; what lies behind them would not stay in the cache. */
-#define KEYS_AHEAD_MAX 64
-
-struct keys_ahead {
-    struct call *call;
-    const struct slot *slots[KEYS_AHEAD_MAX];
-    uint64_t hashes[KEYS_AHEAD_MAX];
-    int count;
-};
-
-static void note_key(void *context, int arg, const struct key_spec *spec)
+/* With the slots locked: starts to fetch what the keys of a command lead to, as is done over the commands of a batch. What lies behind the first
+ * of very many would not stay in the cache. */
+static void look_at_keys(const struct call *call, struct plan *plan)
 {
-    struct keys_ahead *ahead = context;
-
-    (void)spec;
-    if (ahead->count == KEYS_AHEAD_MAX) return;
-    ahead->slots[ahead->count] = call_slot(ahead->call, arg);
-    ahead->hashes[ahead->count++] = slot_hash(ahead->call->argv[arg]);
-}
-
-/* With the slots locked: starts to fetch what the keys of a command lead to, as is done over the commands of a batch. */
-static void look_at_keys(struct call *call)
-{
-    struct keys_ahead ahead;
+    struct keyspace *keyspace = call->node->keyspace;
+    struct cost_keys *keys = &plan->keys;
 
     if (config_int(call->node->config, look_ahead) == 0) return;
-    ahead.call = call;
-    ahead.count = 0;
-    command_keys(call->command, call->argc, call->argv, note_key, &ahead);
+    keys->hashed = keys->count < COST_KEYS_MAX ? keys->count : COST_KEYS_MAX;
+    for (uint32_t i = 0; i < keys->hashed; i++) keys->hashes[i] = slot_hash(call->argv[keys->args[i]]);
     for (enum slot_prefetch_step step = SLOT_PREFETCH_CELL; step <= SLOT_PREFETCH_ENTRY; step++)
-        for (int i = 0; i < ahead.count; i++) slot_prefetch(ahead.slots[i], ahead.hashes[i], step);
+        for (uint32_t i = 0; i < keys->hashed; i++)
+            slot_prefetch(keyspace_slot(keyspace, keys->slots[i]), keys->hashes[i], step);
 }
 
 /* Checks and runs, everything under the slots' locks. False: it may not run here. */
@@ -399,7 +383,7 @@ static bool run_locked(struct call *call, struct plan *plan)
     }
     call->held = &plan->slots;
     if (plan->slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan->slots.ids[0]);
-    if (plan->several_keys) look_at_keys(call);
+    if (plan->several_keys) look_at_keys(call, plan);
     run_command(call);
     slot_set_unlock(&plan->slots, call->node->keyspace);
     if (call->node->bus != NULL) bus_wake(call->node->bus);
@@ -423,7 +407,7 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
     if (ran && !call->waits) {
         uint64_t ns = end_command(call, number, errors, clock);
 
-        if (plan.first_slot >= 0) cost_note_keys(call, cost_replied(call->reply) - replied, ns);
+        if (plan.keys.count > 0) cost_note_keys(call, &plan.keys, cost_replied(call->reply) - replied, ns);
     } else if (!call->waits && (client_flags(call->client) & CLIENT_MULTI)) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }
@@ -606,7 +590,7 @@ void transaction_exec(struct call *call)
         inner.command = queued->command;
         inner.argc = queued->argc;
         inner.argv = queued->argv;
-        cost_note_keys(&inner, took[i].replied_bytes, took[i].ns);
+        cost_note_keys(&inner, NULL, took[i].replied_bytes, took[i].ns);
         log_if_slow(call, queued->command, queued->argc, queued->argv, took[i].ns);
         tell_monitors(&inner);
     }

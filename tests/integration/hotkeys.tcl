@@ -118,6 +118,24 @@ test "the keys of a command share what it costs" {
     }
 }
 
+test "a key counts wherever it stands in a command" {
+    with_node ada {
+        on ada config set hotkey-threshold 100 hotkey-window-ms 1000
+        set keys {}
+        # Each command names ninety-nine others than the one before; the key is the last of a hundred.
+        eventually {
+            [for {set n 0} {$n < 300} {incr n} {
+                 set keys {}
+                 for {set i 0} {$i < 99} {incr i} { lappend keys k:[expr {$n * 99 + $i}] }
+                 for {set i 0} {$i < 60} {incr i} { lappend keys star }
+                 resp::send ada exists {*}$keys
+                 resp::read ada
+             }
+             hot_keys ada] eq "star"
+        }
+    }
+}
+
 test "commands of a transaction count, and those of one that was not run do not" {
     with_node ada {
         on ada config set hotkey-threshold 500
