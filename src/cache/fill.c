@@ -65,6 +65,11 @@ uint64_t fills_floor_bytes(const struct fills *fills)
     return atomic_load_explicit(&fills->floor_bytes, memory_order_relaxed);
 }
 
+void fills_slot_came(struct fills *fills, uint16_t id, int64_t now_ms)
+{
+    atomic_store_explicit(&fills->came_until_ms[id], now_ms + fills_floor_ttl(fills), memory_order_relaxed);
+}
+
 bool fills_are_used(const struct fills *fills, uint16_t id)
 {
     return atomic_load_explicit(&fills->slots[id], memory_order_relaxed) != NULL;
@@ -335,8 +340,9 @@ void fill_hold_all(struct slot_fills *of, int64_t until_ms)
 int64_t fill_held_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     const struct fill_stripe *stripe = fill_stripe_of(of, hash);
-    int64_t until_ms = of->hold_until_ms;
+    int64_t until_ms = atomic_load_explicit(&of->fills->came_until_ms[slot_id(of->slot)], memory_order_relaxed);
 
+    extend(&until_ms, of->hold_until_ms);
     if (stripe != NULL) extend(&until_ms, stripe->hold_until_ms);
     return until_ms > now_ms ? until_ms : 0;
 }

@@ -61,6 +61,8 @@ int64_t fills_floor_ttl(const struct fills *fills);
 void fills_set_floor_bytes_max(struct fills *fills, uint64_t bytes);
 /* Has anything been asked for in the slot? Then a flush concerns it though it has no keys. Any thread. */
 bool fills_are_used(const struct fills *fills, uint16_t id);
+/* A slot comes from another node, which has not told of its floors: fills are held for as long as there may have been some. Any thread. */
+void fills_slot_came(struct fills *fills, uint16_t id, int64_t now_ms);
 /* Sums over the slots; any thread, without locks. */
 void fills_counters(const struct fills *fills, uint64_t sums[FILL_COUNTERS]);
 uint64_t fills_floor_bytes(const struct fills *fills);

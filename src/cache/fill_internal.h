@@ -20,6 +20,7 @@ struct fills {
         size_t count, cap;
         _Atomic bool any; /* read without */
     } woken;
+    _Atomic int64_t came_until_ms[SLOT_COUNT]; /* a hold of all of the slot, since it came */
     /* Written once, under the slot's lock; read without by who counts. */
     _Atomic(struct slot_fills *) slots[SLOT_COUNT];
 };

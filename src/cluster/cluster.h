@@ -177,6 +177,7 @@ struct cluster_node_info {
     int64_t ping_sent_ms, pong_received_ms;
     uint64_t config_epoch, offset;
     bool connected;
+    bool is_kin; /* of our kind, as it last said */
     uint32_t slot_count;
     cluster_link outbound, inbound;
     size_t failure_reports;

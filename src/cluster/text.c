@@ -214,6 +214,7 @@ static bool info_of(const struct cluster *c, const struct node *node, struct clu
         .config_epoch = shown_epoch(node),
         .offset = node->offset,
         .connected = node == c->myself || node->outbound != 0,
+        .is_kin = node == c->myself || node->is_ours,
         .slot_count = c->solo && node == c->myself ? SLOT_COUNT : node->slot_count,
         .outbound = node->outbound,
         .inbound = node->inbound,

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "cache/fill.h"
 #include "store/lazyfree.h"
 
 #include <errno.h>
@@ -207,17 +208,28 @@ void cluster_cmd_flushslots(struct call *call)
 /* --- SETSLOT --- */
 
 /* The form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
+/* What was written to a slot while another node had it was not told here, and its floors do not come along. */
+static void note_arrival(struct call *call, const struct slot *slot, uint64_t former_word)
+{
+    struct owner former = owner_unpack(former_word), owner = owner_unpack(slot_owner(slot));
+
+    if (former.state == OWNER_ELSEWHERE && (owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0))
+        fills_slot_came(call->node->fills, slot_id(slot), call->now_ms);
+}
+
 static void setslot_node(struct call *call, uint16_t id)
 {
     struct effects *effects;
     cluster_error error;
     struct slot *slot = call_slot_enter(call, id);
+    uint64_t former_word = slot_owner(slot);
     /* A key on its way to another node is still here, also where its entry has expired meanwhile. */
     uint64_t keys = slot_counts(slot).keys + slot_has_marks(slot);
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
     cluster_setslot_node(cluster, id, call->argv[4], keys, call->now_ms, effects, error);
     bus_unlock(call->node->bus);
+    note_arrival(call, slot, former_word);
     leave_changed_slot(call, slot);
     reply_outcome(call, error);
 }
@@ -228,10 +240,12 @@ static void setslot_importing(struct call *call, uint16_t id)
     struct effects *effects;
     cluster_error error;
     struct slot *slot = call_slot_enter(call, id);
+    uint64_t former_word = slot_owner(slot);
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
     cluster_setslot_importing(cluster, id, call->argv[4], call->now_ms, effects, error);
     bus_unlock(call->node->bus);
+    note_arrival(call, slot, former_word);
     leave_changed_slot(call, slot);
     reply_outcome(call, error);
 }

@@ -2,8 +2,10 @@
  *
  * A payload is summed and read before the slot is locked, that of a big value written after it: of what takes as long as a big value only EXEC's
  * RESTORE is done under the lock. */
+#include "base/clock.h"
 #include "base/crc64.h"
 #include "cache/eviction.h"
+#include "commands/cache_internal.h"
 #include "commands/deadline.h"
 #include "commands/keys_internal.h"
 #include "server/client.h"
@@ -66,6 +68,7 @@ enum { KEY_ARG = 1, TTL_ARG, PAYLOAD_ARG, OPTIONS_ARG };
 struct restore_options {
     bool replaces, ttl_is_unix_time;
     int64_t idle_s, frequency; /* -1: not given */
+    struct entry_attributes attributes;
 };
 
 static enum payload_flaw read_payload(const struct call *call, struct buf *space, struct bytes *value)
@@ -120,6 +123,24 @@ static bool parse_count(struct call *call, int arg, int64_t max, const char *err
     return false;
 }
 
+/* Unix seconds, which are kept on the internal clock. */
+static bool birth_of_arg(struct call *call, int arg, uint32_t *birth_s)
+{
+    int64_t number;
+
+    if (!parse_count(call, arg, UINT32_MAX, "ERR Invalid BIRTH value, must be unix seconds", &number)) return false;
+    number -= clock_wall_ahead_ms() / 1000;
+    *birth_s = number < 1 ? 1 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+    return true;
+}
+
+/* What this node keeps of a value besides. FRESH counts from the birth, or from now where that is not given. */
+static struct entry *with_attributes(const struct call *call, struct entry *entry, struct entry_attributes attributes)
+{
+    if (attributes.fresh_ms != 0 && attributes.birth_s == 0) attributes.birth_s = (uint32_t)(call->now_ms / 1000);
+    return entry_set_attributes(entry, &attributes);
+}
+
 /* False: has replied. */
 static bool parse_options(struct call *call, struct restore_options *options)
 {
@@ -136,6 +157,15 @@ static bool parse_options(struct call *call, struct restore_options *options)
         } else if (call_arg_is(call, arg, "freq") && has_more && options->idle_s < 0) {
             if (!parse_count(call, ++arg, 255, "ERR Invalid FREQ value, must be >= 0 and <= 255", &options->frequency))
                 return false;
+        } else if (call_arg_is(call, arg, "ver") && has_more) {
+            if (!version_of_arg(call, ++arg, &options->attributes.version)) return false;
+        } else if (call_arg_is(call, arg, "birth") && has_more) {
+            if (!birth_of_arg(call, ++arg, &options->attributes.birth_s)) return false;
+        } else if (call_arg_is(call, arg, "fresh") && has_more) {
+            int64_t fresh_ms;
+
+            if (!ms_of_arg(call, ++arg, 1, &fresh_ms)) return false;
+            options->attributes.fresh_ms = (uint32_t)fresh_ms;
         } else {
             reply_error(call->reply, ERROR_SYNTAX);
             return false;
@@ -192,9 +222,12 @@ static void restore(struct call *call)
             call_event(call, EVENT_GENERIC, "del", KEY_ARG);
         entry_free(call->incoming); /* EXEC would keep it to its end */
     } else {
-        struct entry *entry = entry_set_expiry(*call->incoming, expires_at_ms);
+        struct entry *entry =
+            with_attributes(call, entry_set_expiry(*call->incoming, expires_at_ms), options.attributes);
 
         *call->incoming = NULL;
+        if (options.attributes.version != 0)
+            fills_of(call->node->fills, call_slot(call, KEY_ARG)); /* it will leave a floor */
         /* What another node gives away keeps the time it was to live there. */
         if (call->command->flags & COMMAND_ASKING)
             slot_put_aged(call_slot(call, KEY_ARG), &entry);
@@ -221,6 +254,9 @@ static const struct command_arg restore_args[] = {
     { .name = "absttl", .type = ARG_PURE_TOKEN, .flags = ARG_OPTIONAL, .token = "ABSTTL", .since = "5.0.0" },
     { .name = "seconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "IDLETIME", .since = "5.0.0" },
     { .name = "frequency", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FREQ", .since = "5.0.0" },
+    { .name = "version", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "VER" },
+    { .name = "birth-unix-seconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "BIRTH" },
+    { .name = "fresh-milliseconds", .type = ARG_INTEGER, .flags = ARG_OPTIONAL, .token = "FRESH" },
     { .name = NULL },
 };
 

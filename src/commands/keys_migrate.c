@@ -3,11 +3,15 @@
  * What is done is in transfer/migration.h. Here the request is read, and its client waits: the worker goes on with others, and another thread
  * answers. */
 #include "base/alloc.h"
+#include "bus/bus.h"
+#include "cluster/cluster.h"
 #include "commands/keys_internal.h"
 #include "server/client.h"
 #include "server/hold.h"
 #include "server/node.h"
 #include "transfer/migrator.h"
+
+#include <string.h>
 
 enum { HOST_ARG = 1, PORT_ARG, KEY_ARG, DB_ARG, TIMEOUT_ARG, OPTIONS_ARG };
 
@@ -104,6 +108,25 @@ static void migrate(struct call *call)
         call->kept = call->node->migrator;
 }
 
+/* Is the target one of our own nodes, as far as the bus knows it by this address? Others take no versions. */
+static bool is_kin(struct call *call, const struct migration_options *options)
+{
+    struct effects *effects;
+    struct cluster *cluster;
+    struct cluster_node_info node;
+    int64_t port;
+    bool found = false;
+
+    if (call->node->bus == NULL || !bytes_to_i64(options->address.port, &port)) return false;
+    cluster = bus_lock(call->node->bus, &effects);
+    for (size_t n = 1; !found && cluster_node_at(cluster, n, &node); n++)
+        found = node.is_kin && node.port == port &&
+                (bytes_equal(options->address.host, (struct bytes){ node.ip, strlen(node.ip) }) ||
+                 bytes_equal(options->address.host, (struct bytes){ node.hostname, strlen(node.hostname) }));
+    bus_unlock(call->node->bus);
+    return found;
+}
+
 /* With no lock held: hands the request over. */
 static void migrate_finish(struct call *call)
 {
@@ -112,6 +135,7 @@ static void migrate_finish(struct call *call)
 
     call->kept = NULL;
     parse(call, &options); /* for the second time */
+    options.to_kin = is_kin(call, &options);
     options.ticket = call->parked = client_park(call->client);
     migration = migration_new(&options);
     migrator_post(call->node->migrator, &migration);

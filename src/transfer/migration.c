@@ -111,6 +111,7 @@ static enum packed take_value(struct migration *migration, struct parcel *parcel
     entry = is_ours(parcel->slot) ? slot_find(parcel->slot, key, now_ms) : NULL;
     if (entry == NULL) return NOT_HERE;
     parcel->expires_at_ms = entry_expires_at_ms(entry);
+    if (migration->options.to_kin) parcel->attributes = entry_attributes(entry);
     parcel->len = entry_value(entry).len;
     if (entry_is_big(entry)) {
         entry_hold(entry);
@@ -145,6 +146,9 @@ static enum packed pack(struct migration *migration, const struct migration_site
     slot_unlock(parcel->slot);
     if (packed != PACKED) return packed;
     parcel->unix_ms = unix_deadline(parcel->expires_at_ms);
+    if (parcel->attributes.birth_s != 0)
+        parcel->attributes.birth_s =
+            (uint32_t)(clock_deadline_to_wall_ms((int64_t)parcel->attributes.birth_s * 1000) / 1000);
     batch->count++;
     batch->bytes += parcel->len;
     return PACKED;
@@ -247,18 +251,40 @@ static void write_payload(struct letter *letter, const struct batch *batch, cons
     buf_append_text(&letter->text, "\r\n");
 }
 
+static void write_option(struct letter *letter, struct bytes word, uint64_t number)
+{
+    char text[I64_TEXT_BYTES];
+
+    write_word(letter, word);
+    write_word(letter, (struct bytes){ text, i64_to_text(text, (int64_t)number) });
+}
+
+static void write_attributes(struct letter *letter, const struct entry_attributes *attributes)
+{
+    if (attributes->version != 0) write_option(letter, BYTES("VER"), attributes->version & ~ENTRY_VERSIONED);
+    if (attributes->birth_s != 0) write_option(letter, BYTES("BIRTH"), attributes->birth_s);
+    if (attributes->fresh_ms != 0) write_option(letter, BYTES("FRESH"), attributes->fresh_ms);
+}
+
+static int attribute_words(const struct entry_attributes *attributes)
+{
+    return 2 * ((attributes->version != 0) + (attributes->birth_s != 0) + (attributes->fresh_ms != 0));
+}
+
 static void write_request(struct letter *letter, const struct migration *migration, const struct parcel *parcel)
 {
     const struct migration_options *options = &migration->options;
     char ttl[I64_TEXT_BYTES];
 
-    buf_printf(&letter->text, "*%d\r\n", 4 + (parcel->unix_ms != 0) + options->replaces);
+    buf_printf(&letter->text, "*%d\r\n",
+               4 + (parcel->unix_ms != 0) + options->replaces + attribute_words(&parcel->attributes));
     write_word(letter, options->asks ? BYTES("RESTORE-ASKING") : BYTES("RESTORE"));
     write_word(letter, parcel->mark.key);
     write_word(letter, (struct bytes){ ttl, i64_to_text(ttl, parcel->unix_ms) });
     write_payload(letter, &migration->batch, parcel);
     if (parcel->unix_ms != 0) write_word(letter, BYTES("ABSTTL"));
     if (options->replaces) write_word(letter, BYTES("REPLACE"));
+    write_attributes(letter, &parcel->attributes);
 }
 
 static enum target_fault send_batch(const struct migration *migration, struct target *target,

@@ -24,7 +24,8 @@ struct migration_options {
     struct target_address address;
     int64_t timeout_ms;
     bool copies, replaces;
-    bool asks; /* by RESTORE-ASKING: the slot is being imported there */
+    bool asks;   /* by RESTORE-ASKING: the slot is being imported there */
+    bool to_kin; /* one of our own nodes, which keeps attributes, too */
     const struct bytes *keys;
     size_t key_count;
     void *ticket; /* told to ended() */

@@ -15,8 +15,9 @@ struct parcel {
     struct entry *big;  /* held; or NULL: */
     size_t offset, len; /* of the value in the batch's values */
     int64_t expires_at_ms;
-    int64_t unix_ms; /* the same on the wire; 0: never */
-    bool is_settled; /* the mark is gone, the value let go */
+    int64_t unix_ms;                    /* the same on the wire; 0: never */
+    struct entry_attributes attributes; /* to be sent; the birth in unix seconds on the wire */
+    bool is_settled;                    /* the mark is gone, the value let go */
 };
 
 struct batch {

@@ -9,6 +9,9 @@ set ::meant {
     {set arguments/version *}       {VER}
     {set arguments/token *}         {TOKEN}
     {set arguments/fresh-*}         {FRESH}
+    {restore* arguments/version *}  {VER}
+    {restore* arguments/birth-*}    {BIRTH}
+    {restore* arguments/fresh-*}    {FRESH}
 }
 
 proc start_both {} {
