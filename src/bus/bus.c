@@ -404,12 +404,14 @@ static void turn_ended(void *context)
 
 /* --- What clients publish --- */
 
-/* What is left comes in the next turn of the loop, for which it is woken. */
+/* What is left comes in the next turn of the loop, for which it is woken, or when a link has room. */
 static void publish_some(struct bus *bus)
 {
-    bool goes_on = publish_turn(bus->publications, &bus->lock, bus->cluster, bus->links);
+    bool goes_on;
+    enum publish_turn left =
+        publish_turn(bus->publications, &bus->lock, bus->cluster, bus->links, clock_now_ms(), &goes_on);
 
-    if (!publish_is_empty(bus->publications)) ev_async_send(bus->loop, &bus->wake);
+    if (left == PUBLISH_MORE) ev_async_send(bus->loop, &bus->wake);
     if (goes_on && bus->events.publish_goes_on != NULL) bus->events.publish_goes_on(bus->events.context);
 }
 
@@ -461,8 +463,16 @@ static bool is_member(void *context, const struct link *link)
     return is;
 }
 
+static void drained(void *context, struct link *link)
+{
+    struct bus *bus = context;
+
+    (void)link;
+    if (!publish_is_empty(bus->publications)) ev_async_send(bus->loop, &bus->wake);
+}
+
 static const struct link_events link_events = {
-    .opened = opened, .packet = packet, .turn_ended = turn_ended, .is_member = is_member
+    .opened = opened, .packet = packet, .drained = drained, .turn_ended = turn_ended, .is_member = is_member
 };
 
 static void accepted(struct listener *listener, int fd, void *context)

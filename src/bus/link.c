@@ -371,6 +371,7 @@ static void on_drained(struct conn *conn)
 
     publish_numbers(link);
     conn_set_reading(conn, true);
+    if (link->links->events->drained != NULL) link->links->events->drained(link->links->context, link);
 }
 
 static void on_failed(struct conn *conn)

@@ -37,6 +37,8 @@ struct link {
     struct buf input;       /* a message that is not whole yet */
     size_t input_counted;   /* its part of what all links keep of such messages */
     int64_t created_ms;
+    int64_t
+        busy_since_ms;   /* since when there has been too much on it for what clients publish (bus/publish.h); 0: not */
     int64_t deadline_ms; /* to be connected, or of an inbound one to say something; 0 once it has */
     _Atomic size_t send_allocated, send_used; /* for links_info() */
 };
@@ -44,6 +46,7 @@ struct link {
 struct link_events {
     void (*opened)(void *context, struct link *link);                      /* an outbound one is up */
     void (*packet)(void *context, struct link *link, struct bytes packet); /* may break the link */
+    void (*drained)(void *context, struct link *link);                     /* nothing waits on it any more */
     void (*turn_ended)(void *context);                                     /* after what the loop woke us for */
     bool (*is_member)(void *context, const struct link *link);             /* a known node is at its other end */
 };

@@ -132,29 +132,47 @@ static void find_links(struct batch *batch, struct cluster *cluster, bool shard)
     if (batch->links > NODES_MAX) batch->links = NODES_MAX;
 }
 
-static void send_batch(struct publish_queue *queue, const struct batch *batch, struct links *links)
+/* Is there more on a link than messages may wait behind? It is remembered since when. */
+static bool is_busy(struct link *link, int64_t now_ms)
+{
+    if (conn_pending(&link->conn) <= PUBLISH_LINK_BYTES_MAX) {
+        link->busy_since_ms = 0;
+        return false;
+    }
+    if (link->busy_since_ms == 0) link->busy_since_ms = now_ms;
+    return true;
+}
+
+static bool must_wait_for_links(const struct batch *batch, struct links *links, int64_t now_ms)
+{
+    bool waits = false;
+
+    for (size_t i = 0; i < batch->links; i++) {
+        struct link *link = links_find(links, batch->ids[i]);
+
+        if (link != NULL && is_busy(link, now_ms) && now_ms - link->busy_since_ms < PUBLISH_LINK_WAIT_MS) waits = true;
+    }
+    return waits;
+}
+
+static void send_batch(struct publish_queue *queue, const struct batch *batch, struct links *links, int64_t now_ms)
 {
     for (size_t i = 0; i < batch->links && batch->count > 0; i++) {
         struct link *link = links_find(links, batch->ids[i]);
 
         if (link == NULL || link->connecting) continue;
-        if (conn_pending(&link->conn) > PUBLISH_LINK_BYTES_MAX)
+        if (is_busy(link, now_ms))
             count_dropped(queue, batch->count);
         else
             link_send(link, buf_bytes(&batch->packets));
     }
 }
 
-bool publish_turn(struct publish_queue *queue, struct lock *lock, struct cluster *cluster, struct links *links)
+static void send_items(struct publish_queue *queue, struct publish_item *item, struct batch batches[2],
+                       struct lock *lock, struct cluster *cluster, struct links *links, int64_t now_ms)
 {
-    struct batch batches[2] = { { .count = 0 }, { .count = 0 } }; /* of channels, of shard channels */
-    bool goes_on;
-    struct publish_item *item = take(queue, &goes_on), *next;
-
-    if (item == NULL) return goes_on;
     lock_take(lock);
-    for (int shard = 0; shard < 2; shard++) find_links(&batches[shard], cluster, shard != 0);
-    for (; item != NULL; item = next) {
+    for (struct publish_item *next; item != NULL; item = next) {
         struct batch *batch = &batches[item->shard];
 
         next = item->next;
@@ -164,12 +182,27 @@ bool publish_turn(struct publish_queue *queue, struct lock *lock, struct cluster
         alloc_free(item);
     }
     lock_release(lock);
+    for (int shard = 0; shard < 2; shard++) send_batch(queue, &batches[shard], links, now_ms);
+}
+
+enum publish_turn publish_turn(struct publish_queue *queue, struct lock *lock, struct cluster *cluster,
+                               struct links *links, int64_t now_ms, bool *goes_on)
+{
+    struct batch batches[2] = { { .count = 0 }, { .count = 0 } }; /* of channels, of shard channels */
+    bool waits;
+
+    *goes_on = false;
+    if (publish_is_empty(queue)) return PUBLISH_DONE;
+    lock_take(lock);
+    for (int shard = 0; shard < 2; shard++) find_links(&batches[shard], cluster, shard != 0);
+    lock_release(lock);
+    waits = must_wait_for_links(&batches[0], links, now_ms);
+    if (!waits) send_items(queue, take(queue, goes_on), batches, lock, cluster, links, now_ms);
     for (int shard = 0; shard < 2; shard++) {
-        send_batch(queue, &batches[shard], links);
         buf_free(&batches[shard].packets);
         alloc_free(batches[shard].ids);
     }
-    return goes_on;
+    return waits ? PUBLISH_WAIT : publish_is_empty(queue) ? PUBLISH_DONE : PUBLISH_MORE;
 }
 
 uint64_t publish_dropped(const struct publish_queue *queue)

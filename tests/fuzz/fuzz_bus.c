@@ -73,6 +73,15 @@ static void add_link(struct world *w, cluster_link link)
     w->links[w->link_count++ % LINKS_MAX] = link;
 }
 
+/* All of it is there to be read. */
+static void look_at_published(const struct effect *effect)
+{
+    static volatile uint64_t sum;
+
+    if (effect->channel_bytes > effect->data.len) abort();
+    sum += hash_bytes(effect->data);
+}
+
 static void carry_out(struct world *w)
 {
     struct cluster_node_info me;
@@ -83,6 +92,7 @@ static void carry_out(struct world *w)
         if (effect->kind == EFFECT_SEND && cluster_frame(effect->data) != (int64_t)effect->data.len) abort();
         if (effect->kind == EFFECT_CONNECT) w->connecting[w->connecting_count++ % LINKS_MAX] = effect->node;
         if (effect->kind == EFFECT_PERSIST) saved = effect->sequence;
+        if (effect->kind == EFFECT_PUBLISH) look_at_published(effect);
     }
     effects_clear(&w->e);
     /* Every third save fails. */
@@ -151,7 +161,14 @@ static void packet(struct world *w, cluster_link link, struct input *input)
         if (type & 0x80) message_shard_id_write(&out, sender);
         message_finish(&out, entries, (uint16_t)((type >> 6 & 1) + (type >> 7)));
     } else {
-        size_t bytes = type % 13 < 11 ? data_bytes[type % 13] : 0;
+        bool is_publish = type % 13 == MESSAGE_PUBLISH || type % 13 == MESSAGE_PUBLISHSHARD;
+        size_t bytes = type % 13 < 11 && !is_publish ? data_bytes[type % 13] : 0;
+
+        if (is_publish) {
+            struct bytes channel = next_bytes(input, next_byte(input) % 40);
+
+            message_publish_write(&out, channel, next_bytes(input, next_byte(input)));
+        }
         memset(buf_reserve(&out, bytes), 0, bytes);
         buf_added(&out, bytes);
         if (type % 13 == MESSAGE_FAIL)
@@ -174,13 +191,33 @@ static void packet(struct world *w, cluster_link link, struct input *input)
     buf_free(&out);
 }
 
+/* What a client publishes leaves as one packet, whatever it is. */
+static void publish(struct world *w, struct input *input)
+{
+    struct bytes channel = next_bytes(input, next_byte(input) % 40), text = next_bytes(input, next_byte(input));
+    cluster_link ids[LINKS_MAX];
+    struct buf out = { 0 };
+    struct message message;
+
+    cluster_publish_links(w->c, text.len % 2 != 0, ids, LINKS_MAX);
+    if (cluster_publication(w->c, text.len % 2 != 0, channel, text, 1, &out) &&
+        (cluster_frame(buf_bytes(&out)) != (int64_t)out.len ||
+         message_decode(buf_bytes(&out), &message) != MESSAGE_OK || !bytes_equal(message.channel, channel) ||
+         !bytes_equal(message.text, text)))
+        abort();
+    buf_free(&out);
+}
+
 static void step(struct world *w, struct input *input)
 {
     uint8_t kind = next_byte(input);
     cluster_link link = w->links[next_byte(input) % LINKS_MAX];
     struct bytes raw;
 
-    switch (kind % 10) {
+    switch (kind >= 250 ? 10 : kind % 10) {
+    case 10:
+        publish(w, input);
+        break;
     case 0:
         w->now_ms += 1 + (int64_t)next_byte(input) * 20;
         cluster_tick(w->c, w->now_ms, &w->e);

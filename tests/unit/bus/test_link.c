@@ -35,6 +35,12 @@ static void packet(void *context, struct link *link, struct bytes message)
     if (packet_breaks) link_break(link);
 }
 
+static void drained(void *context, struct link *link)
+{
+    (void)context;
+    (void)link;
+}
+
 static void turn_ended(void *context)
 {
     struct link *link;
@@ -53,7 +59,7 @@ static bool is_member(void *context, const struct link *link)
 
 static void begin(bool members)
 {
-    static const struct link_events events = { opened, packet, turn_ended, is_member };
+    static const struct link_events events = { opened, packet, drained, turn_ended, is_member };
 
     are_members = members;
     packets = openings = 0;

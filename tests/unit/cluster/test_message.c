@@ -134,12 +134,20 @@ TEST(a_gossip_entry_lies_where_redis_puts_it)
 TEST(a_publish_as_captured_is_read_and_its_lengths_are_checked)
 {
     static const char payload[] = "\0\0\0\4\0\0\0\5chanhello";
-    struct buf packet = { 0 };
+    struct buf packet = { 0 }, written = { 0 };
+    struct message message;
 
     message_of(MESSAGE_PUBLISH, &packet);
     buf_append(&packet, payload, sizeof(payload) - 1);
     message_finish(&packet, 0, 0);
     CHECK(packet.len == 2273 && verdict_of(&packet) == MESSAGE_OK);
+    message_decode(buf_bytes(&packet), &message);
+    CHECK(bytes_equal(message.channel, BYTES("chan")) && bytes_equal(message.text, BYTES("hello")));
+    message_of(MESSAGE_PUBLISH, &written);
+    message_publish_write(&written, BYTES("chan"), BYTES("hello"));
+    message_finish(&written, 0, 0);
+    CHECK(bytes_equal(buf_bytes(&written), buf_bytes(&packet)));
+    buf_free(&written);
     /* Lengths whose sum, in 32 bits, would be right. */
     put_be(&packet, 2256, 0xffffffff, 4);
     put_be(&packet, 2260, 10, 4);

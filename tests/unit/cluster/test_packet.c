@@ -386,7 +386,69 @@ TEST(gossip_is_believed_of_the_past_and_of_nodes_that_have_an_address)
     done(&f);
 }
 
-TESTS(of_two_links_from_a_node_the_newer_counts, one_connection_speaks_for_one_node,
+static const struct effect *published(const struct fixture *f)
+{
+    for (size_t i = 0; i < f->e.count; i++)
+        if (f->e.items[i].kind == EFFECT_PUBLISH) return &f->e.items[i];
+    return NULL;
+}
+
+TEST(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for_nobody)
+{
+    static const char data[] = "\0\0\0\4\0\0\0\5chanhello", empty[] = "\0\0\0\0\0\0\0\0";
+    struct fixture f = with_neighbour();
+    struct message_header head = header(MESSAGE_PUBLISH, ID_B);
+    const struct effect *effect;
+
+    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 1 }, 0);
+    effect = published(&f);
+    CHECK(effect != NULL && !effect->shard && effect->channel_bytes == 4);
+    CHECK(bytes_equal(effect->data, BYTES("chanhello")));
+    head.type = MESSAGE_PUBLISHSHARD;
+    receive(&f, IN, &head, (struct bytes){ empty, sizeof(empty) - 1 }, 0);
+    effect = published(&f);
+    CHECK(effect != NULL && effect->shard && effect->channel_bytes == 0 && effect->data.len == 0);
+    /* Lengths that are not the packet's. */
+    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 2 }, 0);
+    CHECK(published(&f) == NULL);
+    head.sender = ID_Z;
+    receive(&f, STRANGE, &head, (struct bytes){ data, sizeof(data) - 1 }, 0);
+    CHECK(published(&f) == NULL);
+    done(&f);
+}
+
+TEST(what_our_clients_publish_goes_to_every_node_and_of_a_shard_to_our_replicas)
+{
+    struct fixture f = with_neighbour();
+    struct node *replica = known(&f, ID_C, 9000);
+    struct buf packets = { 0 };
+    struct message message;
+    cluster_link links[4];
+    int64_t first;
+
+    replica->connecting = true;
+    cluster_link_opened(f.c, replica->index, 12, NOW, &f.e);
+    CHECK(cluster_publish_links(f.c, false, links, 4) == 2 && cluster_publish_links(f.c, true, links, 4) == 0);
+    node_become_replica(f.c, replica, f.c->myself, &f.e);
+    CHECK(cluster_publish_links(f.c, true, links, 4) == 1 && links[0] == 12);
+    CHECK(cluster_publish_links(f.c, false, links, 1) == 2);
+    CHECK(cluster_publication(f.c, false, BYTES("chan"), BYTES(""), 2, &packets));
+    CHECK(cluster_publication(f.c, true, BYTES(""), BYTES("hello"), 1, &packets));
+    first = cluster_frame(buf_bytes(&packets));
+    CHECK(first == (int64_t)CLUSTER_HEADER_BYTES + 12);
+    CHECK(message_decode((struct bytes){ packets.data, (size_t)first }, &message) == MESSAGE_OK);
+    CHECK(message.type == MESSAGE_PUBLISH && bytes_equal(message.channel, BYTES("chan")) && message.text.len == 0);
+    buf_consume(&packets, (size_t)first);
+    CHECK(message_decode(buf_bytes(&packets), &message) == MESSAGE_OK);
+    CHECK(message.type == MESSAGE_PUBLISHSHARD && bytes_equal(message.text, BYTES("hello")));
+    CHECK(f.c->sent[MESSAGE_PUBLISH] == 2 && f.c->sent[MESSAGE_PUBLISHSHARD] == 1);
+    buf_free(&packets);
+    done(&f);
+}
+
+TESTS(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for_nobody,
+      what_our_clients_publish_goes_to_every_node_and_of_a_shard_to_our_replicas,
+      of_two_links_from_a_node_the_newer_counts, one_connection_speaks_for_one_node,
       a_packet_on_a_link_that_is_not_known_closes_it, epochs_do_not_go_back,
       an_address_is_taken_from_a_ping_on_the_nodes_own_link_only,
       a_meet_of_ourselves_of_whom_we_know_or_without_a_port_begins_nothing,

@@ -1,5 +1,6 @@
 /* A configuration is read whole or refused with its place, and changes whole or not at all. */
 #include "server/config.h"
+#include "server/event_class.h"
 #include "unit/unit.h"
 
 #include <fcntl.h>
@@ -256,9 +257,27 @@ TEST(a_word_of_a_list_cannot_begin_a_line_of_its_own)
     config_free(&again);
 }
 
-TESTS(a_file_sets_what_it_names_and_leaves_the_rest, a_mistake_is_told_with_file_line_and_the_name_that_was_meant,
-      arguments_are_names_and_values_until_the_next_name, a_change_of_several_directives_is_whole_or_not_at_all,
-      a_hook_that_refuses_takes_the_change_back, one_class_of_output_limits_changes_alone,
-      a_rewrite_keeps_comments_and_order_and_reads_back, a_word_of_a_list_cannot_begin_a_line_of_its_own,
-      a_list_holds_no_empty_word_and_no_word_with_spaces, policies_may_stand_many_times_and_are_written_as_many_lines,
-      every_default_reads_back_as_itself)
+TEST(classes_of_events_are_shown_in_one_order_and_kept_as_bits)
+{
+    struct config *config = config_new();
+    struct config_pair pair = { BYTES("notify-keyspace-events"), BYTES("HxnKEm$") };
+
+    CHECK(config_int(config, event_classes) == 0);
+    CHECK(config_set(config, &pair, 1, false, error));
+    CHECK(text_is(config, CONFIG_NOTIFY_KEYSPACE_EVENTS, "$xnKEmH"));
+    CHECK(config_int(config, event_classes) ==
+          (EVENT_HOT | EVENT_EXPIRED | EVENT_NEW | EVENT_KEYSPACE | EVENT_KEYEVENT | EVENT_MISSED | EVENT_STRING));
+    pair.value = BYTES("Axn");
+    CHECK(config_set(config, &pair, 1, false, error) && text_is(config, CONFIG_NOTIFY_KEYSPACE_EVENTS, "An"));
+    CHECK(config_int(config, event_classes) == (EVENT_ALL | EVENT_NEW));
+    pair.value = BYTES("KEa");
+    CHECK(!config_set(config, &pair, 1, false, error) && config_int(config, event_classes) == (EVENT_ALL | EVENT_NEW));
+    config_free(&config);
+}
+
+TESTS(classes_of_events_are_shown_in_one_order_and_kept_as_bits, a_file_sets_what_it_names_and_leaves_the_rest,
+      a_mistake_is_told_with_file_line_and_the_name_that_was_meant, arguments_are_names_and_values_until_the_next_name,
+      a_change_of_several_directives_is_whole_or_not_at_all, a_hook_that_refuses_takes_the_change_back,
+      one_class_of_output_limits_changes_alone, a_rewrite_keeps_comments_and_order_and_reads_back,
+      a_word_of_a_list_cannot_begin_a_line_of_its_own, a_list_holds_no_empty_word_and_no_word_with_spaces,
+      policies_may_stand_many_times_and_are_written_as_many_lines, every_default_reads_back_as_itself)
