@@ -110,7 +110,8 @@ struct node {
     uint64_t view;          /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
-    struct cluster_shared_version shared_said; /* of the text that is shared: what we said last of ours */
+    struct cluster_shared_version shared_said,
+        shared_heard; /* of the text that is shared: what we said last of ours, and it of its own */
     int64_t shared_said_ms, shared_asked_ms, shared_told_ms;
     bool shared_awaited;
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */

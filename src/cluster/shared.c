@@ -74,17 +74,30 @@ static void say(struct cluster *c, struct node *node, int64_t now_ms, struct eff
     send(c, node->outbound, SHARED_SAY, false, e);
 }
 
+/* What comes too soon after the last time is asked later: the version was heard. */
+static void ask(struct cluster *c, struct node *node, cluster_link link, int64_t now_ms, struct effects *e)
+{
+    if (now_ms - node->shared_asked_ms < ASK_AGAIN_MS) return;
+    node->shared_asked_ms = now_ms;
+    node->shared_awaited = true;
+    send(c, link, SHARED_ASK, false, e);
+}
+
 void shared_tick(struct cluster *c, int64_t now_ms, struct effects *e)
 {
     unsigned news = 0;
     bool again = false;
 
-    if (c->solo || c->shared_version.number == 0 || !announce_may_speak(c)) return;
+    if (c->solo || !announce_may_speak(c)) return;
     for (size_t i = 0; i < c->node_count && news < SAID_IN_TICK; i++) {
         struct node *node = c->nodes[i];
 
         if (!node->is_ours || node->outbound == 0 || node_is(node, FLAG_HANDSHAKE)) continue;
-        if (compare(&node->shared_said, &c->shared_version) != 0) {
+        if (compare(&node->shared_heard, &c->shared_version) > 0) {
+            ask(c, node, node->outbound, now_ms, e);
+        } else if (c->shared_version.number == 0) {
+            continue;
+        } else if (compare(&node->shared_said, &c->shared_version) != 0) {
             say(c, node, now_ms, e);
             news++;
         } else if (!again && now_ms - node->shared_said_ms >= SAY_AGAIN_MS) {
@@ -102,12 +115,10 @@ static void hear(struct cluster *c, struct node *node, cluster_link link, const 
 
     if (payload.len < VERSION_BYTES) return;
     version = (struct cluster_shared_version){ get64(payload.data), get64(payload.data + 8), get64(payload.data + 16) };
+    node->shared_heard = version;
     if (compare(&version, &c->shared_version) <= 0) return;
     if (message->module_type == SHARED_SAY) {
-        if (now_ms - node->shared_asked_ms < ASK_AGAIN_MS) return;
-        node->shared_asked_ms = now_ms;
-        node->shared_awaited = true;
-        send(c, link, SHARED_ASK, false, e);
+        ask(c, node, link, now_ms, e);
         return;
     }
     if (!node->shared_awaited || payload.len - VERSION_BYTES > CLUSTER_SHARED_BYTES_MAX) return;

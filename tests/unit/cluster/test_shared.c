@@ -175,12 +175,17 @@ TEST(a_later_version_is_asked_for_and_then_heard_once)
     CHECK(sent(&f, ASK, IN, NULL) == 1);
     hear_module(&f, SAY, 2, 6, NULL, NOW + 500);
     CHECK(sent(&f, ASK, IN, NULL) == 0); /* not so soon again */
-    hear_module(&f, TELL, 2, 6, "theirs", NOW + 600);
+    effects_clear(&f.e);
+    cluster_tick(f.c, NOW + 900, &f.e);
+    CHECK(sent(&f, ASK, OUT, NULL) == 0);
+    cluster_tick(f.c, NOW + 1000, &f.e);
+    CHECK(sent(&f, ASK, OUT, NULL) == 1); /* but without being told again */
+    hear_module(&f, TELL, 2, 6, "theirs", NOW + 1100);
     CHECK(came(&f, "theirs"));
-    hear_module(&f, TELL, 2, 6, "theirs", NOW + 600);
+    hear_module(&f, TELL, 2, 6, "theirs", NOW + 1100);
     CHECK(came(&f, NULL));
     /* What was not taken over is asked for again. */
-    hear_module(&f, SAY, 2, 6, NULL, NOW + 1100);
+    hear_module(&f, SAY, 2, 6, NULL, NOW + 2100);
     CHECK(sent(&f, ASK, IN, NULL) == 1);
     end(&f);
 }

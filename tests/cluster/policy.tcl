@@ -1,0 +1,101 @@
+# Policies are the cluster's: whoever is told of one tells the others of our kind, and nobody else.
+
+proc policies_of {names} { return [lsort -unique [lmap name $names { on $name policy list }]] }
+proc all_have {names policies} { return [expr {[policies_of $names] eq [list $policies]}] }
+
+test "a policy that one node is given holds on all, and the last that was given wins" {
+    with_cluster {ada bob cleo} {@split yes} {
+        on bob policy set user: ttl 100 guard yes
+        eventually { [all_have {ada bob cleo} {user: {ttl 100 guard yes}}] }
+        on cleo policy set user: ttl 200
+        eventually { [all_have {ada bob cleo} {user: {ttl 200 guard yes}}] }
+        on ada policy set "" max-ttl 1000
+        eventually { [all_have {ada bob cleo} {{} {max-ttl 1000} user: {ttl 200 guard yes}}] }
+        foreach name {ada bob cleo} {
+            assert_equal {max-ttl-ms 1000000} [on $name config get max-ttl-ms]
+        }
+        on bob policy del user:
+        eventually { [all_have {ada bob cleo} {{} {max-ttl 1000}}] }
+        foreach name {ada bob cleo} { eventually { [dict get [on $name policy get ""] swept-percent] == 100 } }
+    }
+}
+
+test "keys of all nodes come under a policy that one of them is given" {
+    with_cluster {ada bob cleo} {@split yes} {
+        foreach {slot owner} {100 ada 8000 bob 16000 cleo} { on $owner set [key_in_slot $slot user] v }
+        on ada policy set "" ttl 100
+        foreach {slot owner} {100 ada 8000 bob 16000 cleo} { eventually { [on $owner ttl [key_in_slot $slot user]] > 0 } }
+        foreach name {ada bob cleo} { eventually { [info_field $name keys_without_ttl] == 0 } }
+    }
+}
+
+test "whoever joins later, or comes back, is told" {
+    with_cluster {ada bob} {@split yes} {
+        on ada policy set user: ttl 100
+        eventually { [all_have {ada bob} {user: {ttl 100}}] }
+        node_start cleo $::cluster_options
+        on cleo cluster meet [node_host ada] [node_port ada]
+        eventually { [all_have {ada bob cleo} {user: {ttl 100}}] }
+        # While he is away.
+        node_kill bob
+        on ada policy set user: ttl 300
+        eventually { [all_have {ada cleo} {user: {ttl 300}}] }
+        on cleo policy set video: ttl 5
+        eventually { [all_have {ada cleo} {user: {ttl 300} video: {ttl 5}}] }
+        node_restart bob
+        connect bob2 bob
+        eventually { [resp::do bob2 policy list] eq {user: {ttl 300} video: {ttl 5}} }
+        node_stop cleo
+    }
+}
+
+test "a node that stood still takes over what was set meanwhile, and says nothing against it" {
+    with_cluster {ada bob cleo} {@split yes} {
+        on ada policy set user: ttl 100
+        eventually { [all_have {ada bob cleo} {user: {ttl 100}}] }
+        node_signal cleo STOP
+        on ada policy set user: ttl 200
+        eventually { [all_have {ada bob} {user: {ttl 200}}] }
+        on bob policy set video: ttl 5
+        eventually { [all_have {ada bob} {user: {ttl 200} video: {ttl 5}}] }
+        node_signal cleo CONT
+        eventually { [all_have {ada bob cleo} {user: {ttl 200} video: {ttl 5}}] }
+    }
+}
+
+test "of what is set on two sides at once both come to hold the same" {
+    with_cluster {ada bob} {@split yes} {
+        for {set round 0} {$round < 10} {incr round} {
+            resp::send ada policy set race: ttl [expr {100 + $round}]
+            resp::send bob policy set race: ttl [expr {200 + $round}]
+            assert_equal {{simple OK} {simple OK}} [list [resp::read ada] [resp::read bob]]
+            eventually { [llength [policies_of {ada bob}]] == 1 }
+        }
+    }
+}
+
+test "a redis-server among us neither hears of policies nor minds them" {
+    if {[auto_execok redis-server] eq ""} { skip "redis-server is not installed" }
+    with_cluster {ada bob cleo} {@split yes @binaries {bob redis-server} cluster-node-timeout 5000} {
+        set before [field_of [on bob cluster info] cluster_stats_messages_module_received]
+        on ada policy set user: ttl 100
+        eventually { [all_have {ada cleo} {user: {ttl 100}}] }
+        on cleo policy set user: ttl 300
+        eventually { [all_have {ada cleo} {user: {ttl 300}}] }
+        assert_equal $before [field_of [on bob cluster info] cluster_stats_messages_module_received]
+        assert_equal "" [cluster_disagreement {ada bob cleo}]
+        assert {![regexp -nocase {module|unknown (packet|message)} [node_log bob]]} [node_log bob]
+        # A key that comes from there comes under the policy here, and keeps what it has to live.
+        set slot 8000
+        set long [key_in_slot $slot user:long]
+        set forever [key_in_slot $slot user:forever]
+        on bob set $long v ex 200
+        on bob set $forever v
+        on ada cluster setslot $slot importing [node_id bob]
+        on bob cluster setslot $slot migrating [node_id ada]
+        on bob migrate [node_host ada] [node_port ada] "" 0 30000 keys $long $forever
+        foreach name {ada cleo bob} { on $name cluster setslot $slot node [node_id ada] }
+        assert {[on ada ttl $long] > 150 && [on ada ttl $long] <= 200}
+        assert {[on ada ttl $forever] > 250 && [on ada ttl $forever] <= 300}
+    }
+}
