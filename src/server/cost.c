@@ -9,6 +9,9 @@
 #include "server/stats.h"
 #include "server/worker_internal.h"
 
+#include <string.h>
+#include <sys/resource.h>
+
 static uint64_t request_bytes(const struct call *call)
 {
     uint64_t bytes = 0;
@@ -26,12 +29,17 @@ static void count(const struct call *call, const struct hot_use *use)
     keyspace_event(call->node, EVENT_HOT, "hot", key);
 }
 
+static inline bool is_counted(const struct node *node)
+{
+    return hotkeys_are_watched(node->hotkeys) || __builtin_expect(hot_session_is_on(node->hot_session), 0);
+}
+
 void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns)
 {
     const struct hotkeys *hotkeys = call->node->hotkeys;
     struct hot_use use;
 
-    if (!hotkeys_are_watched(hotkeys)) return;
+    if (!is_counted(call->node)) return;
     use.hash = prepared->hash;
     use.key = call->argv[call->command->keys[0].first];
     use.slot = slot_id(prepared->slot);
@@ -41,6 +49,11 @@ void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t 
     use.cost = hotkeys_cost(hotkeys, use.bytes, ns, 1);
     use.now_ms = call->now_ms;
     count(call, &use);
+    if (__builtin_expect(hot_session_is_on(call->node->hot_session), 0)) {
+        struct hot_session_key key = { use.key, use.hash, use.slot };
+
+        hot_session_count(call->node->hot_session, &key, 1, use.bytes, ns, call->now_ms);
+    }
 }
 
 /* --- Several keys --- */
@@ -48,7 +61,6 @@ void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t 
 struct finding {
     const struct call *call;
     struct cost_keys keys;
-    uint32_t next; /* of the keys to be counted */
     struct hot_use use;
 };
 
@@ -60,50 +72,95 @@ static void find_key(void *context, int arg, const struct key_spec *spec)
     if ((spec->flags & KEY_NOT_KEY) == 0) cost_keys_add(&finding->keys, arg, key_slot(finding->call->argv[arg]));
 }
 
-static void count_key(const struct call *call, struct hot_use *use, int arg, uint16_t slot, uint64_t hash)
+struct visit {
+    const struct call *call;
+    void (*visit)(void *context, const struct hot_session_key *key);
+    void *context;
+    uint32_t next;
+};
+
+static void visit_rest(void *context, int arg, const struct key_spec *spec)
 {
-    use->key = call->argv[arg];
-    use->slot = slot;
-    use->hash = hash;
-    count(call, use);
+    struct visit *visit = context;
+    struct bytes key = visit->call->argv[arg];
+
+    if ((spec->flags & KEY_NOT_KEY) == 0 && visit->next++ >= COST_KEYS_MAX)
+        visit->visit(visit->context, &(struct hot_session_key){ key, slot_hash(key), key_slot(key) });
 }
 
-/* Of those that there was no room for. */
-static void count_found(void *context, int arg, const struct key_spec *spec)
+/* Those that there was room for are known; for others all are looked for again. */
+static inline void for_each_key(const struct call *call, const struct cost_keys *keys,
+                                void (*visit)(void *context, const struct hot_session_key *key), void *context)
+{
+    struct visit rest = { .call = call, .visit = visit, .context = context };
+
+    for (uint32_t i = 0; i < keys->count && i < COST_KEYS_MAX; i++) {
+        struct bytes key = call->argv[keys->args[i]];
+
+        visit(context,
+              &(struct hot_session_key){ key, i < keys->hashed ? keys->hashes[i] : slot_hash(key), keys->slots[i] });
+    }
+    if (keys->count > COST_KEYS_MAX) command_keys(call->command, call->argc, call->argv, visit_rest, &rest);
+}
+
+static void count_key(void *context, const struct hot_session_key *key)
 {
     struct finding *finding = context;
-    struct bytes key = finding->call->argv[arg];
 
-    if ((spec->flags & KEY_NOT_KEY) == 0 && finding->next++ >= COST_KEYS_MAX)
-        count_key(finding->call, &finding->use, arg, key_slot(key), slot_hash(key));
+    finding->use.key = key->key;
+    finding->use.slot = key->slot;
+    finding->use.hash = key->hash;
+    count(finding->call, &finding->use);
+}
+
+struct gathered {
+    struct hot_session_key *keys;
+    size_t count;
+};
+
+static void gather_key(void *context, const struct hot_session_key *key)
+{
+    struct gathered *gathered = context;
+
+    gathered->keys[gathered->count++] = *key;
+}
+
+/* EXEC's bytes and time are those of its commands. */
+static __attribute__((cold, noinline)) void count_in_session(const struct call *call, const struct cost_keys *keys,
+                                                             uint64_t bytes, uint64_t ns)
+{
+    struct gathered gathered = { .keys = alloc((keys->count + 1) * sizeof(*gathered.keys)) };
+
+    for_each_key(call, keys, gather_key, &gathered);
+    if (strcmp(call->command->name, "exec") != 0)
+        hot_session_count(call->node->hot_session, gathered.keys, gathered.count, bytes, ns, call->now_ms);
+    alloc_free(gathered.keys);
 }
 
 void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t replied_bytes, uint64_t ns)
 {
-    const struct hotkeys *hotkeys = call->node->hotkeys;
+    bool in_session = __builtin_expect(hot_session_is_on(call->node->hot_session), 0);
     struct finding finding;
     uint64_t bytes;
 
-    if (!hotkeys_are_watched(hotkeys)) return;
+    if (!is_counted(call->node)) return;
     finding.call = call;
     if (keys == NULL) {
         finding.keys.count = finding.keys.hashed = 0;
         command_keys(call->command, call->argc, call->argv, find_key, &finding);
         keys = &finding.keys;
     }
-    if (keys->count == 0) return;
+    if (keys->count == 0 && !in_session) return;
     bytes = request_bytes(call) + replied_bytes;
-    finding.use = (struct hot_use){ .cost = hotkeys_cost(hotkeys, bytes, ns, keys->count),
-                                    .writes = (call->command->flags & COMMAND_WRITE) != 0,
-                                    .bytes = bytes / keys->count,
-                                    .ns = ns / keys->count,
-                                    .now_ms = call->now_ms };
-    for (uint32_t i = 0; i < keys->count && i < COST_KEYS_MAX; i++)
-        count_key(call, &finding.use, keys->args[i], keys->slots[i],
-                  i < keys->hashed ? keys->hashes[i] : slot_hash(call->argv[keys->args[i]]));
-    if (keys->count <= COST_KEYS_MAX) return;
-    finding.next = 0;
-    command_keys(call->command, call->argc, call->argv, count_found, &finding);
+    if (keys->count > 0) {
+        finding.use = (struct hot_use){ .cost = hotkeys_cost(call->node->hotkeys, bytes, ns, keys->count),
+                                        .writes = (call->command->flags & COMMAND_WRITE) != 0,
+                                        .bytes = bytes / keys->count,
+                                        .ns = ns / keys->count,
+                                        .now_ms = call->now_ms };
+        for_each_key(call, keys, count_key, &finding);
+    }
+    if (in_session) count_in_session(call, keys, bytes, ns);
 }
 
 /* --- Now and then --- */
@@ -116,15 +173,26 @@ static bool is_served(void *context, uint16_t slot)
     return owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0;
 }
 
+struct hot_session_cpu cost_cpu(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (struct hot_session_cpu){ usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
+                                     usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec };
+}
+
 void cost_tick(struct node *node)
 {
     struct hot_gone gone[HOTKEYS_GONE_MAX];
-    size_t count = hotkeys_tick(node->hotkeys, clock_now_ms(), stats_totals(node).commands, is_served, node, gone);
+    int64_t now_ms = clock_now_ms();
+    size_t count = hotkeys_tick(node->hotkeys, now_ms, stats_totals(node).commands, is_served, node, gone);
 
     for (size_t i = 0; i < count; i++) {
         keyspace_event(node, EVENT_HOT, "cold", gone[i].name);
         alloc_free((void *)(uintptr_t)gone[i].name.data);
     }
+    if (hot_session_is_due(node->hot_session, now_ms)) hot_session_stop(node->hot_session, now_ms, cost_cpu());
 }
 
 void cost_configure(const struct node *node)

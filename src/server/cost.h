@@ -4,6 +4,7 @@
  * the slots' locks are given back: the time a command took is known then, and looking takes nothing of the time others wait for a lock. */
 #pragma once
 
+#include "cache/hot_session.h"
 #include "server/dispatch.h"
 
 /* How much has been replied so far: the difference of two is a command's. */
@@ -39,6 +40,9 @@ void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t re
 
 /* Ten times a second, on the main thread: decides what is hot no more. */
 void cost_tick(struct node *node);
+
+/* What the process has used of CPU time. */
+struct hot_session_cpu cost_cpu(void);
 
 /* The configuration has changed. */
 void cost_configure(const struct node *node);

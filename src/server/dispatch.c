@@ -407,7 +407,7 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
     if (ran && !call->waits) {
         uint64_t ns = end_command(call, number, errors, clock);
 
-        if (plan.keys.count > 0) cost_note_keys(call, &plan.keys, cost_replied(call->reply) - replied, ns);
+        cost_note_keys(call, &plan.keys, cost_replied(call->reply) - replied, ns);
     } else if (!call->waits && (client_flags(call->client) & CLIENT_MULTI)) {
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }

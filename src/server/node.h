@@ -23,6 +23,7 @@ struct bus;
 struct control;
 struct events;
 struct eviction;
+struct hot_session;
 struct hotkeys;
 struct fills;
 struct latency;
@@ -42,6 +43,7 @@ struct node {
     struct config *config;               /* guards itself */
     struct keyspace *keyspace;           /* each slot has its lock */
     struct eviction *eviction;           /* guards itself */
+    struct hot_session *hot_session;     /* guards itself */
     struct hotkeys *hotkeys;             /* guards itself */
     struct fills *fills;                 /* guards itself */
     struct policies *policies;           /* guards itself */

@@ -214,6 +214,150 @@ test "what is asked wrongly is refused" {
     }
 }
 
+proc session {name} {
+    set reply [resp::do $name hotkeys get]
+    assert_equal 1 [llength $reply]
+    return [lindex $reply 0]
+}
+
+test "a session tells which keys cost most, in the form of Redis 8.6" {
+    with_node ada {
+        assert_equal "" [on ada hotkeys get]
+        assert_equal null [lindex [typed_on ada hotkeys get] 0]
+        many ada 100 get before
+        assert_equal OK [on ada hotkeys start metrics 2 cpu net]
+        many ada 300 set large [string repeat x 2000]
+        many ada 100 get small
+        on ada mset {{t}a} [string repeat ab 1500] {{t}b} [string repeat bc 1500]
+        many ada 5 lcs {{t}a} {{t}b} len
+        set found [session ada]
+        assert_equal [list {*}{tracking-active sample-ratio selected-slots all-commands-all-slots-us net-bytes-all-commands-all-slots
+            collection-start-time-unix-ms collection-duration-ms total-cpu-time-user-ms total-cpu-time-sys-ms total-net-bytes
+            by-cpu-time-us by-net-bytes}] [lmap {field value} $found { set field }]
+        assert_equal {1 1 {{0 16383}}} [lmap field {tracking-active sample-ratio selected-slots} { dict get $found $field }]
+        set by_net [dict get $found by-net-bytes]
+        assert_equal {large {{t}a} {{t}b}} [lsort [lmap {key bytes} [lrange $by_net 0 5] { set key }]]
+        assert {[dict get $by_net large] >= 600000 && [dict get $by_net large] < 620000}
+        assert {![dict exists $by_net before]}
+        assert {[lindex [dict get $found by-cpu-time-us] 0] in {{{t}a} {{t}b}}}
+        assert {[dict get $found total-net-bytes] >= [dict get $by_net large]}
+        assert {[dict get $found all-commands-all-slots-us] >= [lindex [dict get $found by-cpu-time-us] 1]}
+        assert {abs([clock milliseconds] - [dict get $found collection-start-time-unix-ms]) < 60000}
+        assert_equal OK [on ada hotkeys stop]
+        set ended [session ada]
+        many ada 100 get small
+        assert_equal 0 [dict get $ended tracking-active]
+        assert_equal $ended [session ada]
+        assert_equal OK [on ada hotkeys reset]
+        assert_equal "" [on ada hotkeys get]
+        # A map in RESP3, in the array.
+        on ada hotkeys start metrics 1 net
+        resp::hello3 ada
+        on ada get small
+        resp::send ada hotkeys get
+        lassign [resp::read ada] type value
+        assert_equal {array map} [list $type [lindex $value 0 0]]
+        resp::send ada hotkeys reset
+        assert_equal error [lindex [resp::read ada] 0]
+        on ada hotkeys stop
+        on ada hotkeys reset
+        assert_equal null [lindex [typed_on ada hotkeys get] 0]
+    }
+}
+
+test "a session has the metrics, the number of keys, the time and the slots that were asked for" {
+    with_node ada {cluster-enabled yes} {
+        on ada hotkeys start metrics 1 cpu count 1 sample 2
+        for {set i 0} {$i < 20} {incr i} { many ada 20 get k:$i }
+        set found [session ada]
+        assert {![dict exists $found by-net-bytes] && ![dict exists $found total-net-bytes]}
+        assert {[llength [dict get $found by-cpu-time-us]] <= 2}
+        assert_equal 2 [dict get $found sample-ratio]
+        on ada hotkeys stop
+
+        # Commands with keys elsewhere, and without any, count among all commands only.
+        set slot [slot_of star]
+        on ada hotkeys start metrics 1 net sample 1 slots 3 $slot 0 1
+        many ada 10 set star [string repeat x 100]
+        many ada 10 set moon [string repeat x 100]
+        set found [session ada]
+        assert_equal [lsort [list {0 1} [list $slot $slot]]] [lsort [dict get $found selected-slots]]
+        assert_equal star [lindex [dict get $found by-net-bytes] 0]
+        assert_equal 2 [llength [dict get $found by-net-bytes]]
+        assert {[dict get $found net-bytes-all-commands-selected-slots] < [dict get $found net-bytes-all-commands-all-slots]}
+        assert_equal [lindex [dict get $found by-net-bytes] 1] [dict get $found net-bytes-all-commands-selected-slots]
+        assert {![dict exists $found sampled-commands-selected-slots-us]}
+        on ada hotkeys stop
+        on ada hotkeys start metrics 1 net sample 3 slots 1 $slot
+        many ada 300 get star
+        set found [session ada]
+        assert {[dict get $found net-bytes-sampled-commands-selected-slots] < [dict get $found net-bytes-all-commands-selected-slots]}
+        on ada hotkeys stop
+
+        on ada hotkeys start metrics 1 net duration 1
+        many ada 10 get star
+        eventually { [dict get [session ada] tracking-active] == 0 }
+        assert_equal 1000 [dict get [session ada] collection-duration-ms]
+        assert_error "ERR*no hotkey tracking*" { on ada hotkeys stop }
+    }
+}
+
+test "what a session is asked wrongly is refused" {
+    with_node ada {
+        foreach {words error} {
+            {start} "ERR*METRICS*required*"
+            {start count 5} "ERR*METRICS*required*"
+            {start metrics} "ERR*METRICS*"
+            {start metrics 0} "ERR*METRICS*"
+            {start metrics x cpu} "ERR*METRICS*"
+            {start metrics 2 cpu} "ERR*METRICS count*"
+            {start metrics 1 cpu net} "ERR*METRICS count*"
+            {start metrics 2 cpu cpu} "ERR*METRICS*"
+            {start metrics 1 disk} "ERR*METRICS*"
+            {start metrics 1 cpu metrics 1 net} "ERR syntax error"
+            {start metrics 1 cpu count 0} "ERR*COUNT*"
+            {start metrics 1 cpu count 65} "ERR*COUNT*"
+            {start metrics 1 cpu count} "ERR*COUNT*"
+            {start metrics 1 cpu duration -1} "ERR*DURATION*"
+            {start metrics 1 cpu sample 0} "ERR*SAMPLE*"
+            {start metrics 1 cpu nonsense 1} "ERR syntax error"
+            {start metrics 1 cpu slots 1 0} "ERR*SLOTS*cluster*"
+            {stop} "ERR*no hotkey tracking*"
+            {stop now} "ERR wrong number*"
+            {get all} "ERR wrong number*"
+        } { assert_error $error { on ada hotkeys {*}$words } }
+        assert_equal OK [on ada hotkeys reset]
+        on ada hotkeys start metrics 1 cpu
+        assert_error "ERR*already*" { on ada hotkeys start metrics 1 cpu }
+        assert_error "ERR*stop tracking first*" { on ada hotkeys reset }
+    }
+    with_node bob {cluster-enabled yes} {
+        foreach {words error} {
+            {slots} "ERR*SLOTS*"
+            {slots 0} "ERR*SLOTS*"
+            {slots 2 1} "ERR*SLOTS*"
+            {slots 1 16384} "ERR*slot*"
+            {slots 1 -1} "ERR*slot*"
+            {slots 2 5 5} "ERR*multiple times*"
+            {slots 1 5 slots 1 6} "ERR*SLOTS*"
+        } { assert_error $error { on bob hotkeys start metrics 1 cpu {*}$words } }
+        on bob cluster addslots 1
+        assert_error "ERR*not served*" { on bob hotkeys start metrics 1 cpu slots 1 7 }
+    }
+}
+
+test "a session may begin and end within a transaction, whose commands count once" {
+    with_node ada {
+        on ada hotkeys start metrics 1 net
+        resp::write ada [resp::encode multi][string repeat [resp::encode set star [string repeat x 1000]] 10][resp::encode hotkeys get][resp::encode exec]
+        for {set i 0} {$i < 12} {incr i} { resp::read ada }
+        resp::read ada
+        set found [session ada]
+        assert {[dict get $found by-net-bytes star] >= 10000 && [dict get $found by-net-bytes star] < 11000}
+        assert {[dict get $found total-net-bytes] < 15000}
+    }
+}
+
 test "workers that serve the same key find it once" {
     with_node ada {io-threads 4 hotkey-threshold 500} {
         on ada ping

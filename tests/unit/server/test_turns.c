@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/eviction.h"
+#include "cache/hot_session.h"
 #include "cache/hotkeys.h"
 #include "cache/fill.h"
 #include "net/bare.h"
@@ -162,6 +163,7 @@ static void begin(struct fixture *f)
     f->node.keyspace = keyspace_new();
     f->node.eviction = eviction_new(f->node.keyspace);
     f->node.hotkeys = hotkeys_new(1);
+    f->node.hot_session = hot_session_new();
     f->node.fills = fills_new(f->node.keyspace);
     f->node.commands = command_table_new(families);
     f->node.slowlog = slowlog_new();
@@ -196,6 +198,7 @@ static void done(struct fixture *f)
     latency_free(&f->node.latency);
     events_free(&f->node.events);
     command_table_free(&f->node.commands);
+    hot_session_free(&f->node.hot_session);
     hotkeys_free(&f->node.hotkeys);
     eviction_free(&f->node.eviction);
     fills_free(&f->node.fills);
