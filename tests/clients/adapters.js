@@ -4,7 +4,7 @@ const ioredis5 = require('ioredis5');
 const ioredis6 = require('ioredis');
 const nodeRedis = require('redis');
 
-function ioredisAdapter(library, options, resp) {
+function ioredisAdapter(library, options, resp, findsShards) {
     return {
         resp,
         async open(mode, port) {
@@ -29,6 +29,25 @@ function ioredisAdapter(library, options, resp) {
                     if (mode !== 'cluster') return String(await client.call('CLIENT', 'INFO'));
                     await client.get('wait until the cluster is known');
                     return String(await client.nodes('master')[0].call('CLIENT', 'INFO'));
+                },
+                publish: (channel, message) => client.publish(channel, message),
+                sPublish: (channel, message) => client.call('SPUBLISH', channel, message),
+                // A connection of its own. Shard channels: where the library finds their node.
+                async listener(heard) {
+                    const other =
+                        mode === 'cluster'
+                            ? new library.Cluster([{ host: '127.0.0.1', port }], { ...options, redisOptions: options, shardedSubscribers: true })
+                            : new library.Redis({ host: '127.0.0.1', port, ...options });
+                    other.on('error', failed);
+                    other.on('message', (channel, message) => heard('message', message));
+                    other.on('pmessage', (pattern, channel, message) => heard('pmessage', message));
+                    other.on('smessage', (channel, message) => heard('smessage', message));
+                    return {
+                        subscribe: (channel) => other.subscribe(channel),
+                        pSubscribe: (pattern) => other.psubscribe(pattern),
+                        sSubscribe: mode === 'cluster' && !findsShards ? undefined : (channel) => other.ssubscribe(channel),
+                        close: () => other.disconnect(),
+                    };
                 },
                 close: () => client.quit(),
             };
@@ -59,6 +78,26 @@ function nodeRedisAdapter(resp) {
                     const command = ['CLIENT', 'INFO'];
                     return String(mode === 'cluster' ? await client.sendCommand('key', true, command) : await client.sendCommand(command));
                 },
+                publish: (channel, message) => client.publish(channel, message),
+                sPublish: (channel, message) => client.sPublish(channel, message),
+                async listener(heard) {
+                    const other = mode === 'cluster' ? client : client.duplicate();
+
+                    if (mode !== 'cluster') {
+                        other.on('error', (error) => console.error(`connection: ${error.message}`));
+                        await other.connect();
+                    }
+                    return {
+                        subscribe: (channel) => other.subscribe(channel, (message) => heard('message', message)),
+                        pSubscribe: (pattern) => other.pSubscribe(pattern, (message) => heard('pmessage', message)),
+                        sSubscribe: (channel) => other.sSubscribe(channel, (message) => heard('smessage', message)),
+                        close: async () => {
+                            await other.unsubscribe();
+                            await other.pUnsubscribe();
+                            if (mode !== 'cluster') await other.close();
+                        },
+                    };
+                },
                 close: () => client.close(),
             };
         },
@@ -66,8 +105,8 @@ function nodeRedisAdapter(resp) {
 }
 
 module.exports = {
-    ioredis5: ioredisAdapter(ioredis5, {}, 2),
-    ioredis6: ioredisAdapter(ioredis6, {}, 3),
+    ioredis5: ioredisAdapter(ioredis5, {}, 2, false),
+    ioredis6: ioredisAdapter(ioredis6, {}, 3, true),
     'node-redis-resp2': nodeRedisAdapter(2),
     'node-redis-resp3': nodeRedisAdapter(3),
 };

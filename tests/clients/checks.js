@@ -87,6 +87,24 @@ async function run() {
         assert.equal(await errorOf(client.incr(`${prefix}:text`)), 'ERR value is not an integer or out of range');
         assert.equal(await client.get(`${prefix}:text`), 'text');
     });
+    await check('hears what others publish', async () => {
+        const heard = new Set();
+        const channel = `${prefix}:channel`;
+        const listener = await client.listener((kind, message) => heard.add(`${kind} ${message}`));
+        await listener.subscribe(channel);
+        await listener.pSubscribe(`${prefix}:chan*`);
+        if (listener.sSubscribe) await listener.sSubscribe(channel);
+        const wanted = ['message hello', 'pmessage hello'];
+        if (listener.sSubscribe) wanted.push('smessage hello');
+        // Another node's message needs the link between the two, which may have to be opened.
+        for (let i = 0; i < 600 && heard.size < wanted.length; i++) {
+            await client.publish(channel, 'hello');
+            if (listener.sSubscribe) await client.sPublish(channel, 'hello');
+            await pause(100);
+        }
+        assert.deepEqual([...heard].sort(), wanted);
+        await listener.close();
+    });
     await client.close();
 }
 

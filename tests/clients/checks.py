@@ -118,6 +118,27 @@ def told():
     equal(client.get(f"{prefix}:text"), b"text")
 
 
+def hears():
+    listener = client.pubsub()
+    channel, pattern = f"{prefix}:channel", f"{prefix}:chan*"
+    listener.subscribe(channel)
+    listener.psubscribe(pattern)
+    speaker = open_client()
+    heard, until = [], time.monotonic() + 60
+    # Another node's message needs the link between the two, which may have to be opened.
+    while len({kind for kind, _ in heard if kind.endswith("message")}) < 2 and time.monotonic() < until:
+        if {"subscribe", "psubscribe"} <= {kind for kind, _ in heard}:
+            speaker.publish(channel, b"a\r\nb\x00\xff")
+        message = listener.get_message(timeout=0.2)
+        if message is not None:
+            heard.append((message["type"], message["data"]))
+    equal({kind for kind, _ in heard}, {"subscribe", "psubscribe", "message", "pmessage"})
+    equal({data for kind, data in heard if kind.endswith("message")}, {b"a\r\nb\x00\xff"})
+    listener.unsubscribe()
+    listener.punsubscribe()
+    listener.close()
+
+
 if mode == "cluster":
     check("follows a slot that moved", moved)
 check("writes and reads back keys of all slots", keys_of_all_slots)
@@ -128,3 +149,4 @@ check("counts", counts)
 check("reads many keys of one tag at once", one_tag)
 check("runs a transaction on one slot", transaction)
 check("is told what was wrong", told)
+check("hears what others publish", hears)

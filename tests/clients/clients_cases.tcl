@@ -12,6 +12,7 @@ set ::client_promises {
     "reads many keys of one tag at once"
     "runs a transaction on one slot"
     "is told what was wrong"
+    "hears what others publish"
 }
 
 # Runs the body with `redis-shard --dev-cluster 3`, whose nodes are then known to the harness's connections as dev1, dev2, dev3.
