@@ -56,7 +56,9 @@ struct backstop_verdict backstop_judge(const struct policy_fields *fields, enum 
                                        int64_t now_ms, uint32_t chance, struct backstop_life *life)
 {
     struct backstop_verdict verdict = { false, false };
-    int64_t cap = fields->max_ttl_ms == 0 ? INT64_MAX : latest(fields, cause, now_ms, life);
+    bool needs_birth = fields->max_ttl_ms != 0 || fields->refresh_percent != 0; /* both are told from it */
+    int64_t age_cap = needs_birth ? latest(fields, cause, now_ms, life) : INT64_MAX;
+    int64_t cap = fields->max_ttl_ms == 0 ? INT64_MAX : age_cap;
     bool is_given = cause != BACKSTOP_AGED && life->expires_at_ms != former_ms;
 
     if (life->expires_at_ms == ENTRY_KEEPS_FOREVER) {
@@ -93,7 +95,9 @@ static void limit(void *context, enum backstop_cause cause, struct bytes key, in
     struct stripe *stripe;
     uint32_t chance;
 
-    if (fields == NULL || (fields->ttl_ms == 0 && fields->max_ttl_ms == 0 && fields->jitter_percent == 0)) return;
+    if (fields == NULL ||
+        (fields->ttl_ms == 0 && fields->max_ttl_ms == 0 && fields->jitter_percent == 0 && fields->refresh_percent == 0))
+        return;
     chance = fields->jitter_percent == 0 ? 0 : (uint32_t)(random_u64(random_of_thread()) >> 32);
     verdict = backstop_judge(fields, cause, former_ms, clock_now_ms(), chance, life);
     if (!verdict.defaulted && !verdict.clipped) return;

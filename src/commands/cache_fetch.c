@@ -98,7 +98,7 @@ static void reply_present(struct call *call, const struct fetch *fetch, const st
     struct fill_token token;
     bool elected;
 
-    if (!entry_is_stale(entry, call->now_ms)) {
+    if (!entry_is_due(call, entry)) {
         reply_fetched(call, "HIT", entry, version, NULL);
         return;
     }

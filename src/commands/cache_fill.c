@@ -1,6 +1,7 @@
 /* commands/cache_fill.c: SET's VER, TOKEN and FRESH: a value that was read elsewhere is kept here, unless it is known to be older than it could be. */
 #include "commands/cache_internal.h"
 #include "server/node.h"
+#include "server/park.h"
 
 /* What fits into the attributes of an entry, with the second that a birth is rounded by. */
 #define MS_MAX ((int64_t)UINT32_MAX - 2000)
@@ -76,6 +77,7 @@ bool fill_settle(struct call *call, const struct fill *fill, bool admitted, cons
     uint64_t hash = call_hash(call, 1);
     struct slot_fills *of = fills_find(call->node->fills, slot);
 
+    client_loads_no_more(call->client, slot, hash);
     /* Counted where it is refused, and tokens are there only where they were given: so there always is something to count in. */
     if (fill->has_token && (of == NULL || !fill_token_is_good(of, hash, fill->token))) {
         fill_count(of == NULL ? fills_of(call->node->fills, slot) : of, FILL_REFUSED_TOKEN);

@@ -38,6 +38,8 @@ bool ms_of_arg(struct call *call, int arg, int64_t min, int64_t *ms);
 
 /* Is it past the moment until which it is fresh? */
 bool entry_is_stale(const struct entry *entry, int64_t now_ms);
+/* The same, or past the part of its life that its policy's refresh is. */
+bool entry_is_due(const struct call *call, const struct entry *entry);
 /* fresh_ms of what is fresh no longer, whenever it was born. */
 #define FRESH_NO_MORE 1u
 

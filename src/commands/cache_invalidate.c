@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/keyslot.h"
 #include "cluster/owner.h"
+#include "commands/cache_guard.h"
 #include "commands/cache_internal.h"
 #include "commands/string_internal.h"
 #include "server/node.h"
@@ -66,7 +67,10 @@ static void invalidate_key(struct call *call, const struct invalidation *what)
 
     if ((what->version != 0 && !is_current) || what->hold_ms != 0) of = fills_of(call->node->fills, slot);
     if (of != NULL) fill_count(of, FILL_INVALIDATIONS);
-    if (what->hold_ms != 0) fill_hold(of, hash, call->now_ms + what->hold_ms);
+    if (what->hold_ms != 0)
+        fill_hold(of, hash, call->now_ms + what->hold_ms);
+    else if (what->version == 0 && has_policies(call))
+        guard_note_deletion(call, 1);
     if (goes && what->marks_stale) {
         mark_stale(slot, entry);
     } else if (!is_current) {

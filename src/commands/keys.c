@@ -1,5 +1,6 @@
 /* commands/keys.c: keys that are there, go, or get another name. Expiry is in keys_expiry.c, what looks at all keys in keys_scan.c,
  * FLUSHALL in keys_flush.c, DUMP and RESTORE in keys_dump.c. */
+#include "commands/cache_guard.h"
 #include "commands/commands.h"
 #include "commands/keys_internal.h"
 #include "server/build.h"
@@ -12,6 +13,7 @@ static void del(struct call *call)
     int64_t removed = 0;
 
     for (int arg = 1; arg < call->argc; arg++) {
+        if (has_policies(call)) guard_note_deletion(call, arg);
         if (!slot_remove(call_slot(call, arg), call_arg(call, arg), call->now_ms)) continue;
         call_event(call, EVENT_GENERIC, "del", arg);
         removed++;

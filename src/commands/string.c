@@ -1,4 +1,5 @@
 /* commands/string.c: strings read, joined and cut. SET and its kin are in string_set.c, numbers in string_number.c. */
+#include "commands/cache_guard.h"
 #include "commands/commands.h"
 #include "commands/string_internal.h"
 #include "server/build.h"
@@ -30,7 +31,15 @@ static bool reply_value(struct call *call, const struct entry *entry)
 
 static void get(struct call *call)
 {
-    reply_value(call, call_find_read(call, 1));
+    const struct entry *entry = call_find_read(call, 1);
+
+    if (has_policies(call) && (entry == NULL || entry_has_attributes(entry))) {
+        if (entry != NULL && guard_withholds(call, entry))
+            entry = NULL;
+        else if (entry == NULL && !guard_read_missing(call))
+            return;
+    }
+    reply_value(call, entry);
 }
 
 static void getdel(struct call *call)
@@ -56,6 +65,7 @@ static void mget(struct call *call)
     for (int arg = 1; arg < call->argc; arg++) {
         const struct entry *entry = call_find_read(call, arg);
 
+        if (entry == NULL && has_policies(call)) guard_note_miss(call, arg);
         if (entry == NULL)
             reply_null(call->reply);
         else
@@ -90,14 +100,19 @@ static void put_pair(struct call *call, int key_arg)
     struct build build;
     struct entry *entry;
     bool is_new = call_makes_new(call, key_arg);
+    int64_t expires_at_ms = ENTRY_KEEPS_FOREVER;
+    struct slot_fills *quiet = NULL;
 
-    if (!is_big_pair(call, key_arg)) {
-        slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), ENTRY_KEEPS_FOREVER);
+    if (has_policies(call) && guard_fill_begin(call, key_arg, &expires_at_ms, &quiet) == GUARD_KEEPS_NOT) {
+        slot_remove(slot, key, call->now_ms);
+    } else if (!is_big_pair(call, key_arg)) {
+        slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), expires_at_ms);
     } else {
         build = pair_of(call, key_arg);
-        entry = build_take(call, &build);
+        entry = entry_set_expiry(build_take(call, &build), expires_at_ms);
         slot_put(slot, &entry);
     }
+    if (quiet != NULL) fill_quiet_end(quiet);
     call_event_new(call, is_new, key_arg);
     call_event(call, EVENT_STRING, "set", key_arg);
 }

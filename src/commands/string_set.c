@@ -1,4 +1,5 @@
 /* commands/string_set.c: SET with all its conditions and deadlines, the older commands it has taken in, and GETEX and DELIFEQ. */
+#include "commands/cache_guard.h"
 #include "commands/cache_internal.h"
 #include "commands/deadline.h"
 #include "commands/string_internal.h"
@@ -101,11 +102,30 @@ static void keep_for_no_time(struct call *call)
     call_event(call, EVENT_EXPIRED, "expired", 1);
 }
 
+/* What may be stale goes as if it had been evicted at once. */
+static __attribute__((noinline)) void keep_guarded(struct call *call, int value_arg, int64_t expires_at_ms,
+                                                   bool has_deadline)
+{
+    struct slot_fills *quiet;
+
+    if (guard_fill_begin(call, 1, &expires_at_ms, &quiet) == GUARD_KEEPS_NOT) {
+        slot_remove(call_slot(call, 1), call_arg(call, 1), call->now_ms);
+        return;
+    }
+    call_store(call, value_arg, expires_at_ms);
+    if (quiet != NULL) fill_quiet_end(quiet);
+    tell_kept(call, has_deadline);
+}
+
 /* Keeps a value, or deletes the key where its deadline has passed already. */
 static void keep(struct call *call, int value_arg, int64_t expires_at_ms, bool has_deadline)
 {
     if (expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= call->now_ms) {
         keep_for_no_time(call);
+        return;
+    }
+    if (has_policies(call)) {
+        keep_guarded(call, value_arg, expires_at_ms, has_deadline);
         return;
     }
     call_store(call, value_arg, expires_at_ms);
@@ -202,6 +222,7 @@ static void getex(struct call *call)
         }
     entry = call_find_read(call, 1);
     if (entry == NULL) { /* before the deadline is looked at */
+        if (has_policies(call)) guard_note_miss(call, 1);
         reply_null(call->reply);
         return;
     }

@@ -256,6 +256,8 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
                              .argc = request->argc,
                              .argv = request->argv,
                              .now_ms = worker->now_ms,
+                             .is_followed =
+                                 at + 1 < part->first + part->count || part->has_more || part->last != REQUEST_READY,
                              .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
         struct mark mark = { worker->out.len, worker->pieces.count };
         uint64_t errors = client->reply.errors;

@@ -39,6 +39,7 @@ struct call {
     struct hold *parked;     /* by finish(): another thread will answer (server/hold.h), and then it is over */
     bool made_incoming;      /* of the argument, rather than read into place */
     bool waits;              /* for a key in flight: it has done nothing, and is to run again */
+    bool is_followed;        /* its client has sent more behind it */
     bool is_parked;          /* for a key to be filled; waits is set, too */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
     bool is_push;            /* what it replied is sent whatever CLIENT REPLY says */

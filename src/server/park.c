@@ -326,7 +326,27 @@ void client_loads(struct client *client, struct slot *slot, uint64_t hash, int64
     if (loads->count < loads->cap)
         loads->items[loads->count++] = load;
     else
-        loads->items[loads->oldest++ % LOADS_MAX] = load;
+        loads->items[loads->oldest++ % LOADS_MAX] = load; /* of about the oldest */
+}
+
+bool client_is_loading(const struct client *client, int64_t now_ms)
+{
+    const struct loads *loads = client->loads;
+
+    for (size_t i = 0; loads != NULL && i < loads->count; i++)
+        if (loads->items[i].until_ms > now_ms) return true;
+    return false;
+}
+
+void client_loads_no_more(struct client *client, const struct slot *slot, uint64_t hash)
+{
+    struct loads *loads = client->loads;
+
+    for (size_t i = 0; loads != NULL && i < loads->count; i++) {
+        if (loads->items[i].slot != slot || loads->items[i].hash != hash) continue;
+        loads->items[i] = loads->items[--loads->count];
+        return;
+    }
 }
 
 void park_close(struct client *client)

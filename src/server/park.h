@@ -46,6 +46,11 @@ void call_unwait(struct call *call, struct slot *slot);
 /* The client loads this key until then: when it goes, the next one is to be elected. */
 void client_loads(struct client *client, struct slot *slot, uint64_t hash, int64_t until_ms);
 
+/* It has filled it, or tried to. */
+void client_loads_no_more(struct client *client, const struct slot *slot, uint64_t hash);
+/* Does it load anything? */
+bool client_is_loading(const struct client *client, int64_t now_ms);
+
 /* --- For the worker --- */
 
 struct parks;

@@ -491,3 +491,141 @@ test "many clients fetch, fill and invalidate the same keys and nobody waits for
         assert_equal 0 [info_field ada blocked_clients]
     }
 }
+
+# --- Clients that know nothing of it ---
+
+test "under guard a plain SET after a miss is kept only if nothing has happened since" {
+    with_node ada {
+        on ada policy set g: guard yes
+        connect reader ada
+        connect other ada
+        foreach {fill has} {{set KEY v} 1 {set KEY v ex 100} 1 {setex KEY 100 v} 1 {psetex KEY 100000 v} 1 {mset KEY v} 1} {
+            foreach read {{get KEY} {mget KEY} {getex KEY}} {
+                set key g:[incr n]
+                # On another connection, as with a pool.
+                resp::do reader {*}[string map [list KEY $key] $read]
+                assert_match "*OK*" [resp::do other {*}[string map [list KEY $key] $fill]]
+                assert_equal v [on ada get $key] "$read, $fill"
+                set key g:[incr n]
+                resp::do reader {*}[string map [list KEY $key] $read]
+                on ada del $key
+                assert_match "*OK*" [resp::do other {*}[string map [list KEY $key] $fill]]
+                assert_equal 0 [on ada exists $key] "$read, DEL, $fill"
+                # And the next one is as good as any.
+                on ada get $key
+                on ada set $key v
+                assert_equal v [on ada get $key]
+            }
+        }
+        assert_equal 15 [info_field ada fills_refused_guard]
+        # Two who loaded at once: both fills are good, and the later one stays.
+        resp::do reader get g:two
+        resp::do other get g:two
+        resp::do reader set g:two one
+        resp::do other set g:two two
+        assert_equal two [on ada get g:two]
+        # A value that was refused takes what was there with it: Redis would not have it any more either.
+        resp::do reader get g:gone
+        on ada del g:gone
+        on ada set g:gone later
+        assert_equal "" [on ada get g:gone]
+        # Big ones too, and not without a policy.
+        on ada get g:big
+        on ada del g:big
+        on ada set g:big [string repeat x 100000]
+        assert_equal 0 [on ada exists g:big]
+        on ada get free
+        on ada del free
+        on ada set free v
+        assert_equal v [on ada get free]
+    }
+}
+
+test "under refresh one GET has nothing, and loads it, while all others have the old value" {
+    with_node ada {
+        on ada policy set r: guard yes refresh 10
+        on ada set r:k old px 20000
+        connect a ada
+        connect b ada
+        assert_equal old [resp::do a get r:k]
+        set nils 0
+        eventually { [resp::do a get r:k] eq "" }
+        for {set i 0} {$i < 20} {incr i} {
+            assert_equal old [resp::do b get r:k]
+            assert_equal old [resp::do a get r:k]
+        }
+        assert_equal STALE [lindex [on ada fetch r:k] 0]
+        assert_equal OK [resp::do a set r:k new px 100000]
+        assert_equal new [resp::do b get r:k]
+        assert_equal {HIT new {} {}} [on ada fetch r:k]
+        # Without a guard GET is as ever, and FETCH refreshes.
+        on ada policy set f: refresh 10
+        on ada set f:k v px 10000
+        eventually { [lindex [on ada fetch f:k] 0] eq "STALE" }
+        assert_equal v [on ada get f:k]
+        assert {[token_of [on ada fetch f:k lease 1000]] ne ""}
+    }
+}
+
+test "under coalesce a GET waits for what another connection loads, and never where that could hold it up" {
+    with_node ada {io-threads 2} {
+        on ada policy set c: coalesce $::long guard yes
+        connect loader ada
+        assert_equal "" [resp::do loader get c:k]
+        for {set i 0} {$i < 10} {incr i} {
+            connect c$i ada
+            resp::send c$i get c:k
+        }
+        eventually_waiting ada 10
+        assert_match "*flags=b *cmd=get*" [on ada client list]
+        resp::do loader set c:k v
+        for {set i 0} {$i < 10} {incr i} { assert_equal v [resp::plain [resp::read c$i]] }
+        # Who sends more is answered at once, and so is who has sent more already.
+        resp::do loader get c:k2
+        resp::send c0 get c:k2
+        eventually_waiting ada 1
+        resp::send c0 ping
+        assert_equal "" [resp::plain [resp::read c0]]
+        assert_equal PONG [resp::plain [resp::read c0]]
+        resp::write c1 [resp::encode get c:k2][resp::encode ping]
+        assert_equal "" [resp::plain [resp::read c1]]
+        assert_equal PONG [resp::plain [resp::read c1]]
+        # Who loads something does not wait for others.
+        assert_equal "" [resp::do c2 get c:k3]
+        assert_equal "" [resp::do c2 get c:k2]
+        assert_equal OK [resp::do c2 set c:k3 v]
+        # Nor does a transaction.
+        resp::do c3 multi
+        resp::do c3 get c:k2
+        assert_equal {{}} [resp::do c3 exec]
+        assert_equal 0 [info_field ada blocked_clients]
+        # Who loads goes away: the next has nothing, at once, and loads.
+        resp::send c4 get c:k2
+        eventually_waiting ada 1
+        resp::close loader
+        assert_equal "" [resp::plain [resp::read c4]]
+        # And all of it ends by its time.
+        on ada policy set c: coalesce 100
+        connect loader ada
+        resp::do loader get c:late
+        assert_equal "" [resp::do c5 get c:late]
+    }
+}
+
+test "under hold what is filled soon after a DEL is kept for a moment only" {
+    with_node ada {
+        on ada policy set h: hold 40000
+        foreach write {{del KEY} {unlink KEY} {invalidate KEY}} {
+            set key h:[incr n]
+            on ada {*}[string map [list KEY $key] $write]
+            on ada set $key v
+            set pttl [on ada pttl $key]
+            assert {$pttl > 0 && $pttl <= 40000} $write
+            assert_equal OK [on ada set $key v token [token_of [on ada fetch $key lease $::long ver 1]] ver 1]
+            assert {[on ada pttl $key] > 0}
+        }
+        on ada set h:other v
+        on ada set free v
+        assert_equal -1 [on ada pttl free]
+    }
+}

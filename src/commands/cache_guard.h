@@ -1,0 +1,29 @@
+/* commands/cache_guard.h: what policies do to plain GET, SET and DEL (see cache_guard.c). With the slots locked; all of it costs a load and a branch while
+ * there are no policies. */
+#pragma once
+
+#include "cache/fill.h"
+#include "cache/policy.h"
+#include "server/call.h"
+#include "server/node.h"
+
+static inline bool has_policies(const struct call *call)
+{
+    const struct policies_head *head = (const struct policies_head *)call->node->policies;
+
+    return __builtin_expect(atomic_load_explicit(&head->table, memory_order_relaxed) != NULL, 0);
+}
+
+/* A GET of the first key that found nothing: false where it waits and is run again. */
+bool guard_read_missing(struct call *call);
+/* The same of a read that never waits. */
+void guard_note_miss(struct call *call, int arg);
+/* A GET of the first key: is the value withheld from this one, who is to load it anew? */
+bool guard_withholds(struct call *call, const struct entry *entry);
+
+/* Before a plain SET: may the value be kept, and until when at most? Where *quiet is not NULL then, fill_quiet_end() it when it is. */
+enum guard_verdict { GUARD_KEEPS, GUARD_KEEPS_NOT };
+enum guard_verdict guard_fill_begin(struct call *call, int key_arg, int64_t *expires_at_ms, struct slot_fills **quiet);
+
+/* A key was deleted, or was to be. */
+void guard_note_deletion(struct call *call, int arg);
