@@ -193,7 +193,9 @@ build/hitratio/simulate: utils/hitratio/simulate.c $(call libs,cache)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,cache) $(LDLIBS)
 # What the cache features must show, beside redis-server with plain GET, SET and DEL: SHORT=1, SEED=n, ONLY="staleness stampede".
-.PHONY: experiments experiments-build
+.PHONY: experiments experiments-build experiments-docs
+experiments-docs:
+	@PAGE=docs/experiments.md REPORT=build/experiments/report.md utils/bench/docs
 experiments: redis-shard experiments-build
 	@deps/install.sh bench
 	@utils/experiments/run
@@ -267,6 +269,7 @@ help:
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
 	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
 	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: a minute; ONLY=\"staleness hot\"; SEED=n)"
+	@echo "make experiments-docs puts the last full report of make experiments into docs/experiments.md"
 	@echo "make examples        builds the example in C; utils/examples/README.md tells of all"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"

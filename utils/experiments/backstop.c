@@ -396,7 +396,7 @@ static void run_sweep(const struct settings *settings)
     run_command(server.port, "POLICY SET %s ttl 3600", "");
     for (seconds = 0; policy_field(&server, "swept-percent") < 100 && seconds < 600;
          seconds = (double)(now_us() - began) / 1e6)
-        usleep(50000);
+        usleep(settings->is_short ? 20000 : 500000);
     cpu_s = (double)(server_cpu_us(&server) - cpu_us) / 1e6;
     without_deadline = 0;
     run_bulk(server.port, &(struct bulk){ .count = count, .ask_one = ask_old, .got_one = count_without });

@@ -27,8 +27,9 @@ struct experiment {
     void (*run)(const struct settings *settings);
 };
 
-extern const struct experiment experiment_staleness, experiment_moves, experiment_stampede, experiment_refresh,
-    experiment_jitter, experiment_backstop, experiment_sweep, experiment_hot, experiment_overhead;
+extern const struct experiment experiment_staleness, experiment_guard, experiment_moves, experiment_stampede,
+    experiment_coalesce, experiment_refresh, experiment_jitter, experiment_backstop, experiment_sweep, experiment_hot,
+    experiment_overhead;
 
 /* --- What was found --- */
 enum finding { CONTENT, SPEED };

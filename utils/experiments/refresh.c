@@ -96,7 +96,7 @@ static void run(const struct settings *settings)
     struct outcome plain, soft;
 
     server_start(&redis, settings->baseline, "");
-    plain = run_clients(&redis, reads_per_second, ttl_s, seconds);
+    plain = run_clients(&redis, reads_per_second, ttl_s, settings->is_short ? ttl_s + 1 : seconds);
     server_stop(&redis);
     found(CONTENT, "E2b", "the baseline bites: who loads at the same time", text("%u", plain.loading_most), "> 1",
           "itself", plain.loading_most > 1);
