@@ -148,8 +148,10 @@ bool config_check_announce_ip(const struct bytes *words, size_t count, struct bu
     (void)text;
     /* 45 characters hold any address; the bus's header has room for no more. */
     if (words[0].len > 45) return refuse(error, "argument must be an IP address");
+    /* What the cluster takes for one: other characters it would pass over without a word. */
     for (size_t i = 0; i < words[0].len; i++)
-        if (!isgraph((unsigned char)words[0].data[i])) return refuse(error, "argument must be an IP address");
+        if (!isalnum((unsigned char)words[0].data[i]) && memchr(".:-_%", words[0].data[i], 5) == NULL)
+            return refuse(error, "argument must be an IP address");
     return true;
 }
 

@@ -89,6 +89,10 @@ test "a name that is no host name is refused, as by redis-server" {
         foreach host [list "a b" a_b "a\nb" "a,b" "a:1" "a/b" [string repeat a 256] "\x01" "ä"] {
             foreach name {ada theo} { assert_error "ERR *CONFIG SET failed*" { on $name config set cluster-announce-hostname $host } }
         }
+        # What could not stand in a line of the state file would be passed over; a redis-server takes and sends it.
+        foreach ip [list "a,b" "a b" "1.2.3.4\n5" "\[::1\]" "a@b" [string repeat 1 46]] {
+            assert_error "ERR *CONFIG SET failed*argument must be an IP address*" { on ada config set cluster-announce-ip $ip }
+        }
         foreach host [list A-1.b a. -a . [string repeat a 255]] {
             foreach name {ada theo} { assert_equal OK [on $name config set cluster-announce-hostname $host] $host }
         }
