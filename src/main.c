@@ -263,7 +263,9 @@ static void start_workers(struct node *node)
 static void stop_workers(struct node *node)
 {
     for (int i = 0; i < node->worker_count; i++) worker_stop(node->workers[i]);
-    migrator_free(&node->migrator); /* after those who post to it, before those it answers to */
+    /* After those who post to them, before those they answer to. */
+    migrator_free(&node->migrator);
+    if (node->bus) bus_end_claims(node->bus);
     for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
     alloc_free(node->workers);
 }

@@ -17,6 +17,7 @@
  * Lock order: slot -> bus. The control loop takes no slot lock. */
 #pragma once
 
+#include "base/list.h"
 #include "cluster/cluster.h"
 #include "store/keyspace.h"
 
@@ -60,6 +61,19 @@ struct cluster *bus_lock(struct bus *bus, struct effects **effects);
 void bus_unlock(struct bus *bus);
 /* Wakes the control loop for what was posted so: by whoever called bus_unlock(), once it holds no slot. Forgotten, it waits for the tick. */
 void bus_wake(struct bus *bus);
+
+/* Waits until others can hear that a slot is ours, which they cannot before it is on disk. */
+struct bus_claim {
+    struct list link; /* the bus's, under its lock */
+    uint16_t slot;
+    void (*settled)(struct bus_claim *claim); /* once; any thread, without locks */
+};
+/* Can they? Without locks, as the next two. */
+bool bus_is_announced(struct bus *bus, uint16_t slot);
+/* False: they can; settled() is not called. */
+bool bus_await_claim(struct bus *bus, struct bus_claim *claim);
+/* Settles all that wait. Nobody may come any more. */
+void bus_end_claims(struct bus *bus);
 
 /* For who has just made a slot ours, or lets it be imported, and has held its lock since before that: what is in it may be keys that were lost
  * together with it and are about to be dropped. They are taken out; lazyfree_bury() them without the lock. NULL: there are none. */

@@ -87,6 +87,14 @@ bool announce_is_current(const struct cluster *c)
     return is_same(&c->durable, &now);
 }
 
+bool cluster_is_announced(const struct cluster *c, uint16_t slot)
+{
+    struct announcement told = announce_now(c);
+
+    if (!bitmap_has(node_slots(c->myself), slot) || c->save_failed) return true;
+    return bitmap_has(told.slots, slot) && told.config_epoch == c->myself->config_epoch;
+}
+
 struct announcement announce_now(const struct cluster *c)
 {
     const uint8_t *mine = node_slots(c->myself);

@@ -206,6 +206,8 @@ struct cluster_difference {
 /* Hands them out, slots ascending. */
 void cluster_differences(const struct cluster *c, uint16_t node,
                          void (*each)(void *context, const struct cluster_difference *difference), void *context);
+/* Has all been said about whose a slot of ours is that we can say now? No while others cannot hear of it yet, because it is not on disk. */
+bool cluster_is_announced(const struct cluster *c, uint16_t slot);
 /* Index of the owner of a slot, or -1. */
 int cluster_slot_owner(const struct cluster *c, uint16_t slot);
 /* Its word for those who serve it, see cluster/owner.h. */

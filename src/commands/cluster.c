@@ -515,7 +515,7 @@ SUB(saveconfig, "Write the state file now", "3.0.0", "O(1)", 2, CHANGE | COMMAND
 SUB(set_config_epoch, "Set the config epoch of a new node", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_set_config_epoch,
     .name = "set-config-epoch", .args = args_epoch);
 SUB(setslot, "Open a slot for a move, close it, or say who serves it", "3.0.0", "O(1)", -4, CHANGE | COMMAND_ALL_SLOTS,
-    cluster_cmd_setslot, .name = "setslot", .args = args_setslot);
+    cluster_cmd_setslot, .name = "setslot", .finish = cluster_setslot_finish, .args = args_setslot);
 SUB(shards, "Map slots to nodes, by shard", "7.0.0", "O(N), N being the nodes", 2, QUESTION, cluster_cmd_shards,
     .name = "shards", .tips = varies);
 SUB(slaves, "List the replicas of a primary (older name of REPLICAS)", "3.0.0", "O(N), N being the nodes", 3,

@@ -5,6 +5,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/fill.h"
+#include "server/client.h"
+#include "server/hold.h"
 #include "store/lazyfree.h"
 
 #include <errno.h>
@@ -231,7 +233,48 @@ static void setslot_node(struct call *call, uint16_t id)
     bus_unlock(call->node->bus);
     note_arrival(call, slot, former_word);
     leave_changed_slot(call, slot);
-    reply_outcome(call, error);
+    /* Within EXEC nobody waits. */
+    if (error[0] == '\0' && !call->in_exec)
+        call->kept = call->node;
+    else
+        reply_outcome(call, error);
+}
+
+/* --- The reply to one that was given a slot --- */
+
+struct waiting_reply {
+    struct bus_claim claim;
+    struct hold *hold;
+};
+
+static void on_claim_settled(struct bus_claim *claim)
+{
+    struct waiting_reply *waiting = container_of(claim, struct waiting_reply, claim);
+
+    hold_answer(waiting->hold, false, "OK");
+    alloc_free(waiting);
+}
+
+/* With no lock held. Whoever moves slots goes on to others when we say OK, and tells the former owner to let go. That one must not hear a header of
+ * ours, after that, which does not claim the slot: a Redis node would then hold it for nobody's, and give it to whoever claims it with whatever
+ * epoch. Redis itself saves before it goes on; a worker may not wait for the disk, so the client does. */
+void cluster_setslot_finish(struct call *call)
+{
+    struct waiting_reply *waiting;
+    int64_t slot = 0;
+
+    call->kept = NULL;
+    bytes_to_i64(call->argv[2], &slot);
+    if (bus_is_announced(call->node->bus, (uint16_t)slot)) {
+        reply_ok(call->reply);
+        return;
+    }
+    waiting = alloc_zeroed(sizeof *waiting);
+    waiting->claim = (struct bus_claim){ .slot = (uint16_t)slot, .settled = on_claim_settled };
+    list_init(&waiting->claim.link);
+    waiting->hold = client_park(call->client);
+    call->parked = waiting->hold;
+    if (!bus_await_claim(call->node->bus, &waiting->claim)) on_claim_settled(&waiting->claim);
 }
 
 /* Keys that the slot had when it was lost must not be there, nor go, when the first of those that are to come has come. */

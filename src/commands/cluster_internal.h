@@ -34,6 +34,7 @@ void cluster_cmd_reset_wait(struct call *call);
 void cluster_cmd_saveconfig(struct call *call);
 void cluster_cmd_set_config_epoch(struct call *call);
 void cluster_cmd_setslot(struct call *call);
+void cluster_setslot_finish(struct call *call);
 void cluster_cmd_shards(struct call *call);
 void cluster_cmd_slot_stats(struct call *call);
 void cluster_cmd_slots(struct call *call);

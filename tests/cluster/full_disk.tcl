@@ -75,3 +75,46 @@ test "an EXEC that waits for the disk keeps nobody else waiting" {
     assert_equal {OK OK v} [on ada exec]
     node_stop ada
 }
+
+test "who is given a slot says so when others can hear it, and serves clients meanwhile" {
+    if {[info exists ::env(SAN)] && $::env(SAN) ne ""} { skip "the disk is slowed by a preloaded library" }
+    set library [file join [test_dir] slow_disk.so]
+    set slow [file join [test_dir] slow_disk]
+    exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support slow_disk.c]
+    with_cluster {ada bob} [list @split yes io-threads 1 @prefix [list env LD_PRELOAD=$library SLOW_DISK_FILE=$slow]] {
+        set slot [slot_of moved]
+        set from [owner_of moved]
+        set to [expr {$from eq "ada" ? "bob" : "ada"}]
+        on $to cluster setslot $slot importing [node_id $from]
+        on $from cluster setslot $slot migrating [node_id $to]
+        write_file $slow ""
+        connect operator $to
+        resp::write operator [resp::encode cluster setslot $slot node [node_id $to]][resp::encode ping after]
+        # It is his already, as he sees it.
+        eventually { [owner_of_slot $slot $to] eq $to }
+        assert_equal OK [on $to set moved here]
+        wait_ms 200
+        assert_equal "" [resp::unread operator]
+        assert_equal $from [owner_of_slot $slot $from]
+        # In a transaction nobody waits.
+        on $to multi
+        on $to cluster setslot $slot node [node_id $to]
+        assert_equal OK [on $to exec]
+        file delete $slow
+        assert_equal {simple OK} [resp::read operator]
+        assert_equal {bulk after} [resp::read operator]
+        eventually { [owner_of_slot $slot $from] eq $to }
+        # Whoever waits does not keep the node from ending.
+        set free [expr {$to eq "ada" ? 16383 : 0}]
+        on $to cluster setslot $free importing [node_id $from]
+        on $from cluster setslot $free migrating [node_id $to]
+        write_file $slow ""
+        resp::send operator cluster setslot $free node [node_id $to]
+        eventually { [owner_of_slot $free $to] eq $to }
+        node_signal $to TERM
+        wait_ms 50
+        file delete $slow
+        node_wait_end $to
+        assert_equal "exit 0" $::node($to,ended)
+    }
+}
