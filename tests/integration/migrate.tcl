@@ -588,3 +588,57 @@ test "a key that expires or is thrown out on its way is nobody's to write to unt
         fake_stop
     }
 }
+
+# --- Deadlines ---
+
+# Where a key is, and that it is there once; "" where it is nowhere.
+proc whereabouts {key} {
+    set at {}
+    foreach node {ada bob} { if {[on $node exists $key]} { lappend at $node } }
+    return $at
+}
+
+test "a deadline is the same moment however often its key moves, and what is over arrives nowhere" {
+    set seed [expr {[info exists ::env(MIGRATE_SEED)] ? $::env(MIGRATE_SEED) : int(rand() * 1000000000)}]
+    puts "          MIGRATE_SEED=$seed"
+    with_node ada {
+        node_start bob
+        expr {srand($seed)}
+        set began [clock milliseconds]
+        # None, far ones, the last there can be, and some that come while the keys are on their way to and fro.
+        set deadlines {}
+        for {set i 0} {$i < 200} {incr i} {
+            set at [lindex [list -1 [expr {$began + 1000000 + int(rand() * 1e12)}] 9223372036854775806 [expr {$began + 500 + int(rand() * 3000)}]] [expr {$i % 4}]]
+            dict set deadlines key:$i $at
+            set node [lindex {ada bob} [expr {int(rand() * 2)}]]
+            if {$at < 0} { on $node set key:$i $i } else { on $node set key:$i $i pxat $at }
+        }
+        set last [expr {$began + 3600}]
+        while {[clock milliseconds] < $last} {
+            set from [lindex {ada bob} [expr {int(rand() * 2)}]]
+            set to [expr {$from eq "ada" ? "bob" : "ada"}]
+            set keys {}
+            for {set i 0} {$i < 20} {incr i} { lappend keys key:[expr {int(rand() * 200)}] }
+            set reply [migrate $from $to "" keys {*}[lsort -unique $keys]]
+            assert {$reply in {OK NOKEY}} $reply
+            set key [lindex $keys 0]
+            set at [dict get $deadlines $key]
+            set before [clock milliseconds]
+            set where [whereabouts $key]
+            set told [expr {[llength $where] == 1 ? [on $where pexpiretime $key] : "no time"}]
+            # Its own deadline may have come while it was asked for.
+            if {$at < 0 || [clock milliseconds] < $at - 50} {
+                assert_equal $at $told "$key, at $where"
+            } elseif {$before > $at} {
+                assert_equal {} $where "$key, due at $at, at $before"
+            }
+        }
+        dict for {key at} $deadlines {
+            set where [whereabouts $key]
+            if {$at >= 0 && $at < $last} { assert_equal {} $where $key; continue }
+            assert {[llength $where] == 1} "$key: $where"
+            assert_equal $at [on $where pexpiretime $key] $key
+            assert_equal [string range $key 4 end] [on $where get $key]
+        }
+    }
+}
