@@ -192,9 +192,13 @@ test "a web browser's request is not run" {
             "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nset stolen yes\r\n"
             "post / HTTP/1.0\r\n\r\nset stolen yes\r\n"
             "host: x\r\nset stolen yes\r\n"
+            "GET / HTTP/1.0\r\n\r\nset stolen yes\r\n"
+            "POST /a b HTTP/1.0\r\n\r\nset stolen yes\r\n"
+            "OPTIONS * HTTP/1.1\r\nset stolen yes\r\n"
         } {
             lassign [exchange ada $request] reply closed
             assert {$closed} "still open after [resp::printable $request]"
+            assert_equal "" $reply [resp::printable $request]
             assert_equal 0 [on ada exists stolen]
         }
         eventually { [regexp -nocase {security attack|another protocol} [node_log ada]] }
