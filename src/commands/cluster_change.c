@@ -209,7 +209,6 @@ void cluster_cmd_flushslots(struct call *call)
 
 /* --- SETSLOT --- */
 
-/* The form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
 /* What was written to a slot while another node had it was not told here, and its floors do not come along. */
 static void note_arrival(struct call *call, const struct slot *slot, uint64_t former_word)
 {
@@ -219,6 +218,7 @@ static void note_arrival(struct call *call, const struct slot *slot, uint64_t fo
         fills_slot_came(call->node->fills, slot_id(slot), call->now_ms);
 }
 
+/* The form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
 static void setslot_node(struct call *call, uint16_t id)
 {
     struct effects *effects;
