@@ -12,6 +12,7 @@
  *     epoch.c       the cluster's logical clock
  *     announce.c    what of it is on disk, and may be told
  *     commands.c    what an operator asks for
+ *     moves.c       which of us has a slot that two of our kind claim
  *     difference.c  who sees other owners than we do
  *     text.c        CLUSTER NODES, CLUSTER INFO and the questions
  *     state_file.c  the same view on disk
@@ -76,6 +77,7 @@ struct node {
     uint16_t index;
     uint16_t flags;
     char id[NODE_ID_BYTES + 1];
+    uint64_t id_digest;               /* of id, see view.c */
     char shard_id[NODE_ID_BYTES + 1]; /* "" = never said */
     char ip[46];                      /* "" = unknown */
     char hostname[256];
@@ -102,18 +104,21 @@ struct node {
 
     bool is_ours; /* of our kind, as its last message said; what follows is of that message */
     uint32_t incarnation;
-    uint64_t sequence;      /* the highest of this incarnation */
-    uint64_t doubted_epoch; /* somebody else said it has it, and with it slots of ours */
-    int64_t doubted_ms;     /* when this was said first */
-    uint64_t refused_epoch; /* the last one in which it was said why it has no vote */
-    int64_t voted_ms;       /* of a primary: when a replica of it had our vote last; 0: never */
-    uint64_t view;          /* its digest of who owns which slot */
+    uint64_t sequence;       /* the highest of this incarnation */
+    uint64_t doubted_epoch;  /* somebody else said it has it, and with it slots of ours */
+    int64_t doubted_ms;      /* when this was said first */
+    uint64_t refused_epoch;  /* the last one in which it was said why it has no vote */
+    uint64_t disputed_epoch; /* of both of us, with claims to one slot */
+    int64_t disputed_ms;     /* since when; 0: it was said */
+    int64_t voted_ms;        /* of a primary: when a replica of it had our vote last; 0: never */
+    uint64_t view;           /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
     struct cluster_shared_version shared_said,
         shared_heard; /* of the text that is shared: what we said last of ours, and it of its own */
     int64_t shared_said_ms, shared_asked_ms, shared_told_ms;
     bool shared_awaited;
+    bool view_wanted;        /* at once: it was said to have slots of ours, and does not claim them */
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
 
     uint8_t *slots; /* bitmap of those bound to it; NULL while it has none */
@@ -169,8 +174,11 @@ struct cluster {
     uint16_t migrating[SLOT_COUNT]; /* likewise */
     uint16_t importing[SLOT_COUNT];
     uint16_t sequence[SLOT_COUNT];
-    uint16_t taken_from[SLOT_COUNT]; /* of ours: whom an operator moved it from, while that node may not know */
+    uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
+    uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
     bool any_taken_from;
+    /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
+    uint8_t yielded[SLOT_BITMAP_BYTES];
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
     uint32_t assigned_count;
 
@@ -288,17 +296,24 @@ static inline void bitmap_clear(uint8_t *bitmap, unsigned bit)
 /* The bitmap of a node, all zeros where it has none. */
 const uint8_t *node_slots(const struct node *node);
 struct node *owner_node(const struct cluster *c, uint16_t slot);
-/* NULL: nobody. Emits the new owner word where anything changed. */
+/* NULL: nobody. Emits the new owner word where anything changed. What was yielded is decided with it: its keys are dropped, unless it is
+ * ours again. */
 void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e);
 void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
 void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e);
-/* Who claims what in a packet: the wire's slot claim procedure. */
-void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
-/* A node's own word on its slots: what an operator moved here from it, and it claims no more, it knows of. */
-void view_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap);
+/* Whose word it is: the claimer's own, or a third node's. */
+enum word { WORD_OWN, WORD_HEARSAY };
+/* Who claims what in a packet: the wire's slot claim procedure. On hearsay slots of ours are yielded, not lost. */
+void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, enum word word,
+                struct effects *e);
+/* A yielded slot is its owner's, who has said so. */
+void view_settled(struct cluster *c, uint16_t slot, struct effects *e);
+/* One of our kind says in its view whose a slot is that we yielded to it. True where it is ours again. */
+bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
-/* A file may say that a slot leaves here that is not here, or comes that is: not so. */
+/* A file may say that a slot leaves here that is not here, or comes that is: not so. Nor is one moved here that is elsewhere, or yielded to
+ * nobody. */
 void view_close_impossible(struct cluster *c);
 void view_end_solo(struct cluster *c, struct effects *e);
 void view_update_state(struct cluster *c, int64_t now_ms, struct effects *e);
@@ -343,8 +358,12 @@ void election_saved(struct cluster *c, uint64_t sequence, bool ok, struct effect
 
 /* --- epoch.c --- */
 void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, struct effects *e);
-bool epoch_bump(struct cluster *c, struct effects *e);
-void epoch_collision(struct cluster *c, const struct node *sender, uint64_t epoch, struct effects *e);
+/* With it slots from first to last, of ours, are taken anew. False where ours is the highest already. */
+#define NO_SLOTS 1, 0
+bool epoch_bump(struct cluster *c, unsigned first, unsigned last, struct effects *e);
+/* slots: what the sender claims with it. */
+void epoch_collision(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *slots, int64_t now_ms,
+                     struct effects *e);
 
 /* --- announce.c --- */
 /* What memory holds was read from the disk just now. */
@@ -359,7 +378,22 @@ void announce_saved(struct cluster *c, uint64_t sequence);
 bool announce_is_current(const struct cluster *c);
 struct announcement announce_now(const struct cluster *c);
 
+/* --- moves.c --- */
+/* What nodes of our kind say to each other alone. */
+enum kin { KIN_VIEW_ASK = 1, KIN_VIEW = 2, KIN_MOVED = 3, KIN_HELD = 4, KIN_KEEPS = 5 };
+/* An operator has moved a slot to us. */
+void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
+/* An operator says that those of these slots that are ours are so: as if we had taken them with the epoch we have. */
+void moves_confirm(struct cluster *c, unsigned first, unsigned last);
+/* A node's own word on its slots: what was moved here from it, and it claims no more, it knows of. */
+void moves_heard(struct cluster *c, const struct node *node, uint64_t epoch, const uint8_t *bitmap);
+/* To one of our kind, with what it claims: what was moved here from it, and what both claim or claimed. */
+void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
+/* One of our kind says such a word to us. */
+void moves_told(struct cluster *c, struct node *node, enum kin what, const struct message *message, struct effects *e);
+
 /* --- difference.c --- */
+void kin_send(struct cluster *c, cluster_link link, enum kin what, struct bytes payload, struct effects *e);
 /* What a heartbeat of a known node says of who owns what; after it was learnt from. */
 void difference_heard(struct cluster *c, struct node *node, const struct message *message, int64_t now_ms);
 /* Asks one whose view is another for it. */

@@ -145,6 +145,7 @@ void cluster_flush_slots(struct cluster *c, bool keys, int64_t now_ms, struct ef
         return;
     }
     memset(c->kept, 0, sizeof(c->kept));
+    memset(c->yielded, 0, sizeof(c->yielded));
     view_end_solo(c, e);
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++)
         if (c->owner[slot] == c->myself->index) slot_bind(c, (uint16_t)slot, NULL, e);
@@ -176,9 +177,11 @@ void cluster_set_config_epoch(struct cluster *c, int64_t epoch, int64_t now_ms, 
 
 bool cluster_bump_epoch(struct cluster *c, uint64_t *epoch, int64_t now_ms, struct effects *e)
 {
-    bool bumped = epoch_bump(c, e);
+    /* An operator's word that this node's claims are the newest. */
+    bool bumped = epoch_bump(c, 0, SLOT_COUNT - 1, e);
 
     *epoch = c->myself->config_epoch;
+    moves_confirm(c, 0, SLOT_COUNT - 1);
     cluster_settle(c, true, now_ms, e);
     return bumped;
 }
@@ -238,6 +241,14 @@ void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes no
     }
     source = move_partner(c, node, error);
     if (source == NULL) return;
+    if (bitmap_has(c->yielded, slot)) {
+        refuse(error,
+               "ERR Keys of hash slot %u are kept here until its owner says that it has the slot: try again, or say so "
+               "with "
+               "CLUSTER SETSLOT %u NODE",
+               slot, slot);
+        return;
+    }
     slot_set_importing(c, slot, source->index, e);
     cluster_settle(c, true, now_ms, e);
 }
@@ -281,13 +292,11 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
     if (keys == 0) slot_set_migrating(c, slot, INDEX_NONE, e);
     source = c->importing[slot];
     slot_bind(c, slot, node, e); /* and what was imported has arrived, if it is ours now */
+    moves_confirm(c, slot, slot);
     if (node == c->myself && imported) {
-        c->taken_from[slot] = source;
-        c->any_taken_from = true;
-    }
-    if (node == c->myself && imported) {
+        moves_took(c, slot, source);
         /* Ours by the operator's word: the new epoch makes it win everywhere, and all hear of it as soon as it is on disk. */
-        if (epoch_bump(c, e))
+        if (epoch_bump(c, slot, slot, e))
             emit_log(e, LOG_NOTICE, "slot %u: imported, my epoch is %llu now", slot,
                      (unsigned long long)c->myself->config_epoch);
         cluster_settle(c, true, now_ms, e);

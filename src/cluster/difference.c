@@ -7,8 +7,8 @@
  *     any other             says in each header which slots it claims itself; of more we do not know
  *
  * What a node believes is kept as runs of slots, each with the time from which on we knew, and only while it is not what we believe.
- * The comparison is made when somebody asks, so that what has changed here meanwhile counts. It is for people to read: nothing is
- * decided by it. Nobody can make us keep much: runs, views and questions all have an end. */
+ * The comparison is made when somebody asks, so that what has changed here meanwhile counts. It is for people to read. One thing only is
+ * decided by a view: whose a slot is that we yielded to the node that tells it (view_told()). Nobody can make us keep much: runs, views and questions all have an end. */
 #include "cluster/cluster_internal.h"
 
 #include "base/alloc.h"
@@ -148,20 +148,39 @@ void difference_heard(struct cluster *c, struct node *node, const struct message
 /* --- Asking, and being asked --- */
 
 static const char module_id[8] = { 'r', 's', 'h', 'd', 'v', 'i', 'e', 'w' };
-enum { VIEW_ASK = 1, VIEW_TELL = 2 };
 
-static void send_module(struct cluster *c, cluster_link link, uint8_t type, struct bytes payload, struct effects *e)
+void kin_send(struct cluster *c, cluster_link link, enum kin what, struct bytes payload, struct effects *e)
 {
     struct buf out = { 0 };
 
     header_begin(c, MESSAGE_MODULE, &out);
-    message_module_write(&out, module_id, type, payload);
+    message_module_write(&out, module_id, (uint8_t)what, payload);
     message_send(c, link, &out, e);
+}
+
+static void ask(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e)
+{
+    node->view_asked_ms = now_ms;
+    node->view_awaited = true;
+    kin_send(c, node->outbound, KIN_VIEW_ASK, BYTES_NONE, e);
+}
+
+/* Slots that nobody serves wait for it. */
+static void ask_whom_we_yielded_to(struct cluster *c, int64_t now_ms, struct effects *e)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        struct node *node = c->nodes[i];
+
+        if (!node->view_wanted || node->outbound == 0 || now_ms - node->view_asked_ms < TELL_AGAIN_MS) continue;
+        node->view_wanted = false;
+        ask(c, node, now_ms, e);
+    }
 }
 
 /* One node in each tick at most: there is no hurry. */
 void difference_tick(struct cluster *c, int64_t now_ms, struct effects *e)
 {
+    ask_whom_we_yielded_to(c, now_ms, e);
     if (c->solo || now_ms - c->view_changed_ms < QUIET_MS) return;
     for (size_t i = 0; i < c->node_count; i++) {
         struct node *node = c->nodes[i];
@@ -170,9 +189,7 @@ void difference_tick(struct cluster *c, int64_t now_ms, struct effects *e)
         if (node->beliefs != NULL && node->beliefs->whole && node->beliefs->view == node->view) continue;
         if (now_ms - node->view_changed_ms < QUIET_MS || now_ms - node->view_asked_ms < ASK_AGAIN_MS) continue;
         if (!has_room(c, node)) continue;
-        node->view_asked_ms = now_ms;
-        node->view_awaited = true;
-        send_module(c, node->outbound, VIEW_ASK, BYTES_NONE, e);
+        ask(c, node, now_ms, e);
         return;
     }
 }
@@ -222,7 +239,7 @@ static void tell_view(struct cluster *c, cluster_link link, struct effects *e)
     put16(&out, run_count);
     buf_append_bytes(&out, buf_bytes(&ids));
     buf_append_bytes(&out, buf_bytes(&runs));
-    send_module(c, link, VIEW_TELL, buf_bytes(&out), e);
+    kin_send(c, link, KIN_VIEW, buf_bytes(&out), e);
     buf_free(&ids);
     buf_free(&runs);
     buf_free(&out);
@@ -277,6 +294,17 @@ refused:
     return NULL;
 }
 
+static void take_back(struct cluster *c, const struct node *node, const struct beliefs *beliefs, struct effects *e)
+{
+    unsigned back = 0;
+
+    for (size_t i = 0; i < beliefs->run_count; i++)
+        for (unsigned slot = beliefs->runs[i].first; slot <= beliefs->runs[i].last; slot++)
+            back += view_told(c, node, (uint16_t)slot, believed(beliefs, &beliefs->runs[i]), e);
+    if (back > 0)
+        emit_log(e, LOG_NOTICE, "slots: %u are mine again, says %.40s, which was said to have them", back, node->id);
+}
+
 void difference_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,
                        int64_t now_ms, struct effects *e)
 {
@@ -284,21 +312,27 @@ void difference_module(struct cluster *c, struct node *node, cluster_link link, 
 
     if (memcmp(message->module, module_id, sizeof(module_id)) != 0) return;
     switch (message->module_type) {
-    case VIEW_ASK:
+    case KIN_VIEW_ASK:
         if (now_ms - node->view_told_ms < TELL_AGAIN_MS) return;
         node->view_told_ms = now_ms;
         tell_view(c, link, e);
         return;
-    case VIEW_TELL:
+    case KIN_VIEW:
         /* Only what was asked for is listened to, and once. */
-        if (!node->view_awaited || !has_room(c, node)) return;
+        if (!node->view_awaited) return;
         beliefs = read_view(message->module_payload);
         if (beliefs == NULL) return;
         node->view_awaited = false;
-        if (beliefs->view != c->view_digest)
+        take_back(c, node, beliefs, e);
+        if (beliefs->view != c->view_digest && has_room(c, node))
             keep(c, node, beliefs, now_ms);
         else
             free_beliefs(beliefs);
+        return;
+    case KIN_MOVED:
+    case KIN_HELD:
+    case KIN_KEEPS:
+        moves_told(c, node, (enum kin)message->module_type, message, e);
         return;
     default:
         return;

@@ -6,6 +6,7 @@
 
 /* A jump this large is no cluster's history; it is worth a look at who said it. */
 #define EPOCH_JUMP (1u << 20)
+#define DISPUTE_TIMEOUTS 4 /* then it does not end by itself */
 
 void epoch_saw(struct cluster *c, const struct node *sender, uint64_t current, struct effects *e)
 {
@@ -26,17 +27,19 @@ static uint64_t epoch_highest(const struct cluster *c)
     return highest;
 }
 
-static void take_next(struct cluster *c, struct effects *e)
+/* Slots from first to last are taken with it. */
+static void take_next(struct cluster *c, unsigned first, unsigned last, struct effects *e)
 {
     c->current_epoch++;
     c->myself->config_epoch = c->current_epoch;
     c->view_dirty = true;
+    moves_confirm(c, first, last);
     /* At once, for nobody hears of the new epoch before it is on disk (announce.c): until then heartbeats tell the one before. */
     cluster_persist_now(c, true, e);
 }
 
 /* Without asking anybody, as the wire has it: an operator's word stands behind it. */
-bool epoch_bump(struct cluster *c, struct effects *e)
+bool epoch_bump(struct cluster *c, unsigned first, unsigned last, struct effects *e)
 {
     uint64_t highest = epoch_highest(c);
 
@@ -44,17 +47,53 @@ bool epoch_bump(struct cluster *c, struct effects *e)
     /* The highest epoch there can be was refused on the wire; this only keeps a damaged member from making us overflow. */
     if (highest >= EPOCH_MAX) return false;
     if (c->current_epoch < highest) c->current_epoch = highest;
-    take_next(c, e);
+    take_next(c, first, last, e);
     return true;
 }
 
-/* Two primaries with one epoch: neither's claims would win. The one with the smaller id moves on, the other stays. */
-void epoch_collision(struct cluster *c, const struct node *sender, uint64_t epoch, struct effects *e)
+/* Both of us claim one slot, so who takes the next epoch has it. */
+static bool is_disputed(const struct cluster *c, const uint8_t *slots)
+{
+    const uint8_t *mine = node_slots(c->myself);
+
+    for (size_t i = 0; i < SLOT_BITMAP_BYTES; i++)
+        if (slots[i] & mine[i]) return true;
+    return false;
+}
+
+static void log_disputed(struct cluster *c, struct node *other, int64_t now_ms, struct effects *e)
+{
+    uint64_t epoch = c->myself->config_epoch;
+
+    if (other->disputed_epoch != epoch) {
+        other->disputed_epoch = epoch;
+        other->disputed_ms = now_ms;
+    }
+    if (other->disputed_ms == 0 || now_ms - other->disputed_ms < c->options.node_timeout_ms * DISPUTE_TIMEOUTS) return;
+    other->disputed_ms = 0;
+    emit_log(e, LOG_WARNING,
+             "slots: %.40s and I claim some of the same with one epoch, %llu: nothing changes until an operator says "
+             "whose "
+             "they are (CLUSTER DIFF, CLUSTER SETSLOT ... NODE)",
+             other->id, (unsigned long long)epoch);
+}
+
+/* Two primaries with one epoch: neither's claims would win. By the wire's rule the one with the smaller id moves on, the other stays.
+ *
+ * Where both claim one slot that would decide who has it, by nothing but the ids: a former owner with the smaller one would take back what
+ * was moved from it, and its keys be gone. Between our own nobody moves on then: who took it later has it, and says so (moves.c); where they
+ * took it with one epoch it is an operator's to decide. */
+void epoch_collision(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *slots, int64_t now_ms,
+                     struct effects *e)
 {
     if (!node_is_primary(sender) || !node_is_primary(c->myself) || epoch != c->myself->config_epoch) return;
-    if (memcmp(sender->id, c->myself->id, NODE_ID_BYTES) <= 0) return;
     if (c->current_epoch >= EPOCH_MAX) return;
-    take_next(c, e);
+    if (sender->is_ours && is_disputed(c, slots)) {
+        log_disputed(c, sender, now_ms, e);
+        return;
+    }
+    if (memcmp(sender->id, c->myself->id, NODE_ID_BYTES) <= 0) return;
+    take_next(c, NO_SLOTS, e);
     emit_log(e, LOG_NOTICE, "epoch: %.40s has mine, so mine is %llu now", sender->id,
              (unsigned long long)c->myself->config_epoch);
 }

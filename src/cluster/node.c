@@ -36,10 +36,26 @@ struct node *node_at_index(const struct cluster *c, uint16_t index)
     return index < c->index_count ? c->indices[index].node : NULL;
 }
 
+static uint64_t digest_of_id(const char *id)
+{
+    uint64_t mixed = 0;
+
+    for (unsigned i = 0; i < NODE_ID_BYTES; i += 8) {
+        uint64_t word = 0;
+
+        for (unsigned byte = 0; byte < 8; byte++) word = word << 8 | (uint8_t)id[i + byte];
+        mixed = (mixed ^ word) * UINT64_C(0xbf58476d1ce4e5b9);
+        mixed ^= mixed >> 29;
+    }
+    return mixed;
+}
+
+/* With the id it has now. */
 static void chain(struct cluster *c, struct node *node)
 {
     struct node **head = &c->by_id[bucket_of_id(node->id)];
 
+    node->id_digest = digest_of_id(node->id);
     node->next_by_id = *head;
     *head = node;
 }

@@ -172,12 +172,12 @@ static void learn_role(struct cluster *c, const struct packet *packet, struct ef
     node_become_replica(c, sender, primary, e);
 }
 
-/* True where these are the node's slots, and none of them is noted as one that it gave up. */
+/* True where these are the node's slots, and none of them is noted as one that it gave up, or waits for its word. */
 static bool says_what_we_know(const struct cluster *c, const struct node *node, const uint8_t *slots)
 {
     if (memcmp(node_slots(node), slots, SLOT_BITMAP_BYTES) != 0) return false;
     for (size_t i = 0; node->slot_count > 0 && i < SLOT_BITMAP_BYTES; i++)
-        if (slots[i] & c->not_claiming[i]) return false;
+        if (slots[i] & (c->not_claiming[i] | c->yielded[i])) return false;
     return true;
 }
 
@@ -186,10 +186,11 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *primary = node_is_primary(sender) ? sender : sender->primary;
 
-    if (primary == sender) view_heard(c, sender, message->slots);
+    if (primary == sender) moves_heard(c, sender, message->config_epoch, message->slots);
     if (primary == NULL || says_what_we_know(c, primary, message->slots)) return;
-    if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, e);
+    if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, WORD_OWN, e);
     view_correct(c, sender, message->config_epoch, message->slots, e);
+    if (primary == sender && sender->is_ours) moves_tell(c, sender, message->config_epoch, message->slots, e);
 }
 
 static void learn_names(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
@@ -253,14 +254,13 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
     learn_role(c, packet, e);
     learn_slots(c, packet, e);
     difference_heard(c, sender, message, packet->now_ms);
-    epoch_collision(c, sender, message->config_epoch, e);
+    epoch_collision(c, sender, message->config_epoch, message->slots, packet->now_ms, e);
     gossip_receive(c, sender, message, packet->now_ms, e);
     learn_names(c, sender, message, packet->now_ms, e);
 }
 
-/* What a third node says may be what it knew before the subject gave us the slots: believed, they would be nobody's, each of us two thinking
- * the other has them, and their keys gone. A node of our kind is asked itself. Only where it does not answer for long the word of
- * others counts, which they repeat as long as they believe it. */
+/* What a third node says may be what it knew before the subject gave us the slots. A node of our kind is asked itself, and we go on serving
+ * them. Where it does not answer for long the word of others counts, which they repeat as long as they believe it: the slots are yielded. */
 static bool is_doubtful(struct cluster *c, struct node *subject, const struct message *message, int64_t now_ms,
                         struct effects *e)
 {
@@ -294,7 +294,7 @@ static void update(struct cluster *c, const struct packet *packet, struct effect
     node_become_primary(c, node);
     node->config_epoch = message->subject_epoch;
     cluster_save_later(c, SAVE_SOON);
-    view_claim(c, node, message->subject_epoch, message->subject_slots, e);
+    view_claim(c, node, message->subject_epoch, message->subject_slots, WORD_HEARSAY, e);
 }
 
 static void dispatch(struct cluster *c, struct packet *packet, struct effects *e)
@@ -393,7 +393,9 @@ void cluster_packet(struct cluster *c, cluster_link link, struct bytes bytes, in
         return;
     }
     if (type < MESSAGE_TYPES) c->received[type]++;
-    if (refuse(c, message_decode(bytes, &message), type, bytes.len, e)) return;
+    if (refuse(c, message_decode(bytes, &message), type, bytes.len, e)) {
+        return;
+    }
     if (find_sender(c, &packet, e)) dispatch(c, &packet, e);
     cluster_settle(c, false, now_ms, e);
 }

@@ -5,8 +5,12 @@
  *
  *     redis-shard-cluster 1
  *     <id> <ip>:<port>@<cport>[,<hostname>,shard-id=<id>] <flags> <primary|-> 0 0 <epoch> connected[ <slots>...]
+ *     since <epoch> <first slot> <last slot>
  *     vars currentEpoch 5 lastVoteEpoch 0[ solo 1]
  *     checksum 0123456789abcdef
+ *
+ * Besides the slots that are open (`[slot->-id]`, `[slot-<-id]`) our own line names those that an operator moved here from a node that may not
+ * know (`[slot-=-id]`), and those that were ours until somebody else said that they are a node's (`[slot-?-id]`). Why is in moves.c.
  *
  * A file without the first line is read as a plain nodes.conf of Redis 7.0 or 7.2. What is damaged is refused with a reason: a
  * node that guesses its slots serves somebody else's. */
@@ -34,6 +38,24 @@ static uint64_t checksum(struct bytes bytes)
     return ~crc;
 }
 
+static bool has_since(const struct cluster *c, unsigned slot)
+{
+    return c->owner[slot] == c->myself->index || bitmap_has(c->yielded, slot);
+}
+
+/* With which epoch we took our slots, and those that are yielded. */
+static void put_since(const struct cluster *c, struct buf *out)
+{
+    unsigned slot = 0, first;
+
+    while (slot < SLOT_COUNT) {
+        first = slot++;
+        if (!has_since(c, first)) continue;
+        while (slot < SLOT_COUNT && has_since(c, slot) && c->since_epoch[slot] == c->since_epoch[first]) slot++;
+        buf_printf(out, "since %llu %u %u\n", (unsigned long long)c->since_epoch[first], first, slot - 1);
+    }
+}
+
 void cluster_save(const struct cluster *c, struct buf *out)
 {
     size_t start = out->len;
@@ -44,6 +66,7 @@ void cluster_save(const struct cluster *c, struct buf *out)
         node_line(c, c->nodes[i], true, out);
         buf_append_byte(out, '\n');
     }
+    put_since(c, out);
     buf_printf(out, "vars currentEpoch %llu lastVoteEpoch %llu%s\n", (unsigned long long)c->current_epoch,
                (unsigned long long)c->last_vote_epoch, c->solo ? " solo 1" : "");
     buf_printf(out, "checksum %016llx\n",
@@ -58,6 +81,7 @@ struct reader {
     unsigned line;
     struct effects effects; /* of binding slots: nobody is listening yet */
     bool own_format, vars_seen;
+    uint16_t yielded_to[SLOT_COUNT]; /* index, or INDEX_NONE; kept apart until all owners are known */
 };
 
 __attribute__((format(printf, 2, 3))) static bool refuse(struct reader *reader, const char *format, ...)
@@ -238,21 +262,32 @@ static bool read_open_slot(struct reader *reader, const struct node *node, struc
     struct bytes number, id;
     struct node *other;
     uint64_t slot;
-    bool leaves;
+    char kind;
 
     if (node != c->myself || field.len < 1 + 1 + 3 + NODE_ID_BYTES + 1 || field.data[field.len - 1] != ']')
         return refuse(reader, "not an open slot");
     id = (struct bytes){ field.data + field.len - 1 - NODE_ID_BYTES, NODE_ID_BYTES };
     number = (struct bytes){ field.data + 1, field.len - 1 - NODE_ID_BYTES - 1 - 3 };
-    leaves = memcmp(id.data - 3, "->-", 3) == 0;
-    if (!leaves && memcmp(id.data - 3, "-<-", 3) != 0) return refuse(reader, "not an open slot");
+    kind = id.data[-2];
+    if (id.data[-3] != '-' || id.data[-1] != '-' || strchr(reader->own_format ? "><=?" : "><", kind) == NULL || !kind)
+        return refuse(reader, "not an open slot");
     if (!read_number(number, SLOT_COUNT - 1, &slot)) return refuse(reader, "not a slot");
     other = find(reader, id);
     if (other == NULL) return false;
-    if (leaves)
+    switch (kind) {
+    case '>':
         c->migrating[slot] = other->index;
-    else
+        break;
+    case '<':
         c->importing[slot] = other->index;
+        break;
+    case '=':
+        moves_took(c, (uint16_t)slot, other->index);
+        break;
+    default:
+        reader->yielded_to[slot] = other->index;
+        break;
+    }
     return true;
 }
 
@@ -320,6 +355,23 @@ static bool read_vars(struct reader *reader, struct bytes line)
     return true;
 }
 
+static bool read_since(struct reader *reader, struct bytes line)
+{
+    uint64_t epoch, first, last;
+
+    cut(&line, ' ');
+    if (!read_number(cut(&line, ' '), EPOCH_MAX, &epoch) || !read_number(cut(&line, ' '), SLOT_COUNT - 1, &first) ||
+        !read_number(line, SLOT_COUNT - 1, &last) || last < first)
+        return refuse(reader, "not an epoch and the slots taken with it");
+    for (; first <= last; first++) reader->c->since_epoch[first] = epoch;
+    return true;
+}
+
+static bool is_since(const struct reader *reader, struct bytes line)
+{
+    return reader->own_format && line.len >= 6 && memcmp(line.data, "since ", 6) == 0;
+}
+
 static bool is_vars(struct bytes line)
 {
     return line.len >= 5 && memcmp(line.data, "vars ", 5) == 0;
@@ -351,11 +403,29 @@ static bool each_line(struct reader *reader, struct bytes text, bool (*read)(str
         if (line.len == 0) continue;
         if (is_vars(line)) {
             if (vars && !read_vars(reader, line)) return false;
+        } else if (is_since(reader, line)) {
+            if (!vars && !read_since(reader, line)) return false;
         } else if (!read(reader, line)) {
             return false;
         }
     }
     return true;
+}
+
+/* One that its owner does not claim is nobody's there, and still its to speak of. */
+static void read_yielded(struct reader *reader)
+{
+    struct cluster *c = reader->c;
+
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if (reader->yielded_to[slot] == INDEX_NONE) continue;
+        if (c->owner[slot] == INDEX_NONE) {
+            slot_bind(c, (uint16_t)slot, node_at_index(c, reader->yielded_to[slot]), &reader->effects);
+            bitmap_set(c->not_claiming, slot);
+        }
+        bitmap_set(c->yielded, slot);
+    }
+    effects_clear(&reader->effects);
 }
 
 static bool read_all(struct reader *reader, struct bytes text)
@@ -369,6 +439,7 @@ static bool read_all(struct reader *reader, struct bytes text)
     if (!reader->vars_seen) return refuse(reader, "no vars line");
     if (text.data[text.len - 1] != '\n') return refuse(reader, "the last line has no end");
     if (!each_line(reader, text, read_bonds, false)) return false;
+    read_yielded(reader);
     view_close_impossible(c);
     if (c->solo && (c->node_count > 1 || c->assigned_count > 0)) return refuse(reader, "solo, but not alone");
     for (size_t i = 0; i < c->node_count; i++)
@@ -393,6 +464,7 @@ struct cluster *cluster_load(struct bytes state, const struct cluster_options *o
     struct cluster *c = reader.c;
 
     error[0] = '\0';
+    memset(reader.yielded_to, 0xff, sizeof(reader.yielded_to));
     if (!read_all(&reader, state)) {
         effects_free(&reader.effects);
         cluster_free(&c);

@@ -73,6 +73,17 @@ static void put_open_slots(const struct cluster *c, struct buf *out)
     }
 }
 
+/* What is noted of slots for ourselves alone, see state_file.c. */
+static void put_notes(const struct cluster *c, struct buf *out)
+{
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        const struct node *from = node_at_index(c, c->taken_from[slot]), *to = owner_node(c, (uint16_t)slot);
+
+        if (from != NULL) buf_printf(out, " [%u-=-%.40s]", slot, from->id);
+        if (to != NULL && bitmap_has(c->yielded, slot)) buf_printf(out, " [%u-?-%.40s]", slot, to->id);
+    }
+}
+
 static uint64_t shown_epoch(const struct node *node)
 {
     return node->primary != NULL ? node->primary->config_epoch : node->config_epoch;
@@ -91,6 +102,7 @@ void node_line(const struct cluster *c, const struct node *node, bool for_file, 
                (unsigned long long)shown_epoch(node), for_file || linked ? "connected" : "disconnected");
     if (node->slot_count > 0) put_slots(c, node, for_file, out);
     if (node == c->myself) put_open_slots(c, out);
+    if (node == c->myself && for_file) put_notes(c, out);
 }
 
 /* Solo it serves all, and was given none. */

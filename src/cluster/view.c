@@ -46,18 +46,13 @@ static void tell(struct cluster *c, uint16_t slot, struct effects *e)
 /* What one slot's owner adds to the digest. It is the same on every machine, and every bit of it depends on the slot and on the id: so
  * sums over all slots differ where views do, and the sum is kept up with each change. It guards against accidents, not against forgers,
  * who could say any number. */
-static uint64_t digest_of(uint16_t slot, const char *id)
+static uint64_t digest_of(uint16_t slot, const struct node *node)
 {
-    uint64_t mixed = slot + UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mixed = node->id_digest ^ (slot + 1u) * UINT64_C(0x9e3779b97f4a7c15);
 
-    for (unsigned i = 0; i < NODE_ID_BYTES; i += 8) {
-        uint64_t word = 0;
-
-        for (unsigned byte = 0; byte < 8; byte++) word = word << 8 | (uint8_t)id[i + byte];
-        mixed = (mixed ^ word) * UINT64_C(0xbf58476d1ce4e5b9);
-        mixed ^= mixed >> 29;
-    }
-    return mixed;
+    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94d049bb133111eb);
+    return mixed ^ mixed >> 31;
 }
 
 static void unlist(struct cluster *c, uint16_t slot)
@@ -65,7 +60,7 @@ static void unlist(struct cluster *c, uint16_t slot)
     struct node *former = owner_node(c, slot);
 
     if (former == NULL) return;
-    c->view_digest ^= digest_of(slot, former->id);
+    c->view_digest ^= digest_of(slot, former);
     bitmap_clear(former->slots, slot);
     if (--former->slot_count == 0) {
         alloc_free(former->slots);
@@ -74,7 +69,7 @@ static void unlist(struct cluster *c, uint16_t slot)
     c->assigned_count--;
 }
 
-void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e)
+static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct effects *e)
 {
     struct node *former = owner_node(c, slot);
 
@@ -84,12 +79,13 @@ void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effec
     c->owner[slot] = INDEX_NONE;
     if (node != NULL) {
         if (node->slots == NULL) node->slots = alloc_zeroed(SLOT_BITMAP_BYTES);
-        c->view_digest ^= digest_of(slot, node->id);
+        c->view_digest ^= digest_of(slot, node);
         bitmap_set(node->slots, slot);
         node->slot_count++;
         c->assigned_count++;
         c->owner[slot] = node->index;
     }
+    if (node == c->myself) c->since_epoch[slot] = node->config_epoch;
     c->taken_from[slot] = INDEX_NONE;
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
@@ -99,6 +95,22 @@ void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effec
     c->state_dirty = c->view_dirty = true;
     cluster_save_later(c, SAVE_SOON);
     tell(c, slot, e);
+}
+
+/* Nobody's word is awaited any more. */
+static void stop_waiting(struct cluster *c, uint16_t slot)
+{
+    bitmap_clear(c->yielded, slot);
+    cluster_save_later(c, SAVE_SOON);
+}
+
+void slot_bind(struct cluster *c, uint16_t slot, struct node *node, struct effects *e)
+{
+    bool yielded = bitmap_has(c->yielded, slot);
+
+    if (yielded) stop_waiting(c, slot);
+    bind_to(c, slot, node, e);
+    if (yielded && node != c->myself) emit_drop_keys(e, slot);
 }
 
 void slot_set_migrating(struct cluster *c, uint16_t slot, uint16_t index, struct effects *e)
@@ -117,10 +129,51 @@ void slot_set_importing(struct cluster *c, uint16_t slot, uint16_t index, struct
     tell(c, slot, e);
 }
 
-void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
+void view_settled(struct cluster *c, uint16_t slot, struct effects *e)
 {
+    stop_waiting(c, slot);
+    emit_drop_keys(e, slot);
+}
+
+/* Whom a slot was yielded to says itself whether it has it. One of our kind is asked since when (moves.c), or else, for it may have given it back
+ * to us or on to somebody, for its view. Of any other no more can be known. */
+static void settle_yielded(struct cluster *c, uint16_t slot, struct node *owner, bool claimed, struct effects *e)
+{
+    if (!owner->is_ours)
+        view_settled(c, slot, e);
+    else if (!claimed)
+        owner->view_wanted = true;
+}
+
+static void yield(struct cluster *c, uint16_t slot, struct node *to, struct effects *e)
+{
+    bind_to(c, slot, to, e);
+    bitmap_set(c->yielded, slot);
+}
+
+static void log_lost(struct cluster *c, const struct node *to, uint64_t epoch, enum word word, uint32_t lost,
+                     struct effects *e)
+{
+    if (word == WORD_OWN)
+        emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu",
+                 (unsigned)lost, to->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
+    else
+        emit_log(e, LOG_WARNING,
+                 "slots: %u of mine are said to be %.40s's, with epoch %llu over my %llu: they are served here no "
+                 "more, and "
+                 "their keys kept until it says so itself",
+                 (unsigned)lost, to->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
+    /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
+    if (c->myself->slot_count == 0)
+        emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+}
+
+void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, enum word word,
+                struct effects *e)
+{
+    /* An own word with an epoch older than the one we have heard of was said before it took what it is said to have. */
+    bool decides = word == WORD_OWN && epoch >= claimer->config_epoch, insist = false;
     uint32_t lost = 0;
-    bool insist = false;
 
     /* Somebody else's word about my own slots: mine is the only one that counts. */
     if (claimer == c->myself) return;
@@ -128,13 +181,15 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)i;
         struct node *owner;
-        bool mine;
+        bool mine, yielded;
 
         if ((i % 8) == 0 && bitmap[i / 8] == 0 && node_slots(claimer)[i / 8] == 0) {
             i += 7;
             continue;
         }
         owner = owner_node(c, slot);
+        yielded = bitmap_has(c->yielded, slot);
+        if (yielded && owner == claimer && decides) settle_yielded(c, slot, owner, bitmap_has(bitmap, slot), e);
         if (!bitmap_has(bitmap, slot)) {
             if (owner == claimer && !bitmap_has(c->not_claiming, slot)) {
                 bitmap_set(c->not_claiming, slot);
@@ -152,37 +207,41 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
 
         mine = owner == c->myself;
         if (mine && claimer->is_ours && c->taken_from[slot] == claimer->index) {
-            c->taken_from[slot] = INDEX_NONE; /* once: two who insist would go on for ever */
             insist = true;
             continue;
         }
-        slot_bind(c, slot, claimer, e);
+        if ((mine || yielded) && (word == WORD_HEARSAY || claimer->is_ours))
+            yield(c, slot, claimer, e);
+        else
+            slot_bind(c, slot, claimer, e);
         if (!mine) continue;
         lost++;
-        emit_drop_keys(e, slot);
+        if (!bitmap_has(c->yielded, slot)) emit_drop_keys(e, slot);
     }
     /* The operator had it moved here, keys and all, and the former owner has not heard of it: an epoch that we did not know when we took
-     * ours is no newer claim. Given back, the keys would be gone. */
-    if (insist && epoch_bump(c, e))
+     * ours is no newer claim. Given back, the keys would be gone (moves.c). */
+    if (insist && epoch_bump(c, NO_SLOTS, e))
         emit_log(e, LOG_NOTICE, "slots: %.40s claims what was moved here from it: my epoch is %llu now", claimer->id,
                  (unsigned long long)c->myself->config_epoch);
-    if (lost == 0) return;
-    emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which claims them with epoch %llu over my %llu",
-             (unsigned)lost, claimer->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
-    /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
-    if (c->myself->slot_count == 0)
-        emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+    if (lost > 0) log_lost(c, claimer, epoch, word, lost, e);
 }
 
-void view_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap)
+bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e)
 {
-    bool any = false;
+    uint64_t since_epoch = c->since_epoch[slot];
+    struct node *owner;
 
-    for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
-        if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) c->taken_from[slot] = INDEX_NONE;
-        any |= c->taken_from[slot] != INDEX_NONE;
+    if (!bitmap_has(c->yielded, slot) || c->owner[slot] != teller->index) return false;
+    owner = node_find(c, owner_id);
+    if (owner == NULL || owner == teller || node_is(owner, FLAG_HANDSHAKE)) return false;
+    if (owner != c->myself) {
+        yield(c, slot, owner, e); /* whose own word is awaited next */
+        return false;
     }
-    c->any_taken_from = any;
+    /* Our epoch stays: whoever has heard that the other does not claim it takes our word, whatever it is. */
+    slot_bind(c, slot, c->myself, e);
+    c->since_epoch[slot] = since_epoch;
+    return true;
 }
 
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
@@ -223,6 +282,11 @@ void view_close_impossible(struct cluster *c)
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         if (c->migrating[slot] != INDEX_NONE && c->owner[slot] != c->myself->index) c->migrating[slot] = INDEX_NONE;
         if (c->importing[slot] != INDEX_NONE && c->owner[slot] == c->myself->index) c->importing[slot] = INDEX_NONE;
+        if (c->taken_from[slot] != INDEX_NONE && c->owner[slot] != c->myself->index) c->taken_from[slot] = INDEX_NONE;
+        if (c->taken_from[slot] != INDEX_NONE) c->any_taken_from = true;
+        if (!bitmap_has(c->yielded, slot)) continue;
+        if (c->owner[slot] == INDEX_NONE || c->owner[slot] == c->myself->index || c->importing[slot] != INDEX_NONE)
+            bitmap_clear(c->yielded, slot);
     }
 }
 

@@ -2,80 +2,16 @@
  *
  * A queue of what is to come, in order of time. A link is a pair of numbers, one at each end, with a delay of its own; within it
  * order is kept, as TCP keeps it. */
-#include "sim/sim.h"
+#include "sim/sim_internal.h"
 
 #include "base/alloc.h"
-#include "base/random.h"
-#include "cluster/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SIM_START_MS 1700000000000
 #define SIM_TICK_MS 100
 #define SIM_PORT 7000
-
-enum sim_event_kind { SIM_TICK, SIM_CONNECTED, SIM_FAILED, SIM_PACKET, SIM_CLOSED, SIM_SAVED };
-
-struct sim_event {
-    int64_t at_ms;
-    uint64_t order;
-    enum sim_event_kind kind;
-    size_t node;
-    uint32_t incarnation; /* of the node: what was meant for one that was stopped is lost */
-    uint16_t index;       /* CONNECTED, FAILED */
-    size_t target;
-    cluster_link link;
-    struct bytes data;
-    uint64_t sequence; /* SAVED */
-};
-
-/* What a node would come back with, for those questions that a packet answers. */
-struct sim_durable {
-    uint64_t current_epoch, config_epoch;
-    uint8_t slots[SLOT_COUNT / 8];
-};
-
-struct sim_link {         /* both ends */
-    cluster_link ends[2]; /* [0] at who connected */
-    size_t nodes[2];
-    uint32_t incarnations[2];
-    bool open[2], hung[2];        /* [to an end] */
-    int64_t delay_ms, last_ms[2]; /* when the last message towards an end arrives: order is kept */
-};
-
-struct sim_node {
-    struct cluster *core;
-    struct effects effects;
-    struct cluster_options options;
-    struct buf file, unwritten; /* on disk; what is to be written after what is being written */
-    uint64_t unwritten_sequence;
-    bool writing;
-    struct sim_durable durable;
-    uint64_t owners[SLOT_COUNT];
-    unsigned checked; /* the slots before this one were looked at, in this round */
-    uint64_t config_epoch, current_epoch;
-    char id[NODE_ID_BYTES + 1];
-    bool running, disk_full;
-    uint32_t incarnation;
-    int64_t clock_offset_ms, paused_until_ms;
-    uint64_t not_heard_by; /* a bit for each node that this one cannot reach */
-};
-
-struct sim {
-    struct sim_options options;
-    struct random random;
-    int64_t now_ms;
-    uint64_t order, packets, bytes;
-    char broke[256];
-    struct sim_event *queue; /* a heap */
-    size_t queue_count, queue_cap;
-    struct sim_node **nodes;
-    size_t node_count;
-    struct sim_link *links; /* ends are numbered 2n+2 and 2n+3 */
-    size_t link_count, link_cap;
-};
 
 bool sim_is_disk_full(const struct sim *sim, size_t node)
 {
@@ -171,22 +107,6 @@ static void close_end(struct sim *sim, struct sim_link *link, int end, bool tell
                                       .link = link->ends[end] });
 }
 
-/* A word about ourselves that a crash would take back was given too early. */
-static void check_told(const struct sim *sim, size_t n, struct bytes packet)
-{
-    const struct sim_node *node = sim->nodes[n];
-    struct message message;
-
-    if (message_decode(packet, &message) != MESSAGE_OK) sim_broken(sim, n, "sends what it would not read");
-    if (message.current_epoch > node->durable.current_epoch || message.config_epoch > node->durable.config_epoch)
-        sim_broken(sim, n, "tells an epoch that is not on disk");
-    for (size_t i = 0; i < sizeof(node->durable.slots); i++)
-        if (message.slots[i] & ~node->durable.slots[i]) sim_broken(sim, n, "claims a slot that is not its own on disk");
-    if (message.type == MESSAGE_UPDATE && memcmp(message.subject, node->id, NODE_ID_BYTES) == 0 &&
-        message.subject_epoch > node->durable.config_epoch)
-        sim_broken(sim, n, "tells an epoch that is not on disk in an UPDATE");
-}
-
 static bool is_cut(const struct sim *sim, size_t from, size_t to)
 {
     return to < 64 && (sim->nodes[from]->not_heard_by >> to & 1) != 0;
@@ -212,7 +132,7 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
     int other = 1 - end;
     int64_t at_ms;
 
-    if (link != NULL && sim->options.disk_ms_max > 0) check_told(sim, link->nodes[end], effect->data);
+    if (link != NULL && sim->options.disk_ms_max > 0) sim_check_told(sim, link->nodes[end], effect->data);
     if (link == NULL || !link->open[end] || !link->open[other]) return;
     sim->packets++;
     sim->bytes += effect->data.len;
@@ -303,20 +223,67 @@ static void write_begin(struct sim *sim, size_t n)
 }
 
 /* Asked of the core itself: what it loads from the file is what it would come back with. */
-static void note_durable(struct sim *sim, size_t n)
+static struct sim_durable load_durable(struct sim *sim, size_t n)
 {
     struct sim_node *node = sim->nodes[n];
     char error[256];
     struct cluster *again = cluster_load(buf_bytes(&node->file), &node->options, 1, sim_node_now(sim, n), error);
+    struct sim_durable durable = { 0 };
     struct cluster_node_info me;
 
     if (again == NULL) sim_broken(sim, n, error);
     cluster_node_at(again, 0, &me);
-    node->durable = (struct sim_durable){ .config_epoch = me.config_epoch, .current_epoch = cluster_epoch(again) };
+    durable.config_epoch = me.config_epoch;
+    durable.current_epoch = cluster_epoch(again);
     for (unsigned slot = 0; slot < SLOT_COUNT && !cluster_is_solo(again); slot++)
         if (cluster_slot_owner(again, (uint16_t)slot) == me.index)
-            node->durable.slots[slot / 8] = (uint8_t)(node->durable.slots[slot / 8] | 1u << (slot % 8));
+            durable.slots[slot / 8] = (uint8_t)(durable.slots[slot / 8] | 1u << (slot % 8));
     cluster_free(&again);
+    return durable;
+}
+
+/* The same out of its text, which is half of a story's time otherwise: the epochs of all lines, the slots of the node's own. */
+static struct sim_durable read_durable(const struct sim_node *node)
+{
+    struct sim_durable durable = { 0 };
+    char *next = strchr(node->file.data, '\n');
+
+    while (next != NULL && *++next != '\0' && *next != 's' && *next != 'v') { /* since, vars */
+        char *line = next, *end = strchr(line, '\n');
+        bool own = memmem(line, (size_t)(end - line), " myself,", 8) != NULL;
+        uint64_t epoch;
+
+        for (int fields = 0; fields < 6; fields++) next = strchr(next, ' ') + 1;
+        epoch = strtoull(next, &next, 10);
+        if (epoch > durable.current_epoch) durable.current_epoch = epoch;
+        if (own) durable.config_epoch = epoch;
+        next += sizeof(" connected") - 1;
+        while (own && *next == ' ' && next[1] != '[') {
+            unsigned long first = strtoul(next, &next, 10), last = *next == '-' ? strtoul(next + 1, &next, 10) : first;
+
+            for (; first <= last; first++)
+                durable.slots[first / 8] = (uint8_t)(durable.slots[first / 8] | 1u << (first % 8));
+        }
+        next = end;
+    }
+    next = strstr(next, "vars currentEpoch ") + 18;
+    if (strtoull(next, NULL, 10) > durable.current_epoch) durable.current_epoch = strtoull(next, NULL, 10);
+    return durable;
+}
+
+/* Now and then both are asked, and have to say the same. */
+#define LOADED_EVERY 64
+
+static void note_durable(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    struct sim_durable loaded;
+
+    node->durable = read_durable(node);
+    if (node->saves++ % LOADED_EVERY != 0) return;
+    loaded = load_durable(sim, n);
+    if (memcmp(&loaded, &node->durable, sizeof(loaded)) != 0)
+        sim_broken(sim, n, "its file says something else than it loads");
 }
 
 static void saved(struct sim *sim, size_t n, struct bytes content, uint64_t sequence)
@@ -326,6 +293,8 @@ static void saved(struct sim *sim, size_t n, struct bytes content, uint64_t sequ
     if (!node->disk_full) {
         buf_clear(&node->file);
         buf_append_bytes(&node->file, content);
+        buf_append_byte(&node->file, '\0'); /* for strtoull(); not counted */
+        node->file.len--;
         if (sim->options.disk_ms_max > 0) note_durable(sim, n);
     }
     node->writing = false;
@@ -347,39 +316,9 @@ static void persist(struct sim *sim, size_t n, const struct effect *effect)
     if (!node->writing) write_begin(sim, n);
 }
 
-/* --- Effects, and what must always hold --- */
-
-static void check(struct sim *sim, size_t n)
-{
-    struct sim_node *node = sim->nodes[n];
-    struct cluster_node_info me;
-
-    cluster_node_at(node->core, 0, &me);
-    if (strcmp(me.id, node->id) != 0) {
-        memcpy(node->id, me.id, sizeof(node->id));
-        node->config_epoch = node->current_epoch = 0;
-    }
-    if (cluster_epoch(node->core) < node->current_epoch) sim_broken(sim, n, "its current epoch went back");
-    node->current_epoch = cluster_epoch(node->core);
-    if (me.config_epoch < node->config_epoch) sim_broken(sim, n, "its config epoch went back");
-    node->config_epoch = me.config_epoch;
-}
+/* --- Effects --- */
 
 #define CHECKED_AT_ONCE 16
-
-static void check_owner(struct sim *sim, size_t n, uint16_t slot)
-{
-    struct sim_node *node = sim->nodes[n];
-    struct owner owner = owner_unpack(node->owners[slot]);
-    int index = cluster_slot_owner(node->core, slot);
-    struct cluster_node_info me;
-    enum owner_state state;
-
-    cluster_node_at(node->core, 0, &me);
-    state = index < 0 ? OWNER_NOBODY : index == me.index ? OWNER_HERE : OWNER_ELSEWHERE;
-    if (owner.state != state || (index >= 0 && owner.node != (uint16_t)index))
-        sim_broken(sim, n, "a slot's owner word is not what its view says");
-}
 
 void sim_carry_out(struct sim *sim, size_t n)
 {
@@ -408,8 +347,11 @@ void sim_carry_out(struct sim *sim, size_t n)
                 break;
             case EFFECT_OWNERS:
                 for (unsigned slot = effect_next_slot(effect, 0); slot < SLOT_COUNT;
-                     slot = effect_next_slot(effect, slot + 1))
+                     slot = effect_next_slot(effect, slot + 1)) {
+                    if (owner_unpack(node->owners[slot]).state == OWNER_HERE)
+                        node->left_epoch[slot] = node->config_epoch;
                     node->owners[slot] = cluster_owner_word(node->core, (uint16_t)slot);
+                }
                 break;
             case EFFECT_PERSIST:
                 persist(sim, n, effect);
@@ -418,9 +360,12 @@ void sim_carry_out(struct sim *sim, size_t n)
                 sim_note(sim, n, "%.*s", (int)effect->data.len, effect->data.data);
                 break;
             case EFFECT_DROP_KEYS:
-                for (unsigned slot = effect_next_slot(effect, 0);
-                     sim->options.keys_dropped != NULL && slot < SLOT_COUNT; slot = effect_next_slot(effect, slot + 1))
-                    sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
+                for (unsigned slot = effect_next_slot(effect, 0); slot < SLOT_COUNT;
+                     slot = effect_next_slot(effect, slot + 1)) {
+                    sim_check_dropped(sim, n, (uint16_t)slot);
+                    if (sim->options.keys_dropped != NULL)
+                        sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
+                }
                 break;
             case EFFECT_PUBLISH:
             case EFFECT_VIEW:
@@ -430,9 +375,9 @@ void sim_carry_out(struct sim *sim, size_t n)
         }
         effects_free(&effects);
         /* A few each time: who changes hands and is not told of shows in the next round. */
-        for (int i = 0; i < CHECKED_AT_ONCE; i++) check_owner(sim, n, (uint16_t)(node->checked++ % SLOT_COUNT));
+        for (int i = 0; i < CHECKED_AT_ONCE; i++) sim_check_owner(sim, n, (uint16_t)(node->checked++ % SLOT_COUNT));
     }
-    check(sim, n);
+    sim_check_epochs(sim, n);
 }
 
 /* --- Nodes --- */
@@ -500,6 +445,8 @@ size_t sim_add_node(struct sim *sim)
     draw_clock(sim, n);
     node->core = cluster_new(&node->options, random_u64(&sim->random), sim_node_now(sim, n));
     cluster_save(node->core, &node->file); /* a node without a file does not start */
+    buf_append_byte(&node->file, '\0');
+    node->file.len--;
     note_durable(sim, n);
     begin(sim, n);
     return n;
@@ -653,27 +600,6 @@ void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000)
 
 /* --- Running --- */
 
-/* Who has heard, from a node he knows, of a newer claim to a slot of his does not serve it any more. */
-static void check_deposed(struct sim *sim, size_t n, const struct message *message)
-{
-    const struct sim_node *node = sim->nodes[n];
-    struct cluster_node_info me;
-
-    cluster_node_at(node->core, 0, &me);
-    if (message->config_epoch <= me.config_epoch) return;
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
-        struct owner owner;
-
-        if (message->slots[slot / 8] == 0) {
-            slot += 7;
-            continue;
-        }
-        if ((message->slots[slot / 8] >> (slot % 8) & 1) == 0) continue;
-        owner = owner_unpack(node->owners[slot]);
-        if (owner.state == OWNER_HERE) sim_broken(sim, n, "serves a slot after it has heard of a newer claim to it");
-    }
-}
-
 static void packet_came(struct sim *sim, struct sim_event *event)
 {
     struct sim_node *node = sim->nodes[event->node];
@@ -684,12 +610,13 @@ static void packet_came(struct sim *sim, struct sim_event *event)
     if (cluster_frame(event->data) != (int64_t)event->data.len)
         sim_broken(sim, event->node, "was sent what is no packet");
     cluster_node_at(node->core, 0, &me);
-    known = message_decode(event->data, &message) == MESSAGE_OK && message.type <= MESSAGE_MEET &&
-            cluster_link_is_member(node->core, event->link) &&
+    if (message_decode(event->data, &message) == MESSAGE_OK) node->hearing = &message;
+    known = node->hearing != NULL && message.type <= MESSAGE_MEET && cluster_link_is_member(node->core, event->link) &&
             cluster_node_by_id(node->core, (struct bytes){ message.sender, NODE_ID_BYTES }, &sender);
     cluster_packet(node->core, event->link, event->data, sim_node_now(sim, event->node), &node->effects);
     sim_carry_out(sim, event->node);
-    if (known && me.slot_count > 0 && !cluster_is_solo(node->core)) check_deposed(sim, event->node, &message);
+    node->hearing = NULL;
+    if (known && me.slot_count > 0 && !cluster_is_solo(node->core)) sim_check_deposed(sim, event->node, &message);
 }
 
 static void happen(struct sim *sim, struct sim_event *event)

@@ -7,8 +7,8 @@
  * clock is another when it comes back; its disk is slow, or full. And as if somebody replayed what he has recorded, a message may come again.
  *
  * After every event what must always hold is checked: epochs never go back; the owner words a node was told are those its view says; what
- * a node tells others of its epochs and slots is what it would come back with if it were stopped at this moment; and who has heard
- * a newer claim to a slot of his serves it no more. */
+ * a node tells others of its epochs and slots is what it would come back with if it were stopped at this moment; who has heard
+ * a newer claim to a slot of his serves it no more; and keys are dropped at the word of him alone who has their slot, with a newer epoch. */
 #pragma once
 
 #include "cluster/cluster.h"

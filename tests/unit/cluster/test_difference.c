@@ -1,46 +1,16 @@
 /* Who sees other owners than we do, and since when: asked for, told, kept within bounds, and compared when somebody wants to know. */
-#include "cluster/cluster_internal.h"
-#include "cluster/message.h"
-#include "unit/unit.h"
+#include "unit/cluster/neighbours.h"
 
 #include <stdio.h>
 
-#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
-#define ID_C "8686f8bbc0c3a60dee7d8a44874b824d39339700"
-#define NOW 1700000000000
-#define OUT 10 /* our link to B */
-#define IN 11  /* B's to us */
-
-static const struct cluster_options options = {
-    .node_timeout_ms = 100000, .require_full_coverage = true, .port = 7000, .cport = 17000
-};
-
-struct fixture {
-    struct cluster *c;
-    struct effects e;
-    struct node *b, *other;
-};
-
-static struct node *known(struct fixture *f, const char *id, uint16_t port)
-{
-    struct node *node = node_add(f->c, id, FLAG_PRIMARY, NOW);
-
-    node_set_address(f->c, node, "127.0.0.2", port, (uint16_t)(port + 10000), 0, &f->e);
-    return node;
-}
-
-/* Slot 1 is B's, slot 2 C's, both with epoch 0. */
+/* Slot 1 is B's, slot 2 C's, both with epoch 0. Nobody is suspected in these tests, which take long. */
 static struct fixture with_neighbours(void)
 {
-    struct fixture f = { .c = cluster_new(&options, 42, NOW) };
+    struct fixture f = with_neighbour();
 
-    f.c->solo = false;
-    f.b = known(&f, ID_B, 8000);
+    f.c->options.node_timeout_ms = 100000;
     f.other = known(&f, ID_C, 9000);
-    f.b->connecting = true;
     f.b->pong_received_ms = NOW;
-    cluster_link_opened(f.c, f.b->index, OUT, NOW, &f.e);
-    cluster_link_accepted(f.c, IN, "127.0.0.1", "127.0.0.2", NOW);
     slot_bind(f.c, 1, f.b, &f.e);
     slot_bind(f.c, 2, f.other, &f.e);
     cluster_settle(f.c, true, NOW, &f.e);
@@ -48,66 +18,28 @@ static struct fixture with_neighbours(void)
     return f;
 }
 
-static void done(struct fixture *f)
+static void hear_view(struct fixture *f, uint16_t type, const uint8_t *slots, uint64_t view, bool ours,
+                      struct bytes data, int64_t now_ms)
 {
-    effects_free(&f->e);
-    cluster_free(&f->c);
-}
+    struct message_header head = header(type, ID_B);
 
-static void hear(struct fixture *f, uint16_t type, const uint8_t *slots, uint64_t view, bool ours, struct bytes data,
-                 int64_t now_ms)
-{
-    struct buf packet = { 0 };
-    struct message_header head = { .type = type,
-                                   .port = 8000,
-                                   .cport = 18000,
-                                   .flags = FLAG_PRIMARY | FLAG_MYSELF,
-                                   .sender = ID_B,
-                                   .primary = "",
-                                   .ip = "",
-                                   .slots = slots,
-                                   .mark = { .is_ours = ours, .incarnation = 1, .sequence = 1, .view = view } };
-
-    message_header_write(&packet, &head);
-    buf_append_bytes(&packet, data);
-    message_finish(&packet, 0, 0);
-    effects_clear(&f->e);
-    cluster_packet(f->c, IN, buf_bytes(&packet), now_ms, &f->e);
-    buf_free(&packet);
+    head.slots = slots;
+    head.mark = (struct mark){ .is_ours = ours, .incarnation = 1, .sequence = 1, .view = view };
+    receive(f, IN, &head, data, 0, now_ms);
 }
 
 static const uint8_t slot_1[SLOT_BITMAP_BYTES] = { 1u << 1 };
 
 static void ping(struct fixture *f, uint64_t view, int64_t now_ms)
 {
-    hear(f, MESSAGE_PING, slot_1, view, true, BYTES_NONE, now_ms);
-}
-
-/* Modules that were sent, by type. */
-static size_t modules(const struct fixture *f, uint8_t type, struct buf *payload)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < f->e.count; i++) {
-        struct message message;
-
-        if (f->e.items[i].kind != EFFECT_SEND) continue;
-        CHECK(message_decode(f->e.items[i].data, &message) == MESSAGE_OK);
-        if (message.type != MESSAGE_MODULE || message.module_type != type) continue;
-        CHECK(memcmp(message.module, "rshdview", 8) == 0);
-        count++;
-        if (payload == NULL) continue;
-        buf_clear(payload);
-        buf_append_bytes(payload, message.module_payload);
-    }
-    return count;
+    hear_view(f, MESSAGE_PING, slot_1, view, true, BYTES_NONE, now_ms);
 }
 
 static size_t asked(struct fixture *f, int64_t now_ms)
 {
     effects_clear(&f->e);
     cluster_tick(f->c, now_ms, &f->e);
-    return modules(f, 1, NULL);
+    return kin_words(f, KIN_VIEW_ASK, NULL);
 }
 
 static void tell(struct fixture *f, struct bytes view, int64_t now_ms)
@@ -115,7 +47,7 @@ static void tell(struct fixture *f, struct bytes view, int64_t now_ms)
     struct buf data = { 0 };
 
     message_module_write(&data, "rshdview", 2, view);
-    hear(f, MESSAGE_MODULE, slot_1, 0, true, buf_bytes(&data), now_ms);
+    hear_view(f, MESSAGE_MODULE, slot_1, 0, true, buf_bytes(&data), now_ms);
     buf_free(&data);
 }
 
@@ -169,7 +101,7 @@ static void view_of(const char *one, const char *two, const char *three, struct 
 
         effects_clear(&g.e);
         difference_module(c, g.b, 99, &message, NOW, &g.e);
-        CHECK(modules(&g, 2, payload) == 1);
+        CHECK(kin_words(&g, KIN_VIEW, payload) == 1);
     }
     *digest = c->view_digest;
     done(&g);
@@ -191,7 +123,7 @@ TEST(a_node_whose_view_stays_another_is_asked_for_it_and_no_other)
     slot_bind(f.c, 3, f.b, &f.e);
     cluster_settle(f.c, true, NOW + 13000, &f.e);
     CHECK(asked(&f, NOW + 13900) == 0 && asked(&f, NOW + 14100) == 1);
-    hear(&f, MESSAGE_PING, slot_1, 77, false, BYTES_NONE, NOW + 14200);
+    hear_view(&f, MESSAGE_PING, slot_1, 77, false, BYTES_NONE, NOW + 14200);
     CHECK(asked(&f, NOW + 30000) == 0);
     done(&f);
 }
@@ -270,23 +202,23 @@ TEST(a_view_is_told_when_asked_and_not_as_often_as_asked)
     struct buf ask = { 0 }, view = { 0 };
 
     message_module_write(&ask, "rshdview", 1, BYTES_NONE);
-    hear(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW);
-    CHECK(modules(&f, 2, NULL) == 0); /* not known to be of our kind yet */
+    hear_view(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW);
+    CHECK(kin_words(&f, KIN_VIEW, NULL) == 0); /* not known to be of our kind yet */
     ping(&f, 77, NOW);
-    hear(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW);
-    CHECK(modules(&f, 2, &view) == 1);
+    hear_view(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW);
+    CHECK(kin_words(&f, KIN_VIEW, &view) == 1);
     /* Two ids, two runs, of all slots. */
     CHECK(view.len == 14 + 2 * 40 + 2 * 6 && memcmp(view.data + 8, "\x40\0\0\x02\0\x02", 6) == 0);
     CHECK(memcmp(view.data + 14, ID_B ID_C "\0\x01\0\x01\0\0\0\x02\0\x02\0\x01", 92) == 0);
-    hear(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 100);
-    CHECK(modules(&f, 2, NULL) == 0);
-    hear(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 600);
-    CHECK(modules(&f, 2, NULL) == 1);
+    hear_view(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 100);
+    CHECK(kin_words(&f, KIN_VIEW, NULL) == 0);
+    hear_view(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 600);
+    CHECK(kin_words(&f, KIN_VIEW, NULL) == 1);
     /* Another's module is nobody's business here. */
     buf_clear(&ask);
     message_module_write(&ask, "othermod", 1, BYTES_NONE);
-    hear(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 2000);
-    CHECK(modules(&f, 2, NULL) == 0);
+    hear_view(&f, MESSAGE_MODULE, NULL, 0, true, buf_bytes(&ask), NOW + 2000);
+    CHECK(kin_words(&f, KIN_VIEW, NULL) == 0);
     buf_free(&ask);
     buf_free(&view);
     done(&f);
@@ -350,11 +282,11 @@ TEST(of_a_redis_node_its_claims_are_what_is_known)
     uint8_t slots[SLOT_BITMAP_BYTES] = { 1u << 1 | 1u << 2 };
     struct found found;
 
-    hear(&f, MESSAGE_PING, slot_1, 0, false, BYTES_NONE, NOW);
+    hear_view(&f, MESSAGE_PING, slot_1, 0, false, BYTES_NONE, NOW);
     CHECK(agreement(&f) == AGREEMENT_FULL && f.b->beliefs == NULL);
     /* It claims C's, and with no higher epoch. */
-    hear(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 1000);
-    hear(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 2000);
+    hear_view(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 1000);
+    hear_view(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 2000);
     CHECK(agreement(&f) == AGREEMENT_NONE);
     found = differences(&f);
     CHECK(found.count == 1 && found.items[0].first == 2 && !found.items[0].whole);
@@ -362,13 +294,13 @@ TEST(of_a_redis_node_its_claims_are_what_is_known)
     CHECK(found.items[0].since_ms == NOW + 1000);
     /* It gives its own up: that slot is its own here still. */
     slots[0] = 0;
-    hear(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 3000);
+    hear_view(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 3000);
     found = differences(&f);
     CHECK(found.count == 1 && found.items[0].first == 1 && found.items[0].there[0] == '\0');
     CHECK(strcmp(found.items[0].here, ID_B) == 0 && found.items[0].since_ms == NOW + 3000);
     slot_bind(f.c, 1, NULL, &f.e);
     CHECK(differences(&f).count == 0);
-    hear(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 4000);
+    hear_view(&f, MESSAGE_PING, slots, 0, false, BYTES_NONE, NOW + 4000);
     CHECK(f.b->beliefs == NULL && agreement(&f) == AGREEMENT_FULL);
     done(&f);
 }

@@ -1,74 +1,14 @@
 /* What nodes of our kind tell each other beyond the wire's own words: a mark, an order, a digest of the view, and whom to forget. */
-#include "cluster/cluster_internal.h"
-#include "cluster/message.h"
-#include "unit/unit.h"
+#include "unit/cluster/neighbours.h"
 
 #include <stdio.h>
 
-#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
-#define ID_C "8686f8bbc0c3a60dee7d8a44874b824d39339700"
-#define NOW 1700000000000
-#define OUT 10 /* our link to B */
-#define IN 11  /* B's to us */
-
-static const struct cluster_options options = {
-    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
-};
-
-struct fixture {
-    struct cluster *c;
-    struct effects e;
-    struct node *b;
-};
-
-static struct node *known(struct fixture *f, const char *id, uint16_t port)
+static struct message_header marked(const struct mark *mark)
 {
-    struct node *node = node_add(f->c, id, FLAG_PRIMARY, NOW);
+    struct message_header head = header(MESSAGE_PING, ID_B);
 
-    node_set_address(f->c, node, "127.0.0.2", port, (uint16_t)(port + 10000), 0, &f->e);
-    return node;
-}
-
-static struct fixture with_neighbour(void)
-{
-    struct fixture f = { .c = cluster_new(&options, 42, NOW) };
-
-    f.c->solo = false;
-    f.b = known(&f, ID_B, 8000);
-    f.b->connecting = true;
-    cluster_link_opened(f.c, f.b->index, OUT, NOW, &f.e);
-    cluster_link_accepted(f.c, IN, "127.0.0.1", "127.0.0.2", NOW);
-    effects_clear(&f.e);
-    return f;
-}
-
-static void done(struct fixture *f)
-{
-    effects_free(&f->e);
-    cluster_free(&f->c);
-}
-
-static struct message_header header(const struct mark *mark)
-{
-    return (struct message_header){ .type = MESSAGE_PING,
-                                    .port = 8000,
-                                    .cport = 18000,
-                                    .flags = FLAG_PRIMARY | FLAG_MYSELF,
-                                    .sender = ID_B,
-                                    .primary = "",
-                                    .ip = "",
-                                    .mark = *mark };
-}
-
-static void hear(struct fixture *f, cluster_link link, const struct message_header *head)
-{
-    struct buf packet = { 0 };
-
-    message_header_write(&packet, head);
-    message_finish(&packet, 0, 0);
-    effects_clear(&f->e);
-    cluster_packet(f->c, link, buf_bytes(&packet), NOW, &f->e);
-    buf_free(&packet);
+    head.mark = *mark;
+    return head;
 }
 
 /* What we say to B in a PING at some time. */
@@ -88,7 +28,7 @@ static struct message told(struct fixture *f, struct buf *keep, int64_t now_ms)
 TEST(a_mark_is_read_as_it_was_written_and_no_other_version_of_it)
 {
     const struct mark mark = { .is_ours = true, .incarnation = 0xfedcba98, .sequence = 1, .view = UINT64_MAX - 1 };
-    struct message_header head = header(&mark);
+    struct message_header head = marked(&mark);
     struct buf packet = { 0 };
     struct message message;
 
@@ -132,32 +72,32 @@ TEST(what_was_overtaken_tells_nothing_of_roles_and_slots)
 {
     struct fixture f = with_neighbour();
     uint8_t slots[SLOT_BITMAP_BYTES] = { 1 };
-    struct message_header now = header(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 9 });
-    struct message_header before = header(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 8 });
+    struct message_header now = marked(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 9 });
+    struct message_header before = marked(&(struct mark){ .is_ours = true, .incarnation = 5, .sequence = 8 });
 
     now.slots = slots;
     now.config_epoch = now.current_epoch = before.config_epoch = before.current_epoch = 3;
-    hear(&f, IN, &now);
+    hear(&f, IN, now);
     CHECK(cluster_slot_owner(f.c, 0) == f.b->index && !bitmap_has(f.c->not_claiming, 0));
     /* From before it had the slot: it still has it. */
-    hear(&f, OUT, &before);
+    hear(&f, OUT, before);
     CHECK(!bitmap_has(f.c->not_claiming, 0));
     before.flags = FLAG_REPLICA;
     before.primary = ID_C;
-    hear(&f, IN, &before);
+    hear(&f, IN, before);
     CHECK(node_is_primary(f.b) && cluster_slot_owner(f.c, 0) == f.b->index);
 
     /* Another start of it begins anew, and so does one that is of our kind no more. */
     before.flags = FLAG_PRIMARY;
     before.primary = "";
     before.mark.incarnation = 6;
-    hear(&f, IN, &before);
+    hear(&f, IN, before);
     CHECK(bitmap_has(f.c->not_claiming, 0));
-    hear(&f, IN, &now);
+    hear(&f, IN, now);
     CHECK(!bitmap_has(f.c->not_claiming, 0));
     now.slots = NULL;
     now.mark.is_ours = false;
-    hear(&f, IN, &now);
+    hear(&f, IN, now);
     CHECK(bitmap_has(f.c->not_claiming, 0) && !f.b->is_ours);
     done(&f);
 }
@@ -271,17 +211,17 @@ TEST(who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fixture f = with_neighbour();
         struct mark mark = { .is_ours = cases[i].is_ours, .incarnation = 1, .sequence = 1 };
-        struct message_header head = header(&mark);
+        struct message_header head = marked(&mark);
         const uint8_t slots[SLOT_BITMAP_BYTES] = { 1 };
 
         head.type = MESSAGE_PONG;
         head.slots = slots;
-        hear(&f, OUT, &head);
+        hear(&f, OUT, head);
         if (cases[i].has_replica) node_become_replica(f.c, known(&f, ID_C, 8001), f.b, &f.e);
         failure_told(f.c, f.c->myself, ID_B, NOW, &f.e);
         CHECK(node_is(f.b, FLAG_FAIL));
         head.mark.sequence++;
-        hear(&f, OUT, &head);
+        hear(&f, OUT, head);
         CHECK(node_is(f.b, FLAG_FAIL) == !cases[i].at_once);
         done(&f);
     }

@@ -1,93 +1,9 @@
 /* Who may say what: what a packet changes depends on who sent it, on which link, and on what is known already. */
-#include "cluster/cluster_internal.h"
-#include "cluster/message.h"
-#include "unit/unit.h"
+#include "unit/cluster/neighbours.h"
 
 #include <stdio.h>
 
-#define ID_B "7686f8bbc0c3a60dee7d8a44874b824d39339700"
-#define ID_C "8686f8bbc0c3a60dee7d8a44874b824d39339700"
 #define ID_Z "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
-#define NOW 1700000000000
-#define OUT 10 /* our link to B */
-#define IN 11  /* B's to us */
-#define STRANGE 50
-
-static const struct cluster_options options = {
-    .node_timeout_ms = 1000, .require_full_coverage = true, .port = 7000, .cport = 17000
-};
-
-struct fixture {
-    struct cluster *c;
-    struct effects e;
-    struct node *b;
-};
-
-static struct node *known(struct fixture *f, const char *id, uint16_t port)
-{
-    struct node *node = node_add(f->c, id, FLAG_PRIMARY, NOW);
-
-    node_set_address(f->c, node, "127.0.0.2", port, (uint16_t)(port + 10000), 0, &f->e);
-    return node;
-}
-
-/* A node that is not alone, with one it knows and is linked with both ways, and a link nobody has spoken on. */
-static struct fixture with_neighbour(void)
-{
-    struct fixture f = { .c = cluster_new(&options, 42, NOW) };
-
-    f.c->solo = false;
-    f.b = known(&f, ID_B, 8000);
-    f.b->connecting = true;
-    cluster_link_opened(f.c, f.b->index, OUT, NOW, &f.e);
-    cluster_link_accepted(f.c, IN, "127.0.0.1", "127.0.0.2", NOW);
-    cluster_link_accepted(f.c, STRANGE, "127.0.0.1", "127.0.0.9", NOW);
-    effects_clear(&f.e);
-    return f;
-}
-
-static void done(struct fixture *f)
-{
-    effects_free(&f->e);
-    cluster_free(&f->c);
-}
-
-static struct message_header header(uint16_t type, const char *sender)
-{
-    return (struct message_header){ .type = type,
-                                    .port = 8000,
-                                    .cport = 18000,
-                                    .flags = FLAG_PRIMARY | FLAG_MYSELF,
-                                    .sender = sender,
-                                    .primary = "",
-                                    .ip = "" };
-}
-
-/* What follows the header may be anything. */
-static void receive(struct fixture *f, cluster_link link, const struct message_header *head, struct bytes data,
-                    uint16_t extensions)
-{
-    struct buf packet = { 0 };
-
-    effects_clear(&f->e);
-    message_header_write(&packet, head);
-    buf_append_bytes(&packet, data);
-    message_finish(&packet, 0, extensions);
-    cluster_packet(f->c, link, buf_bytes(&packet), NOW, &f->e);
-    buf_free(&packet);
-}
-
-static void hear(struct fixture *f, cluster_link link, struct message_header head)
-{
-    receive(f, link, &head, BYTES_NONE, 0);
-}
-
-static bool closes(const struct fixture *f, cluster_link link)
-{
-    for (size_t i = 0; i < f->e.count; i++)
-        if (f->e.items[i].kind == EFFECT_CLOSE && f->e.items[i].link == link) return true;
-    return false;
-}
 
 static bool saves_at_once(const struct fixture *f)
 {
@@ -266,7 +182,7 @@ TEST(a_replica_claims_nothing)
     CHECK(f.b->primary != NULL && cluster_slot_owner(f.c, 0) < 0);
     /* And its epoch collides with nobody's, whatever its id. */
     f.c->myself->config_epoch = 9;
-    epoch_collision(f.c, f.b, 9, &f.e);
+    epoch_collision(f.c, f.b, 9, slots, NOW, &f.e);
     CHECK(f.c->myself->config_epoch == 9 && f.c->current_epoch == 9);
     done(&f);
 }
@@ -280,7 +196,7 @@ static void forget(struct fixture *f, const char *id, uint64_t ttl_s)
     buf_append(&data, "\0\0\0\x38\0\2\0\0", 8);
     buf_append(&data, id, NODE_ID_BYTES);
     for (int shift = 56; shift >= 0; shift -= 8) buf_append_byte(&data, (char)(ttl_s >> shift));
-    receive(f, IN, &head, buf_bytes(&data), 1);
+    receive(f, IN, &head, buf_bytes(&data), 1, NOW);
     buf_free(&data);
 }
 
@@ -309,9 +225,9 @@ TEST(nobody_else_says_what_our_slots_and_epoch_are)
     struct buf data = { 0 };
 
     message_update_write(&data, 9, cluster_my_id(f.c), slots);
-    receive(&f, IN, &head, buf_bytes(&data), 0);
+    receive(&f, IN, &head, buf_bytes(&data), 0, NOW);
     CHECK(f.c->myself->config_epoch == 0 && cluster_slot_owner(f.c, 0) < 0);
-    view_claim(f.c, f.c->myself, 9, slots, &f.e);
+    view_claim(f.c, f.c->myself, 9, slots, WORD_OWN, &f.e);
     CHECK(cluster_slot_owner(f.c, 0) < 0);
     buf_free(&data);
     done(&f);
@@ -323,12 +239,12 @@ TEST(what_an_operator_imports_changes_hands_by_his_word_alone)
     struct node *c = known(&f, ID_C, 9000);
     uint8_t slots[SLOT_BITMAP_BYTES] = { 1 };
 
-    view_claim(f.c, f.b, 3, slots, &f.e);
+    view_claim(f.c, f.b, 3, slots, WORD_OWN, &f.e);
     slot_set_importing(f.c, 0, f.b->index, &f.e);
-    view_claim(f.c, c, 9, slots, &f.e);
+    view_claim(f.c, c, 9, slots, WORD_OWN, &f.e);
     CHECK(cluster_slot_owner(f.c, 0) == f.b->index);
     slot_set_importing(f.c, 0, INDEX_NONE, &f.e);
-    view_claim(f.c, c, 9, slots, &f.e);
+    view_claim(f.c, c, 9, slots, WORD_OWN, &f.e);
     CHECK(cluster_slot_owner(f.c, 0) == c->index);
     done(&f);
 }
@@ -336,19 +252,20 @@ TEST(what_an_operator_imports_changes_hands_by_his_word_alone)
 TEST(an_epoch_that_is_taken_is_saved_at_once_and_the_last_there_can_be_is_never_taken)
 {
     struct fixture f = with_neighbour();
+    const uint8_t none[SLOT_BITMAP_BYTES] = { 0 };
     uint64_t epoch;
 
     CHECK(cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 1 && saves_at_once(&f));
     effects_clear(&f.e);
     f.b->config_epoch = 1;
     memset(f.c->myself->id, '0', NODE_ID_BYTES);
-    epoch_collision(f.c, f.b, 1, &f.e);
+    epoch_collision(f.c, f.b, 1, none, NOW, &f.e);
     CHECK(f.c->myself->config_epoch == 2 && saves_at_once(&f));
 
     f.b->config_epoch = EPOCH_MAX;
     CHECK(!cluster_bump_epoch(f.c, &epoch, NOW, &f.e) && epoch == 2);
     f.c->current_epoch = f.c->myself->config_epoch = EPOCH_MAX;
-    epoch_collision(f.c, f.b, EPOCH_MAX, &f.e);
+    epoch_collision(f.c, f.b, EPOCH_MAX, none, NOW, &f.e);
     CHECK(f.c->current_epoch == EPOCH_MAX && f.c->myself->config_epoch == EPOCH_MAX);
     done(&f);
 }

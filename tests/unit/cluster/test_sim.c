@@ -5,6 +5,7 @@
 
 /* The unit tests of a folder are one file each; the simulator is shared with whoever else needs it. */
 #include "sim/sim.c"
+#include "sim/sim_checks.c"
 #include "sim/sim_questions.c"
 
 #define PFAIL 0x0004u

@@ -1,0 +1,150 @@
+/* cluster/moves.c
+ *
+ * Which of two nodes of our kind has a slot that both claim, or claimed.
+ *
+ * An epoch is a whole node's: it rises with any slot the node takes, and then claims older than another's, which it had forgotten in a crash or
+ * was never told to give up, look newer. So a node knows of each of its slots with which epoch it took it, and from whom where an operator
+ * had it moved, until that node is heard without it. That is said to one another, and a slot changes hands between us by that alone:
+ *
+ *     MOVED  I have these, moved from you by an operator   ->  it lets go, unless one moved them from us to it later
+ *     HELD   I had these, since these epochs; you claim    ->  who took it later has it: it lets go, or says KEEPS
+ *     KEEPS  I have these, since these epochs              ->  we drop the keys we kept, or let go
+ *
+ * Meanwhile the slot is yielded to whom the wire's rule gives it: not served here, its keys not dropped. No slot is said to be ours that is not so
+ * on disk. */
+#include "cluster/cluster_internal.h"
+
+#include "cluster/message.h"
+
+#define ENTRY_BYTES 10u /* slot 2, epoch 8 */
+
+void moves_took(struct cluster *c, uint16_t slot, uint16_t from)
+{
+    c->taken_from[slot] = from;
+    c->any_taken_from = true;
+}
+
+void moves_confirm(struct cluster *c, unsigned first, unsigned last)
+{
+    for (unsigned slot = first; slot <= last; slot++) {
+        if (c->owner[slot] != c->myself->index || c->since_epoch[slot] == c->myself->config_epoch) continue;
+        c->since_epoch[slot] = c->myself->config_epoch;
+        cluster_save_later(c, SAVE_SOON);
+    }
+}
+
+/* What came here from a node was taken later than that node had, whatever our epochs were: it could not know ours, nor we its. */
+static void raise_since(struct cluster *c, unsigned slot, uint64_t theirs)
+{
+    if (c->since_epoch[slot] > theirs || theirs >= EPOCH_MAX) return;
+    c->since_epoch[slot] = theirs + 1;
+    cluster_save_later(c, SAVE_SOON);
+}
+
+void moves_heard(struct cluster *c, const struct node *node, uint64_t epoch, const uint8_t *bitmap)
+{
+    bool any = false;
+
+    for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
+        if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) {
+            raise_since(c, slot, epoch);
+            c->taken_from[slot] = INDEX_NONE;
+            cluster_save_later(c, SAVE_SOON);
+        }
+        any |= c->taken_from[slot] != INDEX_NONE;
+    }
+    c->any_taken_from = any;
+}
+
+static void put_entry(struct buf *out, unsigned slot, uint64_t epoch)
+{
+    buf_append_byte(out, (char)(slot >> 8));
+    buf_append_byte(out, (char)slot);
+    for (int shift = 56; shift >= 0; shift -= 8) buf_append_byte(out, (char)(epoch >> shift));
+}
+
+static void say(struct cluster *c, cluster_link link, enum kin what, struct buf *entries, struct effects *e)
+{
+    if (entries->len > 0) kin_send(c, link, what, buf_bytes(entries), e);
+    buf_free(entries);
+}
+
+void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint8_t *bitmap, struct effects *e)
+{
+    const uint8_t *mine = node_slots(c->myself);
+    struct announcement told = announce_now(c);
+    struct buf moved = { 0 }, held = { 0 };
+
+    if (node->outbound == 0) return;
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if ((bitmap[slot / 8] & (mine[slot / 8] | c->yielded[slot / 8])) == 0) {
+            slot |= 7;
+            continue;
+        }
+        if (!bitmap_has(bitmap, slot)) continue;
+        if (bitmap_has(c->yielded, slot) && c->owner[slot] == node->index)
+            put_entry(&held, slot, c->since_epoch[slot]);
+        else if (!bitmap_has(mine, slot) || !bitmap_has(told.slots, slot))
+            continue;
+        else if (c->taken_from[slot] == node->index)
+            put_entry(&moved, slot, c->since_epoch[slot]);
+        else if (epoch == c->myself->config_epoch)
+            put_entry(&held, slot, c->since_epoch[slot]);
+    }
+    say(c, node->outbound, KIN_MOVED, &moved, e);
+    say(c, node->outbound, KIN_HELD, &held, e);
+}
+
+/* An operator has moved it from the node to us, and that was later. With one epoch, which takes an operator who had both take it and neither
+ * know, it has to be somebody: the smaller id. */
+static bool was_ours_last(const struct cluster *c, const struct node *node, unsigned slot, uint64_t epoch)
+{
+    if (c->taken_from[slot] != node->index) return false;
+    if (c->since_epoch[slot] != epoch) return c->since_epoch[slot] > epoch;
+    return memcmp(c->myself->id, node->id, NODE_ID_BYTES) < 0;
+}
+
+/* Whether we let it go at another's word. */
+static bool is_theirs(const struct cluster *c, const struct node *node, enum kin what, unsigned slot, uint64_t epoch)
+{
+    if (what == KIN_MOVED) return !was_ours_last(c, node, slot, epoch);
+    return c->taken_from[slot] != node->index && c->since_epoch[slot] < epoch;
+}
+
+void moves_told(struct cluster *c, struct node *node, enum kin what, const struct message *message, struct effects *e)
+{
+    struct bytes entries = message->module_payload;
+    struct announcement told = announce_now(c);
+    struct buf keeps = { 0 };
+    unsigned gone = 0;
+
+    if (entries.len % ENTRY_BYTES != 0 || !node_is_primary(node)) return;
+    for (size_t at = 0; at < entries.len; at += ENTRY_BYTES) {
+        const uint8_t *entry = (const uint8_t *)entries.data + at;
+        unsigned slot = (unsigned)entry[0] << 8 | entry[1];
+        uint64_t epoch = 0;
+
+        for (unsigned i = 2; i < ENTRY_BYTES; i++) epoch = epoch << 8 | entry[i];
+        if (slot >= SLOT_COUNT || epoch > EPOCH_MAX || (what != KIN_HELD && !bitmap_has(message->slots, slot)))
+            continue;
+        if (bitmap_has(c->yielded, slot) && c->owner[slot] == node->index && what != KIN_HELD) {
+            view_settled(c, (uint16_t)slot, e);
+        } else if (c->owner[slot] != c->myself->index) {
+            continue;
+        } else if (is_theirs(c, node, what, slot, epoch)) {
+            slot_bind(c, (uint16_t)slot, node, e);
+            emit_drop_keys(e, (uint16_t)slot);
+            gone++;
+        } else if (what == KIN_HELD && bitmap_has(told.slots, slot)) {
+            if (c->taken_from[slot] == node->index) raise_since(c, slot, epoch);
+            put_entry(&keeps, slot, c->since_epoch[slot]);
+        }
+    }
+    if (node->outbound != 0)
+        say(c, node->outbound, KIN_KEEPS, &keeps, e);
+    else
+        buf_free(&keeps);
+    if (gone > 0)
+        emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which took them later than I and had not been heard",
+                 gone, node->id);
+}
