@@ -337,11 +337,16 @@ static bool is_covered(const struct cluster *c)
 
 static bool is_ok(struct cluster *c, int64_t now_ms)
 {
-    size_t reachable = 0, size = view_size(c);
+    size_t reachable = 0, heard = 0, size = view_size(c);
 
     if (c->solo) return true;
-    for (size_t i = 0; i < c->node_count; i++)
-        if (node_votes(c->nodes[i]) && !node_is(c->nodes[i], FLAG_FAIL | FLAG_PFAIL)) reachable++;
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct node *node = c->nodes[i];
+
+        if (!node_votes(node) || node_is(node, FLAG_FAIL | FLAG_PFAIL)) continue;
+        reachable++;
+        if (node == c->myself || node->heard_view) heard++;
+    }
     if (reachable < size / 2 + 1) {
         /* Where nobody owns a slot nobody is in a minority: a cluster being formed does not wait to rejoin itself. */
         if (size > 0) {
@@ -350,6 +355,8 @@ static bool is_ok(struct cluster *c, int64_t now_ms)
         }
         return false;
     }
+    /* A node that comes back may be alone with what it last wrote down, and that be old: not suspected yet is not heard. */
+    if (c->delayed_start && heard < size / 2 + 1) return false;
     return !c->options.require_full_coverage || is_covered(c);
 }
 

@@ -115,6 +115,56 @@ TEST(a_node_cut_off_alone_suspects_but_does_not_fail_others)
     sim_free(&sim);
 }
 
+static bool is_ok_at_victim(struct sim *sim)
+{
+    return cluster_state_ok(sim_core(sim, victim));
+}
+
+/* What it wrote down may be old, and nobody is suspected before the node timeout. */
+TEST(a_node_that_comes_back_serves_nothing_before_it_has_heard_a_majority)
+{
+    struct sim *sim = sim_of(3, &(struct sim_options){ .seed = 6, .node_timeout_ms = 15000, .delay_ms_max = 10 });
+
+    CHECK(forms(sim, 3));
+    victim = 1;
+    sim_stop(sim, victim);
+    for (size_t other = 0; other < 3; other++) {
+        sim_cut(sim, victim, other, true);
+        sim_cut(sim, other, victim, true);
+    }
+    sim_start(sim, victim);
+    sim_run(sim, 10000);
+    CHECK(sim_seen_with(sim, 0, PFAIL | FAIL) == 0 && !is_ok_at_victim(sim));
+    sim_heal_cuts(sim);
+    CHECK(sim_run_until(sim, 20000, is_ok_at_victim));
+    sim_free(&sim);
+}
+
+/* F25 */
+TEST(clocks_that_are_an_hour_apart_or_jump_so_far_make_nobody_suspected)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim *sim =
+            sim_of(5, &(struct sim_options){
+                          .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 10, .clock_jump_ms_max = 3600000 });
+
+        if (!forms(sim, 3)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        for (size_t node = 0; node < 5; node++) {
+            /* Back at once, with another clock. */
+            sim_stop(sim, node);
+            sim_start(sim, node);
+            if (!sim_run_until(sim, 20000, is_formed)) fail_msg("seed %d: node %d is not back", (int)seed, (int)node);
+            for (int i = 0; i < 100; i++) {
+                sim_run(sim, 100);
+                for (size_t other = 0; other < 5; other++)
+                    if (sim_seen_with(sim, other, PFAIL | FAIL) > 0)
+                        fail_msg("seed %d: node %d is suspected", (int)seed, (int)other);
+            }
+        }
+        sim_free(&sim);
+    }
+}
+
 TEST(a_slot_imported_is_its_new_owners_in_every_view)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -204,5 +254,8 @@ TEST(two_hundred_nodes_become_one_cluster_while_links_break)
 
 TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot,
       a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
-      a_node_cut_off_alone_suspects_but_does_not_fail_others, a_slot_imported_is_its_new_owners_in_every_view,
-      what_a_slow_disk_has_not_written_yet_is_told_to_nobody, two_hundred_nodes_become_one_cluster_while_links_break)
+      a_node_cut_off_alone_suspects_but_does_not_fail_others,
+      a_node_that_comes_back_serves_nothing_before_it_has_heard_a_majority,
+      clocks_that_are_an_hour_apart_or_jump_so_far_make_nobody_suspected,
+      a_slot_imported_is_its_new_owners_in_every_view, what_a_slow_disk_has_not_written_yet_is_told_to_nobody,
+      two_hundred_nodes_become_one_cluster_while_links_break)
