@@ -210,6 +210,7 @@ struct cluster {
     size_t pfail_count; /* as of the last tick */
     uint16_t gossip_mark;
     uint64_t sent[MESSAGE_TYPES], received[MESSAGE_TYPES];
+    uint64_t ignored; /* of those received: damaged, a stranger's, or overtaken */
 
     enum save save;
     bool save_failed;

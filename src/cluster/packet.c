@@ -240,6 +240,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
 
     sender = packet->sender;
     overtaken = sender != NULL && is_overtaken(sender, &message->mark);
+    if (overtaken) c->ignored++;
     if (sender != NULL && !overtaken) learn_flag_and_address(c, packet, e);
     /* The new address may have cost us the link. */
     packet->link = link_find(c, packet->link_id);
@@ -376,6 +377,7 @@ static bool find_sender(struct cluster *c, struct packet *packet, struct effects
         return false;
     }
     packet->sender = named;
+    if (packet->link->inbound && named == NULL && packet->message->type != MESSAGE_MEET) c->ignored++;
     if (packet->link->inbound && named != NULL && node == NULL) attach(c, packet->link, named, e);
     /* On a link we opened to somebody else the name is not enough to be believed: shake_hands() sorts that out. */
     if (!packet->link->inbound && node != NULL && node != named) packet->sender = NULL;
@@ -394,6 +396,7 @@ void cluster_packet(struct cluster *c, cluster_link link, struct bytes bytes, in
     }
     if (type < MESSAGE_TYPES) c->received[type]++;
     if (refuse(c, message_decode(bytes, &message), type, bytes.len, e)) {
+        c->ignored++;
         return;
     }
     if (find_sender(c, &packet, e)) dispatch(c, &packet, e);

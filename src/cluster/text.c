@@ -171,6 +171,7 @@ void cluster_info_text(const struct cluster *c, struct buf *out)
     buf_printf(out, "cluster_state_save_status:%s\r\n", c->save_failed ? "err" : "ok");
     put_counts("sent", c->sent, out);
     put_counts("received", c->received, out);
+    buf_printf(out, "cluster_stats_messages_ignored:%llu\r\n", (unsigned long long)c->ignored);
 }
 
 /* --- Questions --- */

@@ -317,19 +317,19 @@ TEST(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for
     struct message_header head = header(MESSAGE_PUBLISH, ID_B);
     const struct effect *effect;
 
-    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 1 }, 0);
+    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 1 }, 0, NOW);
     effect = published(&f);
     CHECK(effect != NULL && !effect->shard && effect->channel_bytes == 4);
     CHECK(bytes_equal(effect->data, BYTES("chanhello")));
     head.type = MESSAGE_PUBLISHSHARD;
-    receive(&f, IN, &head, (struct bytes){ empty, sizeof(empty) - 1 }, 0);
+    receive(&f, IN, &head, (struct bytes){ empty, sizeof(empty) - 1 }, 0, NOW);
     effect = published(&f);
     CHECK(effect != NULL && effect->shard && effect->channel_bytes == 0 && effect->data.len == 0);
     /* Lengths that are not the packet's. */
-    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 2 }, 0);
+    receive(&f, IN, &head, (struct bytes){ data, sizeof(data) - 2 }, 0, NOW);
     CHECK(published(&f) == NULL);
     head.sender = ID_Z;
-    receive(&f, STRANGE, &head, (struct bytes){ data, sizeof(data) - 1 }, 0);
+    receive(&f, STRANGE, &head, (struct bytes){ data, sizeof(data) - 1 }, 0, NOW);
     CHECK(published(&f) == NULL);
     done(&f);
 }
