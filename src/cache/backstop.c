@@ -34,7 +34,8 @@ static int64_t latest(const struct policy_fields *fields, enum backstop_cause ca
                       struct backstop_life *life)
 {
     uint32_t now_s = now_ms < 0 || now_ms / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(now_ms / 1000);
-    bool is_new = life->birth_s == 0 || (cause == BACKSTOP_BORN && life->birth_s == now_s);
+    /* None is born in the future, whatever another node's clock says, or a user. */
+    bool is_new = life->birth_s == 0 || life->birth_s > now_s || (cause == BACKSTOP_BORN && life->birth_s == now_s);
 
     if (is_new) {
         life->birth_s = now_s == 0 ? 1 : now_s;

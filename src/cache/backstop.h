@@ -10,7 +10,7 @@
  * - A value that comes without a deadline has `ttl`, or where there is none `max-ttl`.
  * - No deadline is later than the birth of the value and max-ttl. Birth is when the key was given the value: by SET and its kin, RESTORE, or by
  *   the first INCR or APPEND. What changes a value, and RENAME and COPY, leave it as old as it is. A value of which nobody knows the birth (there
- *   was no max-ttl then, or it came from another node) is born when this is noticed.
+ *   was no max-ttl then, or it came from a node of another kind) is born when this is noticed.
  * - A deadline cannot be taken away where the policy would give one at once: PERSIST does nothing then.
  * - jitter takes up to so much percent off a time to live, when it is given; what is already in force is not shortened again. It only shortens. */
 #pragma once

@@ -63,6 +63,24 @@ test "a node that stood still takes over what was set meanwhile, and says nothin
     }
 }
 
+test "a value that moves to another node is as old there as it was" {
+    with_cluster {ada bob} {@split yes} {
+        on bob policy set "" max-ttl 1000
+        eventually { [all_have {ada bob} {{} {max-ttl 1000}}] }
+        set slot 16000
+        set key [key_in_slot $slot]
+        on bob set $key v ex 500
+        wait_ms 2200
+        on ada cluster setslot $slot importing [node_id bob]
+        on bob cluster setslot $slot migrating [node_id ada]
+        assert_equal OK [on bob migrate [node_host ada] [node_port ada] $key 0 30000]
+        foreach name {ada bob} { on $name cluster setslot $slot node [node_id ada] }
+        assert {[on ada ttl $key] <= 498}
+        assert_equal 1 [on ada expire $key 5000]
+        assert {[on ada pttl $key] <= 998000 && [on ada pttl $key] > 900000}
+    }
+}
+
 test "of what is set on two sides at once both come to hold the same" {
     with_cluster {ada bob} {@split yes} {
         for {set round 0} {$round < 10} {incr round} {

@@ -62,6 +62,8 @@ TEST(none_is_later_than_birth_and_max_ttl)
     CHECK(life.expires_at_ms < NOW_MS);
     CHECK(judge(&only_max, BACKSTOP_BORN, INT64_MAX, 0, FOREVER, NO_CHANCE).clipped);
     CHECK(life.expires_at_ms == NOW_MS + 60000);
+    CHECK(judge(&only_max, BACKSTOP_AGED, NOW_MS + 90000, NOW_S + 1000, FOREVER, NO_CHANCE).clipped);
+    CHECK(life.expires_at_ms == NOW_MS + 60000 && life.birth_s == NOW_S); /* nothing is born in the future */
     CHECK(judge(&both, BACKSTOP_AGED, FOREVER, NOW_S - 55, FOREVER, NO_CHANCE).defaulted);
     CHECK(life.expires_at_ms == NOW_S * INT64_C(1000) + 5000);
 }
