@@ -10,14 +10,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PIECE_US 500
-#define REST 19 /* times as long as a piece took */
+#define SHARE 20 /* one part of so many of what all CPUs can do */
 
 struct policy_sweep {
     struct keyspace *keyspace;
     struct policies *policies;
     pthread_t thread;
+    int64_t rests; /* times as long as it has worked */
 
     pthread_mutex_t guard; /* for the next */
     pthread_cond_t called;
@@ -55,17 +57,34 @@ static void step(struct policy_sweep *sweep)
     if (sweep->cursor == 0) policies_count_slot(sweep->policies);
 }
 
+/* Of this thread: what it waits for a CPU is no work. */
+static int64_t worked_us(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
 /* How long it took; 0 where there was nothing to do. */
 static int64_t do_piece(struct policy_sweep *sweep)
 {
-    int64_t began_us = clock_monotonic_us(), now_us = began_us;
+    int64_t began_us = clock_monotonic_us(), before_us = worked_us(), took_us;
 
-    while (policies_walk_is_due(sweep->policies) && now_us - began_us < PIECE_US) {
+    if (!policies_walk_is_due(sweep->policies)) return 0;
+    do {
         for (unsigned i = 0; i < 8 && policies_walk_is_due(sweep->policies); i++) step(sweep);
-        now_us = clock_monotonic_us();
-        if (now_us == began_us) now_us++;
-    }
-    return now_us - began_us;
+    } while (policies_walk_is_due(sweep->policies) && clock_monotonic_us() - began_us < PIECE_US);
+    took_us = worked_us() - before_us;
+    return took_us > 0 ? took_us : 1;
+}
+
+/* A twentieth of all CPUs, and at most half of one. */
+static int64_t rests_for(long cpus)
+{
+    int64_t rests = SHARE / (cpus < 1 ? 1 : cpus) - 1;
+
+    return rests < 1 ? 1 : rests;
 }
 
 /* With the guard held. */
@@ -95,7 +114,7 @@ static void *run(void *context)
         if (!policies_walk_is_due(sweep->policies)) account_settle();
         pthread_mutex_lock(&sweep->guard);
         if (took_us > 0)
-            rest(sweep, took_us * REST);
+            rest(sweep, took_us * sweep->rests);
         else if (!sweep->ending && !policies_walk_is_due(sweep->policies))
             pthread_cond_wait(&sweep->called, &sweep->guard);
     }
@@ -113,6 +132,7 @@ struct policy_sweep *policy_sweep_start(struct keyspace *keyspace, struct polici
 
     sweep->keyspace = keyspace;
     sweep->policies = policies;
+    sweep->rests = rests_for(sysconf(_SC_NPROCESSORS_ONLN));
     pthread_mutex_init(&sweep->guard, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

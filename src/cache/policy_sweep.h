@@ -1,7 +1,7 @@
 /* cache/policy_sweep.h
  *
  * Brings the keys that are there under policies that are new. A thread of its own goes through all slots once after each change, a few entries
- * under one lock, and rests nineteen times as long as it has worked: a twentieth of one CPU, however many keys there are. What is written
+ * under one lock, and then rests, so that it takes a twentieth of what all CPUs can do, and half of one at most, however many keys there are. What is written
  * meanwhile is under the new policies already (cache/backstop.h), so that nothing is left when it has come round. */
 #pragma once
 
