@@ -91,9 +91,10 @@ static void copy_behind(struct conn_chunk *chunk, struct bytes bytes)
     chunk->room -= bytes.len;
 }
 
-static void keep_copy(struct conn *conn, struct bytes bytes)
+/* is_alone: nothing that is copied comes behind it, so room for that would be lost. */
+static void keep_copy(struct conn *conn, struct bytes bytes, bool is_alone)
 {
-    size_t cap = conn->first == NULL ? FIRST_CHUNK_BYTES : CHUNK_BYTES;
+    size_t cap = is_alone ? bytes.len : conn->first == NULL ? FIRST_CHUNK_BYTES : CHUNK_BYTES;
     struct conn_chunk *chunk = conn->last;
 
     if (chunk == NULL || chunk->room < bytes.len) {
@@ -106,13 +107,13 @@ static void keep_copy(struct conn *conn, struct bytes bytes)
     copy_behind(chunk, bytes);
 }
 
-static void keep(struct conn *conn, struct piece *piece)
+static void keep(struct conn *conn, struct piece *piece, bool is_alone)
 {
     struct conn_chunk *chunk;
 
     conn->pending += piece->bytes.len;
     if (piece->release == NULL) {
-        keep_copy(conn, piece->bytes);
+        keep_copy(conn, piece->bytes, is_alone);
         return;
     }
     chunk = alloc(sizeof(*chunk));
@@ -264,7 +265,7 @@ bool conn_write(struct conn *conn, const void *data, size_t len)
     if (sent == (ssize_t)len) return true;
     if (sent < 0 && !is_for_later(errno)) return false;
     if (sent > 0) rest.bytes = (struct bytes){ rest.bytes.data + sent, len - (size_t)sent };
-    keep(conn, &rest);
+    keep(conn, &rest, false);
     ev_io_start(conn->loop, &conn->writable);
     return true;
 }
@@ -295,7 +296,7 @@ bool conn_write_pieces(struct conn *conn, struct piece *pieces, size_t count)
     if (is_first) is_there = send_pieces(conn, pieces, count, &done, &is_full);
     for (; done < count; done++) {
         if (is_there && pieces[done].bytes.len > 0)
-            keep(conn, &pieces[done]);
+            keep(conn, &pieces[done], false);
         else
             piece_release(&pieces[done]);
     }
@@ -307,7 +308,7 @@ void conn_queue(struct conn *conn, struct piece *pieces, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].bytes.len > 0)
-            keep(conn, &pieces[i]);
+            keep(conn, &pieces[i], i + 1 < count && pieces[i + 1].release != NULL);
         else
             piece_release(&pieces[i]);
     }
