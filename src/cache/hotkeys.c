@@ -1,12 +1,5 @@
 /* cache/hotkeys.c
  *
- * The line of a slot is touched by every command on it, so it is one cache line and no two slots share one. The lines are an array apart from
- * the slots, whose own two cache lines are full: it is fetched ahead beside them, and no page of it exists before a command
- * came by.
- *
- * A window begins with the first use after the former one ended, each slot's by itself. So the clock is only compared, and a slot that was
- * quiet starts a window at the moment that matters.
- *
  * Once a key is hot its uses go past the counters, which are then left to the other keys of the slot. They are found by the line too: a bit for
  * each place of the hot table. */
 #include "cache/hotkeys.h"
@@ -14,30 +7,18 @@
 #include "base/alloc.h"
 #include "base/keyslot.h"
 #include "base/lock.h"
+#include "cache/hotkeys_line.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNTERS 4
 #define COOLS_AFTER_MS 1000
 #define RATE_MS 1000
 /* The samples of a second at ten a second, and one where that came early. */
 #define SAMPLES 12
-#define CPU_FREE_NS 1000u
 #define CPU_SHARE_MAX 4u
 /* How much hotter than the coldest of a full table a key has to be to take its place, in percent. */
 #define HOTTER_PERCENT 125u
-
-typedef _Atomic uint64_t counter; /* cost << 32 | hash; cost 0: free */
-
-struct line {
-    counter counters[COUNTERS]; /* two pairs */
-    _Atomic int64_t began_ms;
-    _Atomic uint64_t hot; /* bit i: the key at place i of the hot table is in this slot; changed under lock */
-    uint64_t unused[2];
-};
-_Static_assert(sizeof(struct line) == 64, "a cache line; 16384 of them are 1 MiB");
-_Static_assert(HOTKEYS_MAX == 64, "a bit each in struct line");
 
 /* What was counted of one hot key by one thread; that thread's to write. It goes on from key to key, and only differences are looked at. */
 struct tally {
@@ -67,11 +48,9 @@ struct place {
 };
 
 struct hotkeys {
-    _Atomic uint32_t limit; /* cost in a window that makes a key hot; 0: none */
-    _Atomic int64_t window_ms;
+    struct hotkeys_head head;
     _Atomic uint64_t half;                /* half the threshold, in units per second */
     _Atomic uint64_t hashes[HOTKEYS_MAX]; /* of the places; changed under lock, before their bit is set */
-    struct line *lines;                   /* of the slots */
     struct tally *tallies;                /* [writer][place] */
     unsigned writers;
 
@@ -92,7 +71,7 @@ struct hotkeys *hotkeys_new(unsigned writers)
     struct hotkeys *hotkeys = alloc_zeroed(sizeof(*hotkeys));
 
     /* Zeroed memory of that size comes untouched from the system, and at the beginning of a cache line. */
-    hotkeys->lines = alloc_zeroed(SLOT_COUNT * sizeof(struct line));
+    hotkeys->head.lines = alloc_zeroed(SLOT_COUNT * sizeof(struct hotkeys_line));
     hotkeys->tallies = alloc_zeroed((size_t)writers * HOTKEYS_MAX * sizeof(struct tally));
     hotkeys->writers = writers;
     return hotkeys;
@@ -105,7 +84,7 @@ void hotkeys_free(struct hotkeys **held)
     if (hotkeys == NULL) return;
     for (size_t i = 0; i < HOTKEYS_MAX; i++) alloc_free((void *)(uintptr_t)hotkeys->places[i].name.data);
     for (size_t i = 0; i < hotkeys->gone_count; i++) alloc_free((void *)(uintptr_t)hotkeys->gone[i].name.data);
-    alloc_free(hotkeys->lines);
+    alloc_free(hotkeys->head.lines);
     alloc_free(hotkeys->tallies);
     alloc_free(hotkeys);
     *held = NULL;
@@ -117,23 +96,23 @@ void hotkeys_set(struct hotkeys *hotkeys, int64_t threshold, int64_t window_ms)
 
     if (threshold > 0 && limit == 0) limit = 1;
     STORE(hotkeys->half, (uint64_t)(threshold + 1) / 2);
-    STORE(hotkeys->window_ms, window_ms);
-    STORE(hotkeys->limit, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
+    STORE(hotkeys->head.window_ms, window_ms);
+    STORE(hotkeys->head.limit, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
 }
 
 bool hotkeys_are_watched(const struct hotkeys *hotkeys)
 {
-    return LOADED(hotkeys->limit) != 0;
+    return LOADED(hotkeys->head.limit) != 0;
 }
 
 uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns, uint32_t keys)
 {
     uint64_t cost = HOTKEYS_UNIT + (bytes >> 10) * HOTKEYS_UNIT, time = 0;
 
-    if (ns >= 2 * CPU_FREE_NS) {
-        uint64_t most = LOADED(hotkeys->limit) / CPU_SHARE_MAX;
+    if (ns >= 2 * HOTKEYS_FREE_NS) {
+        uint64_t most = LOADED(hotkeys->head.limit) / CPU_SHARE_MAX;
 
-        time = (ns / CPU_FREE_NS - 1) * HOTKEYS_UNIT / keys;
+        time = (ns / HOTKEYS_FREE_NS - 1) * HOTKEYS_UNIT / keys;
         if (time > most) time = most;
     }
     if (keys > 1) cost = cost > keys ? cost / keys : 1;
@@ -145,76 +124,39 @@ uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns
 
 void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
 {
-    __builtin_prefetch(&hotkeys->lines[slot], 1);
-}
-
-/* As much of a hash as a counter has. */
-static inline uint32_t hash_word(uint64_t hash)
-{
-    return (uint32_t)(hash & UINT32_MAX);
-}
-
-static inline uint32_t cost_of(uint64_t word)
-{
-    return (uint32_t)(word >> 32);
-}
-
-static inline uint64_t counter_of(uint32_t hash, uint32_t cost)
-{
-    return (uint64_t)cost << 32 | hash;
-}
-
-/* A key looks at two of the four counters. */
-static inline counter *pair_of(struct line *line, uint32_t hash)
-{
-    return &line->counters[hash & 2];
-}
-
-/* With the key that is the first in it. */
-static inline uint32_t begin_window(struct line *line, int64_t now_ms, uint32_t hash, uint32_t cost)
-{
-#pragma GCC unroll 4
-    for (int i = 0; i < COUNTERS; i++) STORE(line->counters[i], 0);
-    STORE(*pair_of(line, hash), counter_of(hash, cost));
-    STORE(line->began_ms, now_ms);
-    return cost;
+    __builtin_prefetch(&hotkeys->head.lines[slot], 1);
 }
 
 /* Both have as much taken from them; where the lesser has nothing left its place is the key's, for what is left of the cost. */
-static __attribute__((noinline)) uint32_t take_from_both(counter *pair, unsigned least, uint32_t taken, uint32_t hash,
-                                                         uint32_t cost)
+uint32_t hotkeys_take_from_both(hotkeys_counter *pair, unsigned least, uint32_t taken, uint32_t hash, uint32_t cost)
 {
     for (int i = 0; i < 2; i++) {
         uint64_t former = LOADED(pair[i]);
 
         /* Another thread may have been here. */
-        STORE(pair[i], cost_of(former) > taken ? former - counter_of(0, taken) : 0);
+        STORE(pair[i], hotkeys_cost_of(former) > taken ? former - hotkeys_counter_of(0, taken) : 0);
     }
-    if (cost > taken) STORE(pair[least], counter_of(hash, cost - taken));
+    if (cost > taken) STORE(pair[least], hotkeys_counter_of(hash, cost - taken));
     return cost - taken;
 }
 
-/* Adds to the key's counter. A key that has none takes a free one, or else the least of them from both. Returns what the key has now. Which counter
- * it is nobody could predict, so it is computed rather than branched to. */
-static inline uint32_t raise(struct line *line, uint32_t hash, uint32_t cost)
+/* Adds to the key's counter. Returns what the key has now. */
+static uint32_t raise(struct hotkeys_line *line, uint32_t hash, uint32_t cost)
 {
-    counter *pair = pair_of(line, hash);
-    uint64_t first = LOADED(pair[0]), second = LOADED(pair[1]);
-    unsigned is_first = hash_word(first) == hash, is_second = hash_word(second) == hash,
-             at = is_second | ((unsigned)(second < first) & ~is_first);
-    uint32_t found = 0 - (is_first | is_second), had = cost_of(at != 0 ? second : first);
+    struct hotkeys_place place = hotkeys_find(line, hash);
 
-    if (__builtin_expect((had & ~found) != 0, 0)) return take_from_both(pair, at, cost < had ? cost : had, hash, cost);
-    if (__builtin_add_overflow(had, cost, &cost)) cost = UINT32_MAX;
-    STORE(pair[at], counter_of(hash, cost));
+    if (place.is_other)
+        return hotkeys_take_from_both(place.pair, place.at, cost < place.had ? cost : place.had, hash, cost);
+    if (__builtin_add_overflow(place.had, cost, &cost)) cost = UINT32_MAX;
+    STORE(place.pair[place.at], hotkeys_counter_of(hash, cost));
     return cost;
 }
 
 /* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. */
-static void drop_counter(struct line *line, uint64_t hash)
+static void drop_counter(struct hotkeys_line *line, uint64_t hash)
 {
-    for (int i = 0; i < COUNTERS; i++)
-        if (hash_word(LOADED(line->counters[i])) == hash_word(hash)) STORE(line->counters[i], 0);
+    for (int i = 0; i < HOTKEYS_COUNTERS; i++)
+        if (hotkeys_hash_word(LOADED(line->counters[i])) == hotkeys_hash_word(hash)) STORE(line->counters[i], 0);
 }
 
 /* --- The hot table --- */
@@ -286,7 +228,7 @@ static void forget_gone(struct hotkeys *hotkeys, uint64_t hash)
 static void leave(struct hotkeys *hotkeys, size_t at)
 {
     struct place *place = &hotkeys->places[at];
-    struct line *line = &hotkeys->lines[place->slot];
+    struct hotkeys_line *line = &hotkeys->head.lines[place->slot];
 
     STORE(line->hot, LOADED(line->hot) & ~((uint64_t)1 << at));
     if (hotkeys->gone_count < HOTKEYS_GONE_MAX) {
@@ -327,7 +269,7 @@ static struct bytes name_of(struct bytes key)
     return (struct bytes){ name, len };
 }
 
-static bool is_in(const struct hotkeys *hotkeys, const struct line *line, uint64_t hash)
+static bool is_in(const struct hotkeys *hotkeys, const struct hotkeys_line *line, uint64_t hash)
 {
     for (uint64_t hot = LOADED(line->hot); hot != 0; hot &= hot - 1)
         if (LOADED(hotkeys->hashes[__builtin_ctzll(hot)]) == hash) return true;
@@ -337,7 +279,7 @@ static bool is_in(const struct hotkeys *hotkeys, const struct line *line, uint64
 /* The key has passed the limit with this cost. False: it is hot already, or hotter ones have the table. */
 static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint32_t cost)
 {
-    struct line *line = &hotkeys->lines[use->slot];
+    struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
     uint64_t load = per_second(cost / HOTKEYS_UNIT, use->now_ms - LOADED(line->began_ms));
     size_t at = HOTKEYS_MAX;
 
@@ -367,20 +309,18 @@ static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const
 
 bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use)
 {
-    struct line *line = &hotkeys->lines[use->slot];
-    uint32_t limit = LOADED(hotkeys->limit), cost;
-    int64_t window_ms = LOADED(hotkeys->window_ms);
+    struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
+    uint32_t limit = LOADED(hotkeys->head.limit), cost = use->cost;
     uint64_t hot;
 
     if (limit == 0) return false;
     hot = atomic_load_explicit(&line->hot, memory_order_acquire);
-    if (__builtin_expect(hot != 0, 0) && count_hot(hotkeys, writer, hot, use)) return false;
-    /* As much before its beginning as after it is the same window: not all threads have looked at the clock just now. */
-    if ((uint64_t)(use->now_ms - LOADED(line->began_ms) + window_ms) < (uint64_t)window_ms * 2)
-        cost = raise(line, hash_word(use->hash), use->cost);
+    if (hot != 0 && count_hot(hotkeys, writer, hot, use)) return false;
+    if (hotkeys_is_in_window(line, LOADED(hotkeys->head.window_ms), use->now_ms))
+        cost = raise(line, hotkeys_hash_word(use->hash), cost);
     else
-        cost = begin_window(line, use->now_ms, hash_word(use->hash), use->cost);
-    return __builtin_expect(cost >= limit, 0) && enter(hotkeys, use, cost);
+        hotkeys_begin_window(line, use->now_ms, hotkeys_hash_word(use->hash), cost);
+    return cost >= limit && enter(hotkeys, use, cost);
 }
 
 /* --- Looking at it now and then --- */

@@ -28,6 +28,8 @@
 #define HOTKEYS_NAME_MAX 512
 /* One unit of cost. */
 #define HOTKEYS_UNIT 256u
+/* So much of a command's time costs nothing. */
+#define HOTKEYS_FREE_NS 1000u
 
 struct hotkeys;
 

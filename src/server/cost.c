@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/hotkeys.h"
+#include "cache/hotkeys_line.h"
 #include "cluster/owner.h"
 #include "server/events.h"
 #include "server/node.h"
@@ -34,26 +35,40 @@ static inline bool is_counted(const struct node *node)
     return hotkeys_are_watched(node->hotkeys) || __builtin_expect(hot_session_is_on(node->hot_session), 0);
 }
 
-void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns)
+static __attribute__((cold, noinline)) void note_loudly(struct call *call, const struct prepared *prepared,
+                                                        uint64_t bytes, uint64_t ns)
 {
-    const struct hotkeys *hotkeys = call->node->hotkeys;
-    struct hot_use use;
+    const struct node *node = call->node;
+    struct hot_use use = { .hash = prepared->hash,
+                           .key = call->argv[call->command->keys[0].first],
+                           .slot = slot_id(prepared->slot),
+                           .writes = (call->command->flags & COMMAND_WRITE) != 0,
+                           .cost = hotkeys_cost(node->hotkeys, bytes, ns, 1),
+                           .bytes = bytes,
+                           .ns = ns,
+                           .now_ms = call->now_ms };
 
-    if (!is_counted(call->node)) return;
-    use.hash = prepared->hash;
-    use.key = call->argv[call->command->keys[0].first];
-    use.slot = slot_id(prepared->slot);
-    use.writes = (call->command->flags & COMMAND_WRITE) != 0;
-    use.bytes = request_bytes(call) + replied_bytes;
-    use.ns = ns;
-    use.cost = hotkeys_cost(hotkeys, use.bytes, ns, 1);
-    use.now_ms = call->now_ms;
     count(call, &use);
-    if (__builtin_expect(hot_session_is_on(call->node->hot_session), 0)) {
+    if (hot_session_is_on(node->hot_session)) {
         struct hot_session_key key = { use.key, use.hash, use.slot };
 
-        hot_session_count(call->node->hot_session, &key, 1, use.bytes, ns, call->now_ms);
+        hot_session_count(node->hot_session, &key, 1, bytes, ns, call->now_ms);
     }
+}
+
+void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns)
+{
+    const struct node *node = call->node;
+    uint64_t bytes;
+    uint32_t cost = HOTKEYS_UNIT;
+
+    if (!is_counted(node)) return;
+    bytes = request_bytes(call) + replied_bytes;
+    if (__builtin_expect(bytes >= 1024 || ns >= 2 * HOTKEYS_FREE_NS, 0))
+        cost = hotkeys_cost(node->hotkeys, bytes, ns, 1);
+    if (__builtin_expect(hot_session_is_on(node->hot_session), 0) ||
+        !hotkeys_count_quietly(node->hotkeys, slot_id(prepared->slot), prepared->hash, cost, call->now_ms))
+        note_loudly(call, prepared, bytes, ns);
 }
 
 /* --- Several keys --- */

@@ -346,7 +346,8 @@ static __attribute__((cold, noinline)) bool finish_parks(struct call *call, size
 }
 
 /* The locks are given back by now. *clock as for finish_command(), and so is what is returned: nothing where somebody else is at work on it. */
-static inline uint64_t end_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
+static inline __attribute__((always_inline)) uint64_t end_command(struct call *call, size_t number, uint64_t errors,
+                                                                  uint64_t *clock)
 {
     uint64_t ns = 0;
 
