@@ -387,7 +387,7 @@ void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
 /* An operator says that those of these slots that are ours are so: as if we had taken them with the epoch we have. */
 void moves_confirm(struct cluster *c, unsigned first, unsigned last);
 /* A node's own word on its slots: what was moved here from it, and it claims no more, it knows of. */
-void moves_heard(struct cluster *c, const struct node *node, uint64_t epoch, const uint8_t *bitmap);
+void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap);
 /* To one of our kind, with what it claims: what was moved here from it, and what both claim or claimed. */
 void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* One of our kind says such a word to us. */

@@ -305,6 +305,12 @@ static void take_back(struct cluster *c, const struct node *node, const struct b
         emit_log(e, LOG_NOTICE, "slots: %u are mine again, says %.40s, which was said to have them", back, node->id);
 }
 
+/* Something newer of the node has been heard already: what changes hands by a word changes by its last. What is lost so is said again. */
+static bool is_late(const struct node *node, const struct mark *mark)
+{
+    return node->incarnation == mark->incarnation && mark->sequence < node->sequence;
+}
+
 void difference_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,
                        int64_t now_ms, struct effects *e)
 {
@@ -323,7 +329,7 @@ void difference_module(struct cluster *c, struct node *node, cluster_link link, 
         beliefs = read_view(message->module_payload);
         if (beliefs == NULL) return;
         node->view_awaited = false;
-        take_back(c, node, beliefs, e);
+        if (!is_late(node, &message->mark)) take_back(c, node, beliefs, e);
         if (beliefs->view != c->view_digest && has_room(c, node))
             keep(c, node, beliefs, now_ms);
         else
@@ -332,7 +338,10 @@ void difference_module(struct cluster *c, struct node *node, cluster_link link, 
     case KIN_MOVED:
     case KIN_HELD:
     case KIN_KEEPS:
-        moves_told(c, node, (enum kin)message->module_type, message, e);
+        if (is_late(node, &message->mark))
+            c->ignored++;
+        else
+            moves_told(c, node, (enum kin)message->module_type, message, e);
         return;
     default:
         return;

@@ -41,13 +41,12 @@ static void raise_since(struct cluster *c, unsigned slot, uint64_t theirs)
     cluster_save_later(c, SAVE_SOON);
 }
 
-void moves_heard(struct cluster *c, const struct node *node, uint64_t epoch, const uint8_t *bitmap)
+void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap)
 {
     bool any = false;
 
     for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
         if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) {
-            raise_since(c, slot, epoch);
             c->taken_from[slot] = INDEX_NONE;
             cluster_save_later(c, SAVE_SOON);
         }

@@ -186,7 +186,7 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *primary = node_is_primary(sender) ? sender : sender->primary;
 
-    if (primary == sender) moves_heard(c, sender, message->config_epoch, message->slots);
+    if (primary == sender) moves_heard(c, sender, message->slots);
     if (primary == NULL || says_what_we_know(c, primary, message->slots)) return;
     if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, WORD_OWN, e);
     view_correct(c, sender, message->config_epoch, message->slots, e);
