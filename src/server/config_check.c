@@ -7,6 +7,7 @@
 #include "server/event_class.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -149,9 +150,12 @@ bool config_check_announce_ip(const struct bytes *words, size_t count, struct bu
     /* 45 characters hold any address; the bus's header has room for no more. */
     if (words[0].len > 45) return refuse(error, "argument must be an IP address");
     /* What the cluster takes for one: other characters it would pass over without a word. */
-    for (size_t i = 0; i < words[0].len; i++)
-        if (!isalnum((unsigned char)words[0].data[i]) && memchr(".:-_%", words[0].data[i], 5) == NULL)
+    for (size_t i = 0; i < words[0].len; i++) {
+        char c = words[0].data[i];
+
+        if (!isalnum((unsigned char)c) && (c == '\0' || strchr(".:-_%", c) == NULL))
             return refuse(error, "argument must be an IP address");
+    }
     return true;
 }
 

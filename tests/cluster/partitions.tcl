@@ -155,4 +155,34 @@ test "where packets are lost and late nobody is taken for failed, and writes go 
         agree_again "five per cent lost, 30 ms late"
     }
 }
+
+# For longer runs: PARTITION_ROUNDS=n of whatever comes.
+if {[info exists ::env(PARTITION_ROUNDS)]} {
+    test "whatever happens to the network, six nodes agree again when it is healed ($::env(PARTITION_ROUNDS) rounds)" {
+        with_six {
+            for {set round 1} {$round <= $::env(PARTITION_ROUNDS)} {incr round} {
+                set what {}
+                foreach a $::six {
+                    foreach b $::six {
+                        if {$a eq $b} continue
+                        switch [expr {int(rand() * 6)}] {
+                            0 { wire_rule $a $b 100 0; lappend what "$a-$b cut" }
+                            1 { wire_rule $a $b [expr {int(rand() * 30)}] [expr {int(rand() * 200)}] }
+                        }
+                    }
+                }
+                set stopped [lindex $::six [expr {int(rand() * 12)}]]
+                if {$stopped ne ""} { node_signal $stopped STOP; lappend what "$stopped stopped" }
+                wait_ms [expr {int(rand() * 4 * $::timeout_ms)}]
+                if {$stopped ne ""} { node_signal $stopped CONT }
+                heal
+                agree_again "round $round ([join $what {, }])"
+                foreach name $::six {
+                    assert_equal {} $::traffic(w:$name,wrong)
+                    assert_equal 0 $::traffic(w:$name,redirects)
+                }
+            }
+        }
+    }
+}
 network_end
