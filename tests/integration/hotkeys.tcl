@@ -96,10 +96,13 @@ test "a large value is hot by its bytes" {
 
 test "what takes long is hot by its time" {
     with_node ada {
-        on ada config set hotkey-threshold 1000000
+        # Ten thousand units in ten seconds: no number of commands that is sent here, and four of them at least by their time.
+        on ada config set hotkey-threshold 1000 hotkey-window-ms 10000
         on ada mset {{t}a} [string repeat ab 1000] {{t}b} [string repeat bc 1000]
-        eventually { [on ada config set hotkey-threshold 2000; many ada 20 lcs {{t}a} {{t}b} len; is_hot ada {{t}a}] }
-        set hot [lsearch -inline -index 1 [hot_list ada] {{t}a}]
+        eventually { [many ada 20 lcs {{t}a} {{t}b} len; set hot [lsearch -inline -index 1 [hot_list ada] {{t}a}]] ne "" }
+        assert_equal {{{t}a} {{t}b}} [lsort [hot_keys ada]]
+        eventually { [many ada 20 lcs {{t}a} {{t}b} len; set hot [lsearch -inline -index 1 [hot_list ada] {{t}a}]
+                      expr {$hot ne "" && [dict get $hot qps] > 0}] }
         assert {[dict get $hot cpu-us-sec] > 20 * [dict get $hot qps]}
     }
 }
@@ -368,5 +371,28 @@ test "workers that serve the same key find it once" {
              hot_keys ada] eq "star"
         }
         assert_equal 1 [info_field ada hotkeys_now]
+    }
+}
+
+test "who asked for class H is told what became hot and what is cold again" {
+    with_node ada {
+        on ada config set hotkey-threshold 500
+        connect listener ada
+        resp::do listener psubscribe __key*__:*
+        heat ada quiet get quiet
+        on ada config set notify-keyspace-events KEH
+        heat ada star get star
+        set told {}
+        while {[llength $told] < 2} { lappend told [lrange [resp::plain [resp::read listener]] 2 3] }
+        assert_equal {{__keyspace@0__:star hot} {__keyevent@0__:hot star}} $told
+        # Neither asks anybody for anything any more.
+        set told {}
+        while {{__keyspace@0__:star cold} ni $told} { lappend told [lrange [resp::plain [resp::read listener]] 2 3] }
+        assert {{__keyevent@0__:cold quiet} in $told || {__keyspace@0__:quiet cold} in $told}
+        # A name that is cut is cut in both.
+        set long [string repeat y 4000]
+        eventually { [many ada 400 get $long; is_hot ada [string repeat y 512]] }
+        while {[lindex $told end] ne "__keyevent@0__:cold [string repeat y 512]"} { lappend told [lrange [resp::plain [resp::read listener]] 2 3] }
+        assert {"__keyevent@0__:hot [string repeat y 512]" in $told}
     }
 }

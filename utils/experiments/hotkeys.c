@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define KEYS 10000000u
 #define EXPONENT 0.99
@@ -34,6 +33,10 @@ static void row(const char *what, const char *figure, const char *target, bool m
     if (must_hold && !holds) has_failed = true;
 }
 
+/* What only informs: said behind the table. */
+static char notes[4][256];
+static unsigned note_count;
+
 static const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static const char *text(const char *format, ...)
 {
@@ -46,6 +49,16 @@ static const char *text(const char *format, ...)
     vsnprintf(out, sizeof texts[0], format, list);
     va_end(list);
     return out;
+}
+
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(notes[note_count++ % (sizeof notes / sizeof notes[0])], sizeof notes[0], format, list);
+    va_end(list);
 }
 
 /* --- Chance --- */
@@ -247,9 +260,9 @@ static void find_steadily(struct hotkeys *hotkeys, int seconds)
     }
     after = hotkeys_counts(hotkeys);
     report_seen("steady", &seen);
-    printf("\nsteady: %llu keys were hot at the end, %llu came and %llu went in %d s; %u have the threshold itself\n\n",
-           (unsigned long long)after.now, (unsigned long long)(after.found - before.found),
-           (unsigned long long)(after.cooled - before.cooled), seconds, keys_above(THRESHOLD));
+    note("steady: %llu keys were hot at the end, %llu came and %llu went in %d s; %u have the threshold itself",
+         (unsigned long long)after.now, (unsigned long long)(after.found - before.found),
+         (unsigned long long)(after.cooled - before.cooled), seconds, keys_above(THRESHOLD));
 }
 
 /* --- How soon --- */
@@ -350,7 +363,7 @@ static double time_of(struct hotkeys *hotkeys, const struct drawn *drawn, bool p
 static void measure_time(struct hotkeys *hotkeys)
 {
     struct drawn *drawn = malloc(DRAWN * sizeof *drawn);
-    double loop, update;
+    double loop, update, ahead_less, fresh;
 
     forget(hotkeys, 0);
     for (int i = 0; i < DRAWN; i++) {
@@ -360,38 +373,27 @@ static void measure_time(struct hotkeys *hotkeys)
     loop = time_of(hotkeys, drawn, false, false);
     update = time_of(hotkeys, drawn, true, true) - loop;
     row("an update, its line fetched 16 commands ahead", text("%.1f ns", update), "<= 8 ns", false, update <= 8);
-    printf("\nnot fetched ahead: %.1f ns\n", time_of(hotkeys, drawn, false, true) - loop);
+    ahead_less = time_of(hotkeys, drawn, false, true) - loop;
     for (int i = 0; i < DRAWN; i++) {
         drawn[i].hash = draw();
         drawn[i].slot = slot_of(drawn[i].hash);
     }
-    printf("keys that never come again: %.1f ns; not fetched ahead: %.1f ns\n",
-           time_of(hotkeys, drawn, true, true) - loop, time_of(hotkeys, drawn, false, true) - loop);
+    fresh = time_of(hotkeys, drawn, true, true) - loop;
     hotkeys_set(hotkeys, 0, WINDOW_MS);
-    printf("with a threshold of 0: %.1f ns\n\n", time_of(hotkeys, drawn, true, true) - loop);
+    note("an update that is not fetched ahead: %.1f ns; of keys that never come again: %.1f ns; with a threshold of 0: "
+         "%.1f ns",
+         ahead_less, fresh, time_of(hotkeys, drawn, true, true) - loop);
     free(drawn);
-}
-
-static size_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    if (file == NULL || fscanf(file, "%*u %lu", &pages) != 1) pages = 0;
-    if (file != NULL) fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static void measure_memory(void)
 {
-    size_t resident = resident_bytes(), allocated = alloc_stats().allocated_bytes;
+    size_t allocated = alloc_stats().allocated_bytes;
     struct hotkeys *hotkeys = hotkeys_new(2);
-    size_t fresh = resident_bytes() - resident, taken = alloc_stats().allocated_bytes - allocated;
+    size_t taken = alloc_stats().allocated_bytes - allocated;
 
     row("memory of the counters: 16384 lines of 64 bytes", text("%u bytes", SLOT_COUNT * 64), "<= 1 MiB", true, true);
-    printf("\nwith the table of 64 and the exact counts of two workers: %zu bytes, of which %zu are resident before "
-           "the first command\n\n",
-           taken, fresh);
+    note("memory with the table of 64 and the exact counts of two workers: %zu bytes", taken);
     hotkeys_free(&hotkeys);
 }
 
@@ -418,5 +420,7 @@ int main(void)
         find_new(hotkeys, news[i].per_second, 100 * scale, news[i].target_ms);
     measure_time(hotkeys);
     hotkeys_free(&hotkeys);
+    printf("\n");
+    for (unsigned i = 0; i < note_count; i++) printf("- %s\n", notes[i]);
     return has_failed;
 }

@@ -1,0 +1,42 @@
+# Hot keys are a node's own: they go with the slot, and who is sent elsewhere heats nothing.
+
+proc ask_many {name count args} {
+    resp::write $name [string repeat [resp::encode {*}$args] $count]
+    for {set i 0} {$i < $count} {incr i} { set last [resp::read $name] }
+    return $last
+}
+proc hot_keys {name} { return [lmap hot [on $name hotkeys list] { dict get $hot key }] }
+
+test "a hot key goes with its slot, and its new owner finds it by itself" {
+    with_cluster {ada bob} {
+        foreach name {ada bob} { on $name config set hotkey-threshold 500 notify-keyspace-events EH }
+        connect listener ada
+        resp::do listener subscribe __keyevent@0__:cold
+        eventually { [ask_many ada 400 get star; hot_keys ada] eq "star" }
+        give_slot [slot_of star] ada bob
+        eventually { [hot_keys ada] eq "" }
+        assert_equal {message __keyevent@0__:cold star} [resp::plain [resp::read listener]]
+        eventually { [owner_of star ada] eq "bob" }
+        set found [info_field ada hotkeys_found]
+        assert_match "error {MOVED*}" [ask_many ada 4000 get star]
+        assert_equal {} [hot_keys ada]
+        assert_equal $found [info_field ada hotkeys_found]
+        eventually { [ask_many bob 400 get star; hot_keys bob] eq "star" }
+    }
+}
+
+test "a slot that is being imported has hot keys too, and they stay while it is" {
+    with_cluster {ada bob} {
+        on bob config set hotkey-threshold 500
+        set slot [slot_of star]
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        proc ask_importer {} {
+            resp::write bob [string repeat [resp::encode asking][resp::encode incr star] 400]
+            for {set i 0} {$i < 800} {incr i} { resp::read bob }
+        }
+        eventually { [ask_importer; hot_keys bob] eq "star" }
+        on bob cluster setslot $slot stable
+        eventually { [hot_keys bob] eq "" }
+    }
+}
