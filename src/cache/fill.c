@@ -34,7 +34,7 @@ void fills_free(struct fills **held)
         if (of == NULL) continue;
         slot_lock(of->slot);
         slot_feed_detach(of->slot, &of->feed);
-        fill_leases_drop_all(of);
+        fill_leases_free(of);
         fill_floors_free(of);
         slot_unlock(of->slot);
         alloc_free(of->buckets);
@@ -186,7 +186,7 @@ static void on_flushed(struct slot_feed *feed)
     struct slot_fills *of = container_of(feed, struct slot_fills, feed);
     int64_t now_ms = clock_now_ms();
 
-    fill_void_all(of, now_ms);
+    fill_void_all(of);
     if (of->has_versions) fill_hold_all(of, now_ms + fills_floor_ttl(of->fills));
     of->has_versions = false;
 }
@@ -227,7 +227,7 @@ struct slot_fills *fills_find(struct fills *fills, struct slot *slot)
     if (of == NULL || of->owner == slot_owner(slot)) return of;
     /* It was another's meanwhile, or is going to be: whatever was written there was not told here. */
     draw_gen(of);
-    fill_leases_drop_all(of);
+    fill_void_all(of);
     return of;
 }
 
@@ -269,11 +269,10 @@ bool fill_token_is_good(const struct slot_fills *of, uint64_t hash, struct fill_
     return token.n <= of->n && token.n >= of->floor_n && stripe->n <= token.n;
 }
 
-void fill_void_all(struct slot_fills *of, int64_t now_ms)
+void fill_void_all(struct slot_fills *of)
 {
-    (void)now_ms;
     of->floor_n = ++of->n;
-    fill_leases_drop_all(of);
+    fill_leases_end_all(of);
 }
 
 static size_t put_number(uint64_t number, char *text)

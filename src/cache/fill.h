@@ -97,7 +97,7 @@ bool fill_token_parse(struct bytes text, struct fill_token *token);
 struct fill_token fill_token(struct slot_fills *of);
 bool fill_token_is_good(const struct slot_fills *of, uint64_t hash, struct fill_token token);
 /* No token of the slot is good any more, nor any lease. */
-void fill_void_all(struct slot_fills *of, int64_t now_ms);
+void fill_void_all(struct slot_fills *of);
 
 /* Holds: until when fills of a key are not to be trusted; 0: they are. */
 void fill_hold(struct slot_fills *of, uint64_t hash, int64_t until_ms);

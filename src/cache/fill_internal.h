@@ -36,6 +36,14 @@ struct fill_waiter {
     int64_t lease_ms;
 };
 
+/* Misses of about one time that no SET has answered. They are told apart by when they were, so that one which nobody will ever answer does not
+ * stand for those that come after it. */
+struct fill_misses {
+    uint32_t count;
+    uint64_t n; /* of the slot, at the first */
+    int64_t first_ms, last_ms;
+};
+
 struct fill_lease {
     struct fill_lease *next; /* in its bucket */
     struct list used;        /* the least recently used first */
@@ -44,9 +52,7 @@ struct fill_lease {
     int64_t until_ms;   /* 0: nobody does */
     bool is_handed;     /* to a waiter who has yet to come for it */
     struct fill_waiter *first, **last;
-    uint32_t misses; /* of a guarded key, that no SET has answered */
-    uint64_t oldest_n;
-    int64_t last_miss_ms;
+    struct fill_misses older, newer; /* of a guarded key */
 };
 
 struct fill_floor_cell {
@@ -83,7 +89,9 @@ void fill_wake(struct slot_fills *of, uint64_t who);
 /* cache/fill_lease.c */
 void fill_lease_filled(struct slot_fills *of, uint64_t hash);
 void fill_lease_voided(struct slot_fills *of, uint64_t hash, int64_t now_ms);
-void fill_leases_drop_all(struct slot_fills *of);
+/* All leases end, and all who wait look again. Misses stay: what was lost of a guarded key nobody could refuse. */
+void fill_leases_end_all(struct slot_fills *of);
+void fill_leases_free(struct slot_fills *of);
 
 /* cache/fill_floor.c */
 void fill_floors_free(struct slot_fills *of);

@@ -43,15 +43,22 @@ static void wake_all(struct slot_fills *of, struct fill_lease *lease)
     }
 }
 
-static bool is_guarding(const struct fill_lease *lease, int64_t now_ms)
+/* Forgets misses that are nobody's any more. */
+static void age(struct fill_lease *lease, int64_t now_ms)
 {
-    return lease->misses > 0 && now_ms - lease->last_miss_ms < FILL_GUARD_MS;
+    if (now_ms - lease->older.last_ms >= FILL_GUARD_MS) lease->older.count = 0;
+    if (now_ms - lease->newer.last_ms >= FILL_GUARD_MS) lease->newer.count = 0;
+}
+
+static bool is_guarding(const struct fill_lease *lease)
+{
+    return (lease->older.count | lease->newer.count) != 0;
 }
 
 /* What it was for is over; it may still be needed for something else. */
 static void drop_if_idle(struct slot_fills *of, struct fill_lease *lease)
 {
-    if (lease->until_ms == 0 && lease->first == NULL && lease->misses == 0) drop(of, lease);
+    if (lease->until_ms == 0 && lease->first == NULL && !is_guarding(lease)) drop(of, lease);
 }
 
 /* Who waited asks again, and is elected if he is the first. A stale fill of a guarded key could not be told any more. */
@@ -59,7 +66,12 @@ static void make_room(struct slot_fills *of, int64_t now_ms)
 {
     struct fill_lease *lease = container_of(of->used.next, struct fill_lease, used);
 
-    if (is_guarding(lease, now_ms)) fill_hold(of, lease->hash, lease->last_miss_ms + FILL_GUARD_MS);
+    age(lease, now_ms);
+    if (is_guarding(lease)) {
+        int64_t last_ms = lease->newer.count > 0 ? lease->newer.last_ms : lease->older.last_ms;
+
+        fill_hold(of, lease->hash, last_ms + FILL_GUARD_MS);
+    }
     wake_all(of, lease);
     drop(of, lease);
     fill_count(of, FILL_LEASES_LOST);
@@ -85,14 +97,23 @@ static struct fill_lease *take(struct slot_fills *of, uint64_t hash, int64_t now
     return lease;
 }
 
-void fill_leases_drop_all(struct slot_fills *of)
+void fill_leases_end_all(struct slot_fills *of)
 {
     list_each_safe(at, &of->used) {
         struct fill_lease *lease = container_of(at, struct fill_lease, used);
 
         wake_all(of, lease);
-        drop(of, lease);
+        lease->until_ms = 0;
+        lease->holder = 0;
+        lease->is_handed = false;
+        drop_if_idle(of, lease);
     }
+}
+
+void fill_leases_free(struct slot_fills *of)
+{
+    fill_leases_end_all(of);
+    list_each_safe(at, &of->used) drop(of, container_of(at, struct fill_lease, used));
 }
 
 /* --- Leases --- */
@@ -254,29 +275,36 @@ void fill_wait_no_more(struct slot_fills *of, uint64_t hash, uint64_t who)
 void fill_guard_miss(struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     struct fill_lease *lease = take(of, hash, now_ms);
+    struct fill_misses *newer = &lease->newer;
 
     fill_make_stripes(of);
-    if (!is_guarding(lease, now_ms)) {
-        lease->misses = 0;
-        lease->oldest_n = of->n;
+    age(lease, now_ms);
+    if (newer->count > 0 && now_ms - newer->first_ms >= FILL_GUARD_MS) {
+        /* The older ones are all gone by now: the last of them came before the first of these. */
+        lease->older = *newer;
+        newer->count = 0;
     }
-    if (lease->misses < UINT32_MAX) lease->misses++;
-    lease->last_miss_ms = now_ms;
+    if (newer->count == 0) {
+        newer->n = of->n;
+        newer->first_ms = now_ms;
+    }
+    if (newer->count < UINT32_MAX) newer->count++;
+    newer->last_ms = now_ms;
 }
 
 enum fill_verdict fill_guard_answer(struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     struct fill_lease *lease = find(of, hash);
-    enum fill_verdict verdict;
+    struct fill_misses *oldest;
+    enum fill_verdict verdict = FILL_NO_MISS;
 
-    if (lease == NULL || lease->misses == 0) return FILL_NO_MISS;
-    if (!is_guarding(lease, now_ms)) {
-        lease->misses = 0;
-        drop_if_idle(of, lease);
-        return FILL_NO_MISS;
+    if (lease == NULL) return FILL_NO_MISS;
+    age(lease, now_ms);
+    oldest = lease->older.count > 0 ? &lease->older : &lease->newer;
+    if (oldest->count > 0) {
+        verdict = fill_token_is_good(of, hash, (struct fill_token){ of->gen, oldest->n }) ? FILL_GOOD : FILL_STALE;
+        oldest->count--;
     }
-    verdict = fill_token_is_good(of, hash, (struct fill_token){ of->gen, lease->oldest_n }) ? FILL_GOOD : FILL_STALE;
-    lease->misses--;
     drop_if_idle(of, lease);
     return verdict;
 }

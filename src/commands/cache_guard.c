@@ -122,8 +122,7 @@ enum guard_verdict guard_fill_begin(struct call *call, int key_arg, int64_t *exp
     *quiet = NULL;
     client_loads_no_more(call->client, call_slot(call, key_arg), call_hash(call, key_arg));
     if (fields == NULL || (!fields->guard && fields->hold_ms == 0)) return GUARD_KEEPS;
-    of = fills_find(call->node->fills, call_slot(call, key_arg));
-    if (of == NULL) return GUARD_KEEPS;
+    of = fills_of(call->node->fills, call_slot(call, key_arg));
     hash = call_hash(call, key_arg);
     switch (fields->guard ? fill_guard_answer(of, hash, call->now_ms) : FILL_NO_MISS) {
     case FILL_NO_MISS:

@@ -160,7 +160,7 @@ static void invalidate_tag(struct call *call, const struct invalidation *what)
     if (what->hold_ms != 0) of = fills_of(call->node->fills, slot);
     if (of != NULL) {
         fill_count(of, FILL_INVALIDATIONS);
-        fill_void_all(of, call->now_ms);
+        fill_void_all(of);
     }
     if (what->hold_ms != 0) fill_hold_all(of, call->now_ms + what->hold_ms);
     walk = alloc_zeroed(sizeof(*walk));

@@ -130,7 +130,7 @@ TEST(a_token_is_good_until_an_event_of_its_stripe)
     fill_note_event(f.of, hash, NOW);
     CHECK(!fill_token_is_good(f.of, hash, token));
     token = fill_token(f.of);
-    fill_void_all(f.of, NOW);
+    fill_void_all(f.of);
     CHECK(!fill_token_is_good(f.of, hash, token));
     token = fill_token(f.of);
     fill_quiet_begin(f.of);
@@ -418,6 +418,28 @@ TEST(the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered)
     CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS) == FILL_GOOD);
     fill_guard_miss(f.of, hash, NOW);
     CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS) == FILL_NO_MISS);
+    /* One that nobody ever answers stands for those of its time only, however many come. */
+    fill_guard_miss(f.of, hash, NOW);
+    CHECK(!slot_remove(f.slot, BYTES("k"), NOW));
+    for (int64_t ms = 1; ms < FILL_GUARD_MS; ms += 1000) {
+        fill_guard_miss(f.of, hash, NOW + ms);
+        CHECK(fill_guard_answer(f.of, hash, NOW + ms) == FILL_STALE);
+    }
+    for (int64_t ms = FILL_GUARD_MS; ms < 2 * FILL_GUARD_MS; ms += 1000) {
+        fill_guard_miss(f.of, hash, NOW + ms);
+        fill_guard_answer(f.of, hash, NOW + ms);
+    }
+    fill_guard_miss(f.of, hash, NOW + 2 * FILL_GUARD_MS);
+    CHECK(fill_guard_answer(f.of, hash, NOW + 2 * FILL_GUARD_MS) == FILL_GOOD);
+    while (fill_guard_answer(f.of, hash, NOW + 2 * FILL_GUARD_MS) != FILL_NO_MISS) continue;
+    /* What voids all tokens voids these, and forgets none. */
+    fill_guard_miss(f.of, hash, NOW);
+    fill_void_all(f.of);
+    CHECK(fill_guard_answer(f.of, hash, NOW) == FILL_STALE);
+    fill_guard_miss(f.of, hash, NOW);
+    slot_set_owner(f.slot, slot_owner(f.slot) + ((uint64_t)1 << 48));
+    fills_find(f.fills, f.slot);
+    CHECK(fill_guard_answer(f.of, hash, NOW) == FILL_STALE);
     /* One that had to make room puts its stripe on hold for as long as it would have been there. */
     fill_guard_miss(f.of, hash, NOW);
     for (uint64_t other = 1; other <= FILL_LEASES_MAX; other++) fill_guard_miss(f.of, other, NOW + 1);
