@@ -217,7 +217,7 @@ static void change(struct policies *policies, const struct policy *edited, size_
 
     for (size_t i = 0; i < count; i++) {
         const struct policy *policy = policy_table_at(table, i);
-        int order = is_placed ? 1 : bytes_compare(edited->prefix, policy->prefix);
+        int order = edited == NULL || is_placed ? 1 : bytes_compare(edited->prefix, policy->prefix);
 
         if (!is_placed && order <= 0) {
             all[made++] = *edited;
