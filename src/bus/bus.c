@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "bus/claims.h"
 #include "bus/link.h"
 #include "bus/publish.h"
 #include "bus/state_file.h"
@@ -59,13 +60,13 @@ struct bus {
     struct effects effects;
     struct outbox outbox;
     bool was_solo;
-    struct list claims; /* that are waited for */
+    struct claims claims;
 
     struct lock endpoints_lock; /* innermost; guards the next two */
     struct endpoint **endpoints;
     size_t endpoint_count;
 
-    _Atomic bool state_ok, solo, wake_owed, awaits_claims;
+    _Atomic bool state_ok, solo, wake_owed;
     _Atomic int64_t node_timeout_ms;
     _Atomic uint64_t sendbuf_limit, over_limit;
 
@@ -395,39 +396,13 @@ static void drain(struct bus *bus)
     bus->draining = false;
 }
 
-/* With the lock held: takes the first that is to be told. */
-static struct bus_claim *take_claim(struct bus *bus, bool any)
-{
-    list_each(at, &bus->claims) {
-        struct bus_claim *claim = container_of(at, struct bus_claim, link);
-
-        if (!any && !cluster_is_announced(bus->cluster, claim->slot)) continue;
-        list_remove(&claim->link);
-        return claim;
-    }
-    return NULL;
-}
-
-static void settle_claims(struct bus *bus, bool any)
-{
-    struct bus_claim *claim;
-
-    do {
-        lock_take(&bus->lock);
-        claim = take_claim(bus, any);
-        atomic_store_explicit(&bus->awaits_claims, !list_is_empty(&bus->claims), memory_order_relaxed);
-        lock_release(&bus->lock);
-        if (claim != NULL) claim->settled(claim);
-    } while (claim != NULL);
-}
-
 static void turn_ended(void *context)
 {
     struct bus *bus = context;
 
     drain(bus);
     /* By now what tells the others is on its way. */
-    if (atomic_load_explicit(&bus->awaits_claims, memory_order_relaxed)) settle_claims(bus, false);
+    claims_settle(&bus->claims, false, &bus->lock, bus->cluster);
     links_reap(bus->links);
 }
 
@@ -679,7 +654,7 @@ struct bus *bus_new(struct ev_loop *loop, struct keyspace *keyspace, const struc
     ev_async_start(loop, &bus->wake);
     ev_timer_init(&bus->tick, on_tick, TICK_SECONDS, TICK_SECONDS);
     ev_timer_start(loop, &bus->tick);
-    list_init(&bus->claims);
+    claims_init(&bus->claims);
     bus->sweep = sweep_new(keyspace, options->movers, options->lazyfree);
     bus->recount = recount_new(keyspace, options->movers, keep_slots, bus);
 
@@ -762,19 +737,12 @@ bool bus_is_announced(struct bus *bus, uint16_t slot)
 
 bool bus_await_claim(struct bus *bus, struct bus_claim *claim)
 {
-    bool waits;
-
-    lock_take(&bus->lock);
-    waits = !cluster_is_announced(bus->cluster, claim->slot);
-    if (waits) list_append(&bus->claims, &claim->link);
-    if (waits) atomic_store_explicit(&bus->awaits_claims, true, memory_order_relaxed);
-    lock_release(&bus->lock);
-    return waits;
+    return claims_add(&bus->claims, claim, &bus->lock, bus->cluster);
 }
 
 void bus_end_claims(struct bus *bus)
 {
-    settle_claims(bus, true);
+    claims_settle(&bus->claims, true, &bus->lock, bus->cluster);
 }
 
 struct graveyard *bus_take_lost_keys(struct bus *bus, struct slot *slot)

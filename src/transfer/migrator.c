@@ -64,6 +64,7 @@ static struct lane *lane_of(struct migrator *migrator, const struct target_addre
         lane = container_of(at, struct lane, link);
         if (bytes_equal(lane->host, address->host) && bytes_equal(lane->port, address->port)) return lane;
     }
+    /* fits: both are arguments of one request */
     lane = alloc_zeroed(sizeof(*lane) + address->host.len + address->port.len);
     if (address->host.len > 0) memcpy(lane->texts, address->host.data, address->host.len);
     if (address->port.len > 0) memcpy(lane->texts + address->host.len, address->port.data, address->port.len);
