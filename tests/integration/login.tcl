@@ -119,3 +119,24 @@ test "whoever has not logged in after ten seconds is disconnected, and nobody el
         assert_equal PONG [resp::do member ping]
     }
 }
+
+test "a stranger who does not read his answers is disconnected, and costs a kilobyte" {
+    with_node ada {requirepass secret} {
+        connect friend ada
+        resp::do friend auth secret
+        connect deaf ada
+        # More answers than the system keeps for one who does not read.
+        set request [string repeat [resp::encode get a] 20000]
+        set sent 0
+        fconfigure $::resp::chan(deaf) -blocking 0
+        while {$sent < 60 && ![catch { puts -nonewline $::resp::chan(deaf) $request; flush $::resp::chan(deaf) }]} {
+            incr sent
+            wait_ms 5
+            if {[field_of [resp::do friend info clients] connected_clients] == 1} break
+        }
+        eventually { [field_of [resp::do friend info clients] connected_clients] == 1 }
+        # Not for what he sent meanwhile, which has a limit of its own.
+        assert {[string first "bytes of one request" [node_log ada]] < 0}
+        assert_equal PONG [resp::do friend ping]
+    }
+}
