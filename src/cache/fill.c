@@ -67,7 +67,7 @@ uint64_t fills_floor_bytes(const struct fills *fills)
 
 void fills_slot_came(struct fills *fills, uint16_t id, int64_t now_ms)
 {
-    atomic_store_explicit(&fills->came_until_ms[id], now_ms + fills_floor_ttl(fills), memory_order_relaxed);
+    atomic_store_explicit(&fills->came_ms[id], now_ms, memory_order_relaxed);
 }
 
 bool fills_are_used(const struct fills *fills, uint16_t id)
@@ -336,10 +336,15 @@ void fill_hold_all(struct slot_fills *of, int64_t until_ms)
     extend(&of->hold_until_ms, until_ms);
 }
 
+int64_t fill_came_ms(const struct slot_fills *of)
+{
+    return atomic_load_explicit(&of->fills->came_ms[slot_id(of->slot)], memory_order_relaxed);
+}
+
 int64_t fill_held_until_ms(const struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     const struct fill_stripe *stripe = fill_stripe_of(of, hash);
-    int64_t until_ms = atomic_load_explicit(&of->fills->came_until_ms[slot_id(of->slot)], memory_order_relaxed);
+    int64_t came_ms = fill_came_ms(of), until_ms = came_ms != 0 ? came_ms + fills_floor_ttl(of->fills) : 0;
 
     extend(&until_ms, of->hold_until_ms);
     if (stripe != NULL) extend(&until_ms, stripe->hold_until_ms);

@@ -16,8 +16,9 @@
  * All of it hangs on the slot's feed, so that no command has to tell of its writes. A slot in which nobody has asked for any of it has nothing,
  * and pays for nothing.
  *
- * Tables are bounded. A lease that is lost costs a load. A guard that is lost, and a floor that finds no room, put a *hold* on their stripe:
- * fills are then kept until the hold ends and no longer.
+ * Tables are bounded. A lease that is lost costs a load. A floor that finds no room puts a *hold* on its stripe: fills are then kept until the
+ * hold ends and no longer. Where misses of guarded keys are not all known, as some were lost or another node had the slot, no plain fill of one is
+ * kept until those are too old to count.
  *
  * Who waits and who loads are opaque numbers. Those whose wait is over go into an outbox, as nothing may be posted under a slot's lock. */
 #pragma once
@@ -137,7 +138,7 @@ void fill_guard_miss(struct slot_fills *of, uint64_t hash, int64_t now_ms);
 enum fill_verdict {
     FILL_NO_MISS, /* nobody has missed it */
     FILL_GOOD,
-    FILL_STALE, /* something was written since the oldest miss */
+    FILL_STALE, /* something was written since the oldest miss, or that cannot be known */
 };
 enum fill_verdict fill_guard_answer(struct slot_fills *of, uint64_t hash, int64_t now_ms);
 /* What is changed between the two is a fill that was found good: it voids nobody's. */

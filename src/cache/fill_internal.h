@@ -20,7 +20,7 @@ struct fills {
         size_t count, cap;
         _Atomic bool any; /* read without */
     } woken;
-    _Atomic int64_t came_until_ms[SLOT_COUNT]; /* a hold of all of the slot, since it came */
+    _Atomic int64_t came_ms[SLOT_COUNT]; /* when the slot came from another node; 0: it did not */
     /* Written once, under the slot's lock; read without by who counts. */
     _Atomic(struct slot_fills *) slots[SLOT_COUNT];
 };
@@ -67,7 +67,8 @@ struct slot_fills {
     struct slot *slot;
     uint64_t owner; /* word that gen was drawn under */
     uint64_t gen, n, floor_n;
-    int64_t hold_until_ms; /* of the whole slot */
+    int64_t hold_until_ms;        /* of the whole slot */
+    int64_t misses_lost_until_ms; /* there may have been misses of guarded keys that are not known here */
     bool is_quiet;
     bool has_versions;           /* has had; what a flush takes then leaves no floors */
     struct fill_stripe *stripes; /* NULL before the first token or hold */
@@ -85,6 +86,9 @@ static inline struct fill_stripe *fill_stripe_of(const struct slot_fills *of, ui
 }
 void fill_make_stripes(struct slot_fills *of);
 void fill_wake(struct slot_fills *of, uint64_t who);
+
+/* When the slot came from another node; 0: it did not. */
+int64_t fill_came_ms(const struct slot_fills *of);
 
 /* cache/fill_lease.c */
 void fill_lease_filled(struct slot_fills *of, uint64_t hash);

@@ -61,7 +61,7 @@ static void drop_if_idle(struct slot_fills *of, struct fill_lease *lease)
     if (lease->until_ms == 0 && lease->first == NULL && !is_guarding(lease)) drop(of, lease);
 }
 
-/* Who waited asks again, and is elected if he is the first. A stale fill of a guarded key could not be told any more. */
+/* Who waited asks again, and is elected if he is the first. Of a guarded key it could not be told any more which fill is stale. */
 static void make_room(struct slot_fills *of, int64_t now_ms)
 {
     struct fill_lease *lease = container_of(of->used.next, struct fill_lease, used);
@@ -70,7 +70,7 @@ static void make_room(struct slot_fills *of, int64_t now_ms)
     if (is_guarding(lease)) {
         int64_t last_ms = lease->newer.count > 0 ? lease->newer.last_ms : lease->older.last_ms;
 
-        fill_hold(of, lease->hash, last_ms + FILL_GUARD_MS);
+        if (of->misses_lost_until_ms < last_ms + FILL_GUARD_MS) of->misses_lost_until_ms = last_ms + FILL_GUARD_MS;
     }
     wake_all(of, lease);
     drop(of, lease);
@@ -292,13 +292,20 @@ void fill_guard_miss(struct slot_fills *of, uint64_t hash, int64_t now_ms)
     newer->last_ms = now_ms;
 }
 
+/* Misses of the former owner's, and those that found no room, may be answered here for as long as they count. */
+static bool misses_are_known(const struct slot_fills *of, int64_t now_ms)
+{
+    return now_ms >= of->misses_lost_until_ms && now_ms - fill_came_ms(of) >= FILL_GUARD_MS;
+}
+
 enum fill_verdict fill_guard_answer(struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     struct fill_lease *lease = find(of, hash);
     struct fill_misses *oldest;
+    bool are_known = misses_are_known(of, now_ms);
     enum fill_verdict verdict = FILL_NO_MISS;
 
-    if (lease == NULL) return FILL_NO_MISS;
+    if (lease == NULL) return are_known ? FILL_NO_MISS : FILL_STALE;
     age(lease, now_ms);
     oldest = lease->older.count > 0 ? &lease->older : &lease->newer;
     if (oldest->count > 0) {
@@ -306,5 +313,6 @@ enum fill_verdict fill_guard_answer(struct slot_fills *of, uint64_t hash, int64_
         oldest->count--;
     }
     drop_if_idle(of, lease);
-    return verdict;
+    /* A fill that answers a miss which is not known may come where one is that is. */
+    return are_known ? verdict : FILL_STALE;
 }

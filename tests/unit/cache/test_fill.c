@@ -440,11 +440,32 @@ TEST(the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered)
     slot_set_owner(f.slot, slot_owner(f.slot) + ((uint64_t)1 << 48));
     fills_find(f.fills, f.slot);
     CHECK(fill_guard_answer(f.of, hash, NOW) == FILL_STALE);
-    /* One that had to make room puts its stripe on hold for as long as it would have been there. */
+    end(&f);
+}
+
+TEST(where_misses_may_be_unknown_no_plain_fill_is_kept_until_they_do_not_count)
+{
+    struct fixture f;
+    uint64_t hash = hash_of("k");
+
+    begin(&f);
+    /* One had to make room. */
     fill_guard_miss(f.of, hash, NOW);
     for (uint64_t other = 1; other <= FILL_LEASES_MAX; other++) fill_guard_miss(f.of, other, NOW + 1);
-    CHECK(fill_guard_answer(f.of, hash, NOW + 1) == FILL_NO_MISS);
-    CHECK(fill_held_until_ms(f.of, hash, NOW + 1) == NOW + FILL_GUARD_MS);
+    CHECK(fill_guard_answer(f.of, hash, NOW + 1) == FILL_STALE);
+    fill_guard_miss(f.of, hash, NOW + 2); /* which the one that is lost may be answered in place of */
+    CHECK(fill_guard_answer(f.of, hash, NOW + 3) == FILL_STALE);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS + 2) == FILL_NO_MISS);
+    end(&f);
+
+    /* The slot was another node's. */
+    begin(&f);
+    fills_slot_came(f.fills, slot_id(f.slot), NOW);
+    CHECK(fill_guard_answer(f.of, hash, NOW) == FILL_STALE);
+    fill_guard_miss(f.of, hash, NOW + 1);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS - 1) == FILL_STALE);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS) == FILL_NO_MISS);
+    CHECK(fill_held_until_ms(f.of, hash, NOW) == NOW + fills_floor_ttl(f.fills));
     end(&f);
 }
 
@@ -456,4 +477,5 @@ TESTS(a_token_is_good_until_an_event_of_its_stripe,
       leases_are_bounded_and_a_lost_one_wakes_who_waits, a_floor_is_there_for_its_time_and_only_rises,
       what_goes_leaves_its_version, floors_are_bounded_and_one_without_room_is_a_hold,
       holds_are_of_a_stripe_or_of_the_slot_and_only_grow,
-      the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered)
+      the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered,
+      where_misses_may_be_unknown_no_plain_fill_is_kept_until_they_do_not_count)
