@@ -168,6 +168,21 @@ TEST(a_costly_key_is_told_among_very_many_and_with_no_less_than_it_had)
     hot_session_free(&session);
 }
 
+TEST(keys_that_push_each_other_out_are_told_with_no_less_than_they_had)
+{
+    struct hot_session_options options = both();
+    struct hot_session *session = started(&options);
+    static struct hot_session_report report;
+
+    /* Twelve of the same set, which has room for eight. */
+    for (int round = 0; round < 100; round++)
+        for (uint64_t i = 0; i < 12; i++) count(session, "k", 128 * (i + 1), 10, 1, 1001);
+    CHECK(hot_session_report(session, 1100, NO_CPU, &report));
+    CHECK(report.net_count == 8);
+    for (size_t i = 0; i < report.net_count; i++) CHECK(report.by_net[i].amount >= 1000);
+    hot_session_free(&session);
+}
+
 TEST(names_are_cut_and_may_hold_any_byte)
 {
     struct hot_session_options options = both();
@@ -215,5 +230,6 @@ TEST(threads_count_into_the_same_session_while_it_is_asked_and_ends)
 TESTS(the_costliest_keys_are_told_by_time_and_by_bytes, a_session_begins_ends_and_is_forgotten,
       a_session_is_due_when_its_time_is_over_and_counts_nothing_then, only_the_selected_slots_are_looked_at,
       of_a_sample_one_command_in_so_many_is_looked_at, the_keys_of_a_command_share_it,
-      a_costly_key_is_told_among_very_many_and_with_no_less_than_it_had, names_are_cut_and_may_hold_any_byte,
+      a_costly_key_is_told_among_very_many_and_with_no_less_than_it_had,
+      keys_that_push_each_other_out_are_told_with_no_less_than_they_had, names_are_cut_and_may_hold_any_byte,
       threads_count_into_the_same_session_while_it_is_asked_and_ends)
