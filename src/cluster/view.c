@@ -84,8 +84,8 @@ static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct 
         node->slot_count++;
         c->assigned_count++;
         c->owner[slot] = node->index;
+        if (node == c->myself) c->since_epoch[slot] = node->config_epoch;
     }
-    if (node == c->myself) c->since_epoch[slot] = node->config_epoch;
     c->taken_from[slot] = INDEX_NONE;
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
