@@ -198,7 +198,7 @@ static void draw_gen(struct slot_fills *of)
 {
     struct random random;
 
-    random_seed(&random, of->fills->seed + atomic_fetch_add_explicit(&of->fills->drawn, 1, memory_order_relaxed));
+    random_seed(&random, of->fills->seed ^ atomic_fetch_add_explicit(&of->fills->drawn, 1, memory_order_relaxed));
     of->gen = random_u64(&random) >> (64 - GEN_BITS);
     of->owner = slot_owner(of->slot);
 }

@@ -9,7 +9,6 @@
 #include "commands/cache_internal.h"
 #include "commands/string_internal.h"
 #include "server/node.h"
-#include "server/worker_internal.h"
 
 #define WALK_AT_ONCE 4096u /* a slot of so many keys is walked in one piece */
 #define PIECE_KEYS 1024u
@@ -153,8 +152,7 @@ static void invalidate_tag(struct call *call, const struct invalidation *what)
 
     if (slot_has_marks(slot) && !call->in_exec) {
         /* What is being sent to another node must not be forgotten here. */
-        atomic_store_explicit(&call->worker->awaits_keys, true, memory_order_relaxed);
-        call->waits = true;
+        call_wait_for_keys(call);
         return;
     }
     if (what->hold_ms != 0) of = fills_of(call->node->fills, slot);

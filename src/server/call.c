@@ -88,6 +88,13 @@ static inline void count_use(const struct call *call, const struct entry *entry,
     if (entry == NULL) call_event(call, EVENT_MISSED, "keymiss", arg);
 }
 
+void call_wait_for_keys(struct call *call)
+{
+    /* Under the lock that is needed to take the mark off: so nobody is forgotten. */
+    atomic_store_explicit(&call->worker->awaits_keys, true, memory_order_relaxed);
+    call->waits = true;
+}
+
 uint64_t call_hash(const struct call *call, int arg)
 {
     return hash_of(call, arg);

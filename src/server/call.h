@@ -96,6 +96,9 @@ void call_store_attributed(struct call *call, int value_arg, int64_t expires_at_
 /* The slot_hash() of the key at an argument. */
 uint64_t call_hash(const struct call *call, int arg);
 
+/* A key in flight is in the way, though it is none of the command's: it has done nothing yet, and is run again. Not within EXEC. */
+void call_wait_for_keys(struct call *call);
+
 /* For commands without keys that visit slots one at a time (KEYS, SCAN, DBSIZE, FLUSHALL): takes and gives back the lock, unless EXEC
  * already holds all of them. */
 struct slot *call_slot_enter(struct call *call, uint16_t id);

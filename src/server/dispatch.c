@@ -250,9 +250,7 @@ static __attribute__((cold, noinline)) bool needs_keys_in_flight(struct call *ca
 
     count_keys(call, &presence);
     if (presence.gone_in_flight == 0 && !(plan->writes && presence.in_flight > 0)) return false;
-    /* Under the lock that is needed to take the mark off: so nobody is forgotten. */
-    atomic_store_explicit(&call->worker->awaits_keys, true, memory_order_relaxed);
-    call->waits = true;
+    call_wait_for_keys(call);
     return true;
 }
 

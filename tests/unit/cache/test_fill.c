@@ -351,6 +351,11 @@ TEST(what_goes_leaves_its_version)
     end(&f);
 }
 
+static uint64_t spread(uint64_t number)
+{
+    return slot_hash((struct bytes){ (const char *)&number, sizeof number });
+}
+
 TEST(floors_are_bounded_and_one_without_room_is_a_hold)
 {
     enum { MANY = 5000 };
@@ -360,10 +365,10 @@ TEST(floors_are_bounded_and_one_without_room_is_a_hold)
     begin(&f);
     fills_set_floor_bytes_max(f.fills, 24 * 2048);
     for (uint64_t i = 1; i <= MANY; i++)
-        fill_floor_raise(f.of, i * 0x9e3779b97f4a7c15, (struct fill_floor){ ENTRY_VERSIONED | i, false }, NOW);
+        fill_floor_raise(f.of, spread(i), (struct fill_floor){ ENTRY_VERSIONED | i, false }, NOW);
     CHECK(fills_floor_bytes(f.fills) <= 24 * 2048);
     for (uint64_t i = 1; i <= MANY; i++) {
-        uint64_t hash = i * 0x9e3779b97f4a7c15;
+        uint64_t hash = spread(i);
         struct fill_floor floor = fill_floor(f.of, hash, NOW);
 
         if (floor.version != 0) kept++;
