@@ -269,7 +269,9 @@ TEST(those_who_wait_are_woken_by_a_value_and_one_of_them_by_an_election)
     CHECK(take_woken(&f) == 0);
     fill_expire(f.of, hash, NOW + 100);
     CHECK(take_woken(&f) == 1 && f.woken[0] == 3);
+    fill_wait(f.of, hash, 7, 50, NOW); /* behind nobody: the last one has been elected */
     put(&f, "k", 0, ENTRY_KEEPS_FOREVER);
+    CHECK(take_woken(&f) == 1 && f.woken[0] == 7);
     fill_wait(f.of, hash, 8, 50, NOW);
     fill_wait_no_more(f.of, hash, 8);
     fill_wait(f.of, hash, 9, 50, NOW);
@@ -437,6 +439,14 @@ TEST(the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered)
     fill_guard_miss(f.of, hash, NOW + 2 * FILL_GUARD_MS);
     CHECK(fill_guard_answer(f.of, hash, NOW + 2 * FILL_GUARD_MS) == FILL_GOOD);
     while (fill_guard_answer(f.of, hash, NOW + 2 * FILL_GUARD_MS) != FILL_NO_MISS) continue;
+    /* But it does stand for those: as long as it may be answered, an answer may be its. */
+    fill_guard_miss(f.of, hash, NOW);
+    fill_guard_miss(f.of, hash, NOW + FILL_GUARD_MS - 1);
+    CHECK(!slot_remove(f.slot, BYTES("k"), NOW));
+    fill_guard_miss(f.of, hash, NOW + FILL_GUARD_MS);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS + 1) == FILL_STALE);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS + 1) == FILL_STALE);
+    CHECK(fill_guard_answer(f.of, hash, NOW + FILL_GUARD_MS + 1) == FILL_GOOD);
     /* What voids all tokens voids these, and forgets none. */
     fill_guard_miss(f.of, hash, NOW);
     fill_void_all(f.of);
