@@ -241,7 +241,7 @@ proc traffic_was_well {args} {
 }
 
 # A shell command's output, or its failure thrown, while clients go on.
-proc sh_meanwhile {script {limit_s 300}} {
+proc sh_meanwhile {script {limit_s 900}} {
     set chan [open |[list timeout $limit_s sh -c $script </dev/null 2>@1] r]
     fconfigure $chan -blocking 0
     set ::sh_output($chan) ""
