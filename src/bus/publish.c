@@ -71,7 +71,7 @@ bool publish_add(struct publish_queue *queue, bool shard, struct bytes channel, 
         count_dropped(queue, 1);
         return false;
     }
-    item = alloc(sizeof(*item) + channel.len + message.len);
+    item = alloc(sizeof(*item) + channel.len + message.len); /* fits: PUBLISH_BYTES_MAX */
     *item = (struct publish_item){ .shard = shard,
                                    .channel = { (char *)(item + 1), channel.len },
                                    .message = { (char *)(item + 1) + channel.len, message.len } };

@@ -101,7 +101,7 @@ void emit_persist(struct effects *effects, struct buf *content, uint64_t sequenc
 void emit_publish(struct effects *effects, bool shard, struct bytes channel, struct bytes text)
 {
     struct effect *effect = add(effects, EFFECT_PUBLISH);
-    char *data = alloc(channel.len + text.len + 1);
+    char *data = alloc(channel.len + text.len + 1); /* fits: of one packet */
 
     if (channel.len > 0) memcpy(data, channel.data, channel.len);
     if (text.len > 0) memcpy(data + channel.len, text.data, text.len);

@@ -66,6 +66,7 @@ static char *write_bulk(char *at, struct bytes bytes)
 static struct publication *publication_new(struct bytes channel, struct bytes message)
 {
     struct publication *publication =
+        /* fits: each is in memory already */
         alloc(sizeof(*publication) + channel.len + message.len + 2 * (1 + I64_TEXT_BYTES + 4));
 
     atomic_init(&publication->holders, 1);

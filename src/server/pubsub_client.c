@@ -65,7 +65,7 @@ static struct subscriptions *subscriptions_of(struct client *client)
     return client->subscriptions;
 }
 
-static void count(struct client *client, enum topic_kind kind)
+static void publish_counts(struct client *client, enum topic_kind kind)
 {
     const struct subscriptions *all = client->subscriptions;
     size_t sum = 0;
@@ -106,7 +106,7 @@ bool pubsub_subscribe(struct client *client, enum topic_kind kind, struct bytes 
     *at = subscription;
     all->of[kind].count++;
     all->bytes += bytes_of_one(name);
-    count(client, kind);
+    publish_counts(client, kind);
     return true;
 }
 
@@ -123,7 +123,7 @@ static void end(struct client *client, enum topic_kind kind, struct subscription
     if (list_is_empty(&subscription->part->clients)) list_remove(&subscription->part->of_worker);
     topics_leave(client->worker->node->pubsub->topics, subscription->part);
     alloc_free(subscription);
-    count(client, kind);
+    publish_counts(client, kind);
 }
 
 bool pubsub_unsubscribe(struct client *client, enum topic_kind kind, struct bytes name)
