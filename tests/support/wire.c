@@ -135,8 +135,8 @@ static void obey(const char *line)
     if (strcmp(line, "heal") == 0) {
         memset(loss, 0, sizeof(loss));
         memset(delay_ms, 0, sizeof(delay_ms));
-    } else if (sscanf(line, "rule %d %d %d %d", &from, &to, &percent, &ms) == 4 && from >= 1 && from <= end_count && to >= 1 &&
-               to <= end_count) {
+    } else if (sscanf(line, "rule %d %d %d %d", &from, &to, &percent, &ms) == 4 && from >= 1 && from <= end_count &&
+               to >= 1 && to <= end_count) {
         loss[from - 1][to - 1] = percent;
         delay_ms[from - 1][to - 1] = ms;
     } else if (strcmp(line, "up") != 0) {
