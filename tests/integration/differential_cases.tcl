@@ -61,7 +61,7 @@ set ::templates {
     {restore exp 1000000 @payload replace} {restore missing 0 @payload idletime @int} {restore missing 0 @payload freq @int} {restore missing 0 @payload replace absttl idletime 5}
     {restore missing @word @payload @word} {restore missing 0 @payload freq 1 idletime 1} {restore missing 0 @payload idletime 1 freq 1} {restore missing 0 @payload freq} {restore-asking missing @int @payload}
     {restore-asking @key 0 @payload replace}
-    {migrate 127.0.0.1 1 @key 0 @int} {migrate 127.0.0.1 1 missing @int @int} {migrate 127.0.0.1 1 @key @int 100 copy} {migrate 127.0.0.1 1 @key 0 100 @word} {migrate 127.0.0.1 @word @key 0 100 replace}
+    {migrate 127.0.0.1 1 @key 0 0} {migrate 127.0.0.1 1 @key 0 -1} {migrate 127.0.0.1 1 @key 0 100000} {migrate 127.0.0.1 1 missing @int @int} {migrate 127.0.0.1 1 @key @int 100 copy} {migrate 127.0.0.1 1 @key 0 100 @word} {migrate 127.0.0.1 @word @key 0 100 replace}
     {migrate 127.0.0.1 1 @key 0 100 keys @key} {migrate 127.0.0.1 1 "" 0 100 keys @key @key} {migrate 127.0.0.1 1 "" 0 100 keys missing} {migrate 127.0.0.1 1 "" 0 100 keys} {migrate 127.0.0.1 1 "" 0 100} {migrate 127.0.0.1 1 k1 0 100 keys}
     {migrate 127.0.0.1 1 @key 0 100 auth @word} {migrate 127.0.0.1 1 @key 0 100 auth} {migrate 127.0.0.1 1 @key 0 100 auth2 @word @word} {migrate 127.0.0.1 1 @key 0 100 auth2 @word} {migrate 127.0.0.1 1 "" 0 100 auth keys keys @key} {migrate 127.0.0.1 1 "" 0 100 auth2 keys keys copy keys @key}
     {migrate "" 1 @key 0 100} {migrate 127.0.0.1 1 @key x 100} {migrate 127.0.0.1 1 @key 0 x} {migrate 127.0.0.1 1 "" 0 100 copy replace auth @word keys @key @key}
@@ -99,7 +99,7 @@ set ::templates_not_mutated {
     {client tracking @word}
     {shutdown bogus} {shutdown nosave save} {shutdown nosave abort} {shutdown now bogus} {replicaof} {replicaof a} {slaveof a b c} {replicaof localhost x} {failover bogus}
     {monitor x}
-    {subscribe} {psubscribe} {ssubscribe} {unsubscribe} {unsubscribe @word @word} {punsubscribe} {punsubscribe @word} {sunsubscribe} {sunsubscribe @key} {publish @word @word} {publish a} {publish a b c}
+    {subscribe} {psubscribe} {ssubscribe} {unsubscribe} {unsubscribe @word} {punsubscribe} {punsubscribe @word} {sunsubscribe} {sunsubscribe @key} {publish @word @word} {publish a} {publish a b c}
     {spublish @key @word} {spublish @key} {pubsub} {pubsub channels} {pubsub channels @word} {pubsub channels a b} {pubsub numsub} {pubsub numsub @word @word} {pubsub numpat} {pubsub numpat x}
     {pubsub shardchannels} {pubsub shardchannels @word} {pubsub shardnumsub} {pubsub shardnumsub @word} {pubsub @word}
     {acl getuser nobody} {acl getuser default} {acl setuser} {acl setuser default} {acl setuser default on} {acl setuser default nopass} {acl setuser default allkeys ~* &* +@all sanitize-payload}
@@ -236,7 +236,7 @@ set ::kind_only {scan time lastsave info {client id} {client list} {client info}
 set ::kind_only_alone {command {command info}}
 
 # Never sent in the sweep over the numbers of arguments: they end, block or change the connection or the process.
-set ::not_swept {subscribe psubscribe ssubscribe shutdown monitor debug failover replicaof slaveof sync psync quit reset hello client wait swapdb select multi exec config acl auth cluster slowlog latency info command memory}
+set ::not_swept {subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe shutdown monitor debug failover replicaof slaveof sync psync quit reset hello client wait swapdb select multi exec config acl auth cluster slowlog latency info command memory}
 
 # Subcommands that end, block or change the process, the cluster or the connection.
 set ::subcommands_not_swept {acl|setuser client|reply client|pause client|kill client|tracking client|unblock cluster|reset cluster|flushslots cluster|failover cluster|meet

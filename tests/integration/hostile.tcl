@@ -4,13 +4,14 @@ set ::numbers [list 0 1 -1 -0 +1 01 2147483647 2147483648 -2147483648 -214748364
     9223372036854775807 9223372036854775808 -9223372036854775807 -9223372036854775808 -9223372036854775809 18446744073709551615 \
     18446744073709551616 99999999999999999999 1e400 -1e400 1e-400 nan inf -inf 0x10 1. .5 " 1" "1 " ""]
 
-# Every command as its words and its arity, but for those that end the connection or the node, or wait, or answer with a stream.
+# Every command as its words and its arity, but for those that end the connection or the node, or wait, or answer with a stream or for each
+# argument.
 proc commands_of {connection {but {}}} {
     set out {}
     foreach name [lsort [resp::do $connection command list]] {
         set info [lindex [resp::do $connection command info $name] 0]
         if {$name in {shutdown quit monitor sync psync reset multi client|reply client|pause client|kill debug config|rewrite config|set} || $name in $but} continue
-        if {[string match debug|* $name] || "blocking" in [lindex $info 2]} continue
+        if {[string match debug|* $name] || [string match *subscribe $name] || "blocking" in [lindex $info 2]} continue
         lappend out [split $name |] [expr {abs([lindex $info 1])}]
     }
     return $out

@@ -244,6 +244,10 @@ test "whatever stands in a transaction, its locks are given back before anything
         resp::send c exec
         for {set i 0} {$i < 4} {incr i} { resp::read c }
         if {[string match cluster|* $name]} { foreach words {flushall {cluster reset} {cluster addslotsrange 0 16383}} { resp::ask c {*}$words } }
+        if {[string match *subscribe $name]} { # it has become a subscriber, and PING answers otherwise
+            connect c ada
+            resp::ask c auth secret
+        }
         assert_equal PONG [resp::do c ping] $name
         if {$name eq "hello"} { resp::do c hello 2 }
     }
