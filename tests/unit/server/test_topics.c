@@ -143,7 +143,7 @@ TEST(names_are_listed_once_each_and_by_pattern)
     struct seen all = { 0 }, some = { 0 };
 
     for (int i = 0; i < 1000; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "%d", i);
         parts[i] = join(topics, TOPIC_CHANNEL, bytes_of(name), i % 3);
@@ -185,7 +185,7 @@ static void *come_and_go(void *argument)
     random_seed(&random, (uint64_t)me->worker + 1);
     for (int i = 0; i < ROUNDS; i++) {
         enum topic_kind kind = (enum topic_kind)random_below(&random, TOPIC_KINDS);
-        char name[8];
+        char name[16];
         struct topic_part *part;
 
         snprintf(name, sizeof(name), "%s%u", kind == TOPIC_PATTERN ? "*" : "", (unsigned)random_below(&random, 5));
