@@ -201,7 +201,7 @@ TEST(what_most_of_a_slot_is_about_is_found_among_many_others)
 {
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
     struct hot_report out[HOTKEYS_MAX];
-    char other[16];
+    char other[24];
 
     /* Four of ten: what the others take from it is made up for. */
     for (int i = 0; i < 10 * LIMIT; i++) {
@@ -219,7 +219,7 @@ TEST(rotating_keys_makes_none_hot_and_blinds_no_other_slot)
 {
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
     struct hot_report out[HOTKEYS_MAX];
-    char other[16];
+    char other[24];
 
     for (int i = 0; i < 200 * LIMIT; i++) {
         snprintf(other, sizeof(other), "other:%d", i % 1000);
@@ -234,7 +234,7 @@ TEST(several_keys_of_a_slot_are_hot_at_once)
 {
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
     struct hot_report out[HOTKEYS_MAX];
-    char key[16];
+    char key[24];
 
     for (int i = 0; i < 6; i++) {
         snprintf(key, sizeof(key), "star:%d", i);
@@ -380,7 +380,7 @@ TEST(of_a_full_table_the_coldest_makes_room_for_what_is_hotter)
     struct hot_report out[HOTKEYS_MAX];
     struct hot_gone gone[HOTKEYS_GONE_MAX];
     struct hot_use large = { .cost = 4 * LIMIT * HOTKEYS_UNIT };
-    char key[16];
+    char key[24];
 
     for (uint16_t i = 0; i < HOTKEYS_MAX; i++) {
         snprintf(key, sizeof(key), "star:%d", i);
