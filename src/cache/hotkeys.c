@@ -216,8 +216,8 @@ static void put_sample(struct place *place, const struct sample *sample)
 /* The events of a key that went and came back before anybody was told would come in the wrong order. */
 static void forget_gone(struct hotkeys *hotkeys, uint64_t hash)
 {
-    for (size_t i = hotkeys->gone_count; i-- > 0;) {
-        if (hotkeys->gone_hashes[i] != hash) continue;
+    for (size_t i = hotkeys->gone_count; i > 0;) {
+        if (hotkeys->gone_hashes[--i] != hash) continue;
         alloc_free((void *)(uintptr_t)hotkeys->gone[i].name.data);
         hotkeys->gone_count--;
         hotkeys->gone[i] = hotkeys->gone[hotkeys->gone_count];

@@ -317,6 +317,7 @@ test "what goes to one target begins in the order it was asked for" {
         for {set i 0} {$i < 10} {incr i} {
             on ada set k:$i v
             connect mover:$i ada
+            resp::do mover:$i ping ;# it is with its worker, and asks before the next one does
             resp::send mover:$i migrate 127.0.0.1 $port k:$i 0 60000
         }
         proc restored {} { return [lmap words [lsearch -all -inline -index 0 $::heard RESTORE] { lindex $words 1 }] }

@@ -184,7 +184,7 @@ TEST(policies_may_stand_many_times_and_are_written_as_many_lines)
     buf_reserve(&content, 4096);
     buf_added(&content, (size_t)read(fd, content.data, 4096));
     CHECK(content.len > 60);
-    CHECK(memcmp(content.data, "policy user: ttl 100 guard yes\npolicy \"a b\" jitter 5\nport 6379\n", 64) == 0);
+    CHECK(memcmp(content.data, "policy user: ttl 100 guard yes\npolicy \"a b\" jitter 5\nport 6379\n", 63) == 0);
     /* None at all: the lines go. */
     config_put_text(config, CONFIG_POLICY, BYTES_NONE);
     CHECK(config_rewrite(config, path, error));
