@@ -136,11 +136,11 @@ test-deps:
 
 # The fuzz targets are built by clang, the layers they need with them.
 FUZZ_CC ?= clang
-FUZZ_LAYERS := base proto types store cluster transfer
+FUZZ_LAYERS := base proto types store cache cluster transfer
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthread -Wall -Wextra -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DSANITIZED=1
 FUZZ_LDFLAGS :=
-FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(foreach layer,$(FUZZ_LAYERS),$(wildcard src/$(layer)/*.c)) $(wildcard src/server/config*.c))
+FUZZ_OBJECTS := $(patsubst %.c,build/fuzz/%.o,$(foreach layer,$(FUZZ_LAYERS),$(wildcard src/$(layer)/*.c)) $(wildcard src/server/config*.c src/server/event_class.c))
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # What walks over 16384 slots for every input is not asked for each comparison: that would be most of the time, and tells nothing.
 $(patsubst %,build/fuzz/src/cluster/%.o,announce cluster node text view): FUZZ_CFLAGS += -fno-sanitize-coverage=trace-cmp
