@@ -176,7 +176,8 @@ struct cluster {
     uint16_t sequence[SLOT_COUNT];
     uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
-    bool any_taken_from;
+    uint8_t giver_knows[SLOT_BITMAP_BYTES]; /* of taken_from: that node has been heard without the slot; not on disk */
+    bool any_taken_from;                    /* one that does not know */
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
     uint8_t yielded[SLOT_BITMAP_BYTES];
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
@@ -388,6 +389,8 @@ void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
 void moves_confirm(struct cluster *c, unsigned first, unsigned last);
 /* A node's own word on its slots: what was moved here from it, and it claims no more, it knows of. */
 void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap);
+/* It was moved here from the node, which has not been heard without it yet. */
+bool moves_insists(const struct cluster *c, const struct node *node, unsigned slot);
 /* To one of our kind, with what it claims: what was moved here from it, and what both claim or claimed. */
 void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* One of our kind says such a word to us. */

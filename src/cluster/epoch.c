@@ -81,8 +81,7 @@ static void log_disputed(struct cluster *c, struct node *other, int64_t now_ms, 
 /* Two primaries with one epoch: neither's claims would win. By the wire's rule the one with the smaller id moves on, the other stays.
  *
  * Where both claim one slot that would decide who has it, by nothing but the ids: a former owner with the smaller one would take back what
- * was moved from it, and its keys be gone. Between our own nobody moves on then: who took it later has it, and says so (moves.c); where they
- * took it with one epoch it is an operator's to decide. */
+ * was moved from it, and its keys be gone. Between our own nobody moves on then: who took it later has it, and says so (moves.c). */
 void epoch_collision(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *slots, int64_t now_ms,
                      struct effects *e)
 {

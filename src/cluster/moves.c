@@ -6,9 +6,12 @@
  * was never told to give up, look newer. So a node knows of each of its slots with which epoch it took it, and from whom where an operator
  * had it moved, until that node is heard without it. That is said to one another, and a slot changes hands between us by that alone:
  *
- *     MOVED  I have these, moved from you by an operator   ->  it lets go, unless one moved them from us to it later
+ *     MOVED  I have these, moved from you by an operator   ->  it lets go, unless it took them later, and knows of no move
  *     HELD   I had these, since these epochs; you claim    ->  who took it later has it: it lets go, or says KEEPS
  *     KEEPS  I have these, since these epochs              ->  we drop the keys we kept, or let go
+ *
+ * Where both took one with the same epoch, neither from the other, an operator gave it to two who did not hear each other. Nothing tells which of
+ * them is right, so it is the one with the smaller id, and both say so.
  *
  * Meanwhile the slot is yielded to whom the wire's rule gives it: not served here, its keys not dropped. No slot is said to be ours that is not so
  * on disk. */
@@ -21,6 +24,7 @@
 void moves_took(struct cluster *c, uint16_t slot, uint16_t from)
 {
     c->taken_from[slot] = from;
+    bitmap_clear(c->giver_knows, slot);
     c->any_taken_from = true;
 }
 
@@ -46,13 +50,20 @@ void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitm
     bool any = false;
 
     for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
+        if (c->taken_from[slot] == INDEX_NONE || bitmap_has(c->giver_knows, slot)) continue;
         if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) {
-            c->taken_from[slot] = INDEX_NONE;
+            bitmap_set(c->giver_knows, slot);
             cluster_save_later(c, SAVE_SOON);
+            continue;
         }
-        any |= c->taken_from[slot] != INDEX_NONE;
+        any = true;
     }
     c->any_taken_from = any;
+}
+
+bool moves_insists(const struct cluster *c, const struct node *node, unsigned slot)
+{
+    return c->taken_from[slot] == node->index && !bitmap_has(c->giver_knows, slot);
 }
 
 static void put_entry(struct buf *out, unsigned slot, uint64_t epoch)
@@ -85,7 +96,7 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
             put_entry(&held, slot, c->since_epoch[slot]);
         else if (!bitmap_has(mine, slot) || !bitmap_has(told.slots, slot))
             continue;
-        else if (c->taken_from[slot] == node->index)
+        else if (moves_insists(c, node, slot))
             put_entry(&moved, slot, c->since_epoch[slot]);
         else if (epoch == c->myself->config_epoch)
             put_entry(&held, slot, c->since_epoch[slot]);
@@ -94,20 +105,16 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
     say(c, node->outbound, KIN_HELD, &held, e);
 }
 
-/* An operator has moved it from the node to us, and that was later. With one epoch, which takes an operator who had both take it and neither
- * know, it has to be somebody: the smaller id. */
-static bool was_ours_last(const struct cluster *c, const struct node *node, unsigned slot, uint64_t epoch)
-{
-    if (c->taken_from[slot] != node->index) return false;
-    if (c->since_epoch[slot] != epoch) return c->since_epoch[slot] > epoch;
-    return memcmp(c->myself->id, node->id, NODE_ID_BYTES) < 0;
-}
-
-/* Whether we let it go at another's word. */
+/* Whether we let it go at another's word. That it was moved there we know ourselves where it leaves for there; otherwise the later taker has it.
+ * Who had it before us, and gave it to us, did not take it later, whatever the epochs: each of us may not have known the other's. */
 static bool is_theirs(const struct cluster *c, const struct node *node, enum kin what, unsigned slot, uint64_t epoch)
 {
-    if (what == KIN_MOVED) return !was_ours_last(c, node, slot, epoch);
-    return c->taken_from[slot] != node->index && c->since_epoch[slot] < epoch;
+    if (what == KIN_MOVED && c->migrating[slot] == node->index) return true;
+    if (what == KIN_HELD && c->taken_from[slot] == node->index) return false;
+    /* With one epoch, which takes an operator who had both take it from each other and neither know, it has to be somebody. */
+    if (what == KIN_MOVED && c->since_epoch[slot] == epoch)
+        return c->taken_from[slot] != node->index || memcmp(c->myself->id, node->id, NODE_ID_BYTES) > 0;
+    return c->since_epoch[slot] < epoch;
 }
 
 void moves_told(struct cluster *c, struct node *node, enum kin what, const struct message *message, struct effects *e)
@@ -115,7 +122,7 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
     struct bytes entries = message->module_payload;
     struct announcement told = announce_now(c);
     struct buf keeps = { 0 };
-    unsigned gone = 0;
+    unsigned gone = 0, tied = 0;
 
     if (entries.len % ENTRY_BYTES != 0 || !node_is_primary(node)) return;
     for (size_t at = 0; at < entries.len; at += ENTRY_BYTES) {
@@ -134,7 +141,10 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
             slot_bind(c, (uint16_t)slot, node, e);
             emit_drop_keys(e, (uint16_t)slot);
             gone++;
-        } else if (what == KIN_HELD && bitmap_has(told.slots, slot)) {
+        } else if (what == KIN_KEEPS && c->since_epoch[slot] == epoch) {
+            if (memcmp(c->myself->id, node->id, NODE_ID_BYTES) < 0) raise_since(c, slot, epoch);
+            tied++;
+        } else if (what != KIN_KEEPS && bitmap_has(told.slots, slot)) {
             if (c->taken_from[slot] == node->index) raise_since(c, slot, epoch);
             put_entry(&keeps, slot, c->since_epoch[slot]);
         }
@@ -143,6 +153,9 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
         say(c, node->outbound, KIN_KEEPS, &keeps, e);
     else
         buf_free(&keeps);
+    if (tied > 0)
+        emit_log(e, LOG_WARNING, "slots: %u were given to me and to %.40s with one epoch: the smaller id has them",
+                 tied, node->id);
     if (gone > 0)
         emit_log(e, LOG_WARNING, "slots: %u of mine went to %.40s, which took them later than I and had not been heard",
                  gone, node->id);

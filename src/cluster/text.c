@@ -79,7 +79,7 @@ static void put_notes(const struct cluster *c, struct buf *out)
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         const struct node *from = node_at_index(c, c->taken_from[slot]), *to = owner_node(c, (uint16_t)slot);
 
-        if (from != NULL) buf_printf(out, " [%u-=-%.40s]", slot, from->id);
+        if (from != NULL && moves_insists(c, from, slot)) buf_printf(out, " [%u-=-%.40s]", slot, from->id);
         if (to != NULL && bitmap_has(c->yielded, slot)) buf_printf(out, " [%u-?-%.40s]", slot, to->id);
     }
 }

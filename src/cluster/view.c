@@ -87,6 +87,7 @@ static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct 
         if (node == c->myself) c->since_epoch[slot] = node->config_epoch;
     }
     c->taken_from[slot] = INDEX_NONE;
+    bitmap_clear(c->giver_knows, slot);
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
@@ -206,7 +207,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         mine = owner == c->myself;
-        if (mine && claimer->is_ours && c->taken_from[slot] == claimer->index) {
+        if (mine && claimer->is_ours && moves_insists(c, claimer, slot)) {
             insist = true;
             continue;
         }

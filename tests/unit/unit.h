@@ -42,11 +42,20 @@
 #define UNIT_MAP_22(m, a, ...) m(a) UNIT_MAP_21(m, __VA_ARGS__)
 #define UNIT_MAP_23(m, a, ...) m(a) UNIT_MAP_22(m, __VA_ARGS__)
 #define UNIT_MAP_24(m, a, ...) m(a) UNIT_MAP_23(m, __VA_ARGS__)
+#define UNIT_MAP_25(m, a, ...) m(a) UNIT_MAP_24(m, __VA_ARGS__)
+#define UNIT_MAP_26(m, a, ...) m(a) UNIT_MAP_25(m, __VA_ARGS__)
+#define UNIT_MAP_27(m, a, ...) m(a) UNIT_MAP_26(m, __VA_ARGS__)
+#define UNIT_MAP_28(m, a, ...) m(a) UNIT_MAP_27(m, __VA_ARGS__)
+#define UNIT_MAP_29(m, a, ...) m(a) UNIT_MAP_28(m, __VA_ARGS__)
+#define UNIT_MAP_30(m, a, ...) m(a) UNIT_MAP_29(m, __VA_ARGS__)
+#define UNIT_MAP_31(m, a, ...) m(a) UNIT_MAP_30(m, __VA_ARGS__)
+#define UNIT_MAP_32(m, a, ...) m(a) UNIT_MAP_31(m, __VA_ARGS__)
 #define UNIT_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, _22, \
-                  _23, _24, chosen, ...)                                                                               \
+                  _23, _24, _25, _26, _27, _28, _29, _30, _31, _32, chosen, ...)                                       \
     chosen
 #define UNIT_MAP(m, ...)                                                                                               \
-    UNIT_PICK(__VA_ARGS__, UNIT_MAP_24, UNIT_MAP_23, UNIT_MAP_22, UNIT_MAP_21, UNIT_MAP_20, UNIT_MAP_19, UNIT_MAP_18,  \
+    UNIT_PICK(__VA_ARGS__, UNIT_MAP_32, UNIT_MAP_31, UNIT_MAP_30, UNIT_MAP_29, UNIT_MAP_28, UNIT_MAP_27, UNIT_MAP_26,  \
+              UNIT_MAP_25, UNIT_MAP_24, UNIT_MAP_23, UNIT_MAP_22, UNIT_MAP_21, UNIT_MAP_20, UNIT_MAP_19, UNIT_MAP_18,  \
               UNIT_MAP_17, UNIT_MAP_16, UNIT_MAP_15, UNIT_MAP_14, UNIT_MAP_13, UNIT_MAP_12, UNIT_MAP_11, UNIT_MAP_10,  \
               UNIT_MAP_9, UNIT_MAP_8, UNIT_MAP_7, UNIT_MAP_6, UNIT_MAP_5, UNIT_MAP_4, UNIT_MAP_3, UNIT_MAP_2,          \
               UNIT_MAP_1)                                                                                              \

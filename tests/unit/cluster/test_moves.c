@@ -420,6 +420,42 @@ TEST(who_hears_that_a_slot_was_moved_from_him_lets_it_go_whatever_the_epochs)
     done(&f);
 }
 
+TEST(of_two_who_took_a_slot_with_one_epoch_from_a_third_one_has_it)
+{
+    struct fixture f = with_two();
+
+    CHECK(memcmp(cluster_my_id(f.c), ID_B, NODE_ID_BYTES) < 0);
+    ping(&f, f.b, 2, 1u << 1, true);
+    told_kin(&f, f.b, KIN_KEEPS, 1u << 0, SLOT_SINCE("\0", "\1"));
+    CHECK(is_mine(&f, 0) && f.c->since_epoch[0] == 2);
+    told_kin(&f, f.b, KIN_KEEPS, 1u << 0, SLOT_SINCE("\0", "\1"));
+    CHECK(is_mine(&f, 0) && f.c->since_epoch[0] == 2);
+    done(&f);
+    f = with_two();
+    ping(&f, f.b, 2, 1u << 1, true);
+    memset(f.c->myself->id, 'z', NODE_ID_BYTES);
+    told_kin(&f, f.b, KIN_KEEPS, 1u << 0, SLOT_SINCE("\0", "\1"));
+    CHECK(is_mine(&f, 0) && f.c->since_epoch[0] == 1);
+    told_kin(&f, f.b, KIN_KEEPS, 1u << 0, SLOT_SINCE("\0", "\2"));
+    CHECK(!is_mine(&f, 0));
+    done(&f);
+}
+
+/* It has taken other slots since, and was never told: it is not younger than what an operator moved on. */
+TEST(what_was_moved_on_is_not_given_back_to_an_earlier_owner_that_remembers_an_older_move)
+{
+    struct fixture f = with_two();
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    f.c->myself->config_epoch = f.c->since_epoch[0] = 9;
+    told_kin(&f, f.b, KIN_MOVED, 1u << 0, SLOT_SINCE("\0", "\5"));
+    CHECK(is_mine(&f, 0));
+    f.c->migrating[0] = f.b->index; /* but where it leaves for there, we know it to be moved */
+    told_kin(&f, f.b, KIN_MOVED, 1u << 0, SLOT_SINCE("\0", "\5"));
+    CHECK(!is_mine(&f, 0));
+    done(&f);
+}
+
 TEST(a_word_that_is_replayed_or_overtaken_gives_nothing_away)
 {
     struct fixture f = with_two();
@@ -560,6 +596,8 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       what_was_moved_here_was_taken_later_than_its_former_owner_took_it_whatever_the_epochs,
       an_operator_who_bumps_a_nodes_epoch_has_its_claims_win,
       who_hears_that_a_slot_was_moved_from_him_lets_it_go_whatever_the_epochs,
+      of_two_who_took_a_slot_with_one_epoch_from_a_third_one_has_it,
+      what_was_moved_on_is_not_given_back_to_an_earlier_owner_that_remembers_an_older_move,
       a_word_that_is_replayed_or_overtaken_gives_nothing_away,
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_later_has_it,
       between_our_own_no_id_decides_who_has_a_slot, what_was_moved_here_is_not_given_back_to_who_has_not_heard_of_it,
