@@ -145,7 +145,7 @@ TEST(words_are_read_and_bounded)
         { "hold", "0", "-1", "3600000", "3600001" },
         { "salt", "1", "0", "256", "257" },
     };
-    enum policy_field field;
+    enum policy_field field = POLICY_FIELD_TTL;
     int64_t value;
 
     for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
