@@ -310,7 +310,8 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
                 struct effects *e);
 /* A yielded slot is its owner's, who has said so. */
 void view_settled(struct cluster *c, uint16_t slot, struct effects *e);
-/* One of our kind says in its view whose a slot is that we yielded to it. True where it is ours again. */
+/* One of our kind says in its view whose a slot is that we yielded to it, or that it does not claim though we hold it for its own. True where
+ * it is ours now: each of us would wait for the other. */
 bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);

@@ -232,10 +232,12 @@ bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, cons
     uint64_t since_epoch = c->since_epoch[slot];
     struct node *owner;
 
-    if (!bitmap_has(c->yielded, slot) || c->owner[slot] != teller->index) return false;
+    if (c->owner[slot] != teller->index || c->importing[slot] != INDEX_NONE) return false;
+    if (!bitmap_has(c->yielded, slot) && !bitmap_has(c->not_claiming, slot)) return false;
     owner = node_find(c, owner_id);
     if (owner == NULL || owner == teller || node_is(owner, FLAG_HANDSHAKE)) return false;
     if (owner != c->myself) {
+        if (!bitmap_has(c->yielded, slot)) return false;
         yield(c, slot, owner, e); /* whose own word is awaited next */
         return false;
     }

@@ -271,6 +271,26 @@ TEST(a_slot_that_is_not_his_who_was_said_to_have_it_is_ours_again_with_its_keys)
     done(&f);
 }
 
+TEST(a_slot_that_each_of_two_holds_for_the_others_is_taken_by_who_is_told)
+{
+    struct fixture f = with_two();
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    f.b->view_awaited = true;
+    told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
+    CHECK(!is_mine(&f, 1)); /* it claims it */
+    ping(&f, f.b, 2, 0, true);
+    f.b->view_awaited = true;
+    f.c->importing[1] = f.b->index; /* the operator has not said yet that it is here */
+    told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
+    CHECK(!is_mine(&f, 1));
+    f.b->view_awaited = true;
+    f.c->importing[1] = INDEX_NONE;
+    told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
+    CHECK(is_mine(&f, 1));
+    done(&f);
+}
+
 TEST(a_slot_that_was_given_on_is_whose_the_giver_says)
 {
     struct fixture f = with_slot_0_yielded_to_b();
@@ -589,6 +609,7 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       a_claim_of_a_redis_node_to_a_yielded_slot_is_its_word,
       between_our_own_the_later_taker_has_a_slot_whatever_the_epochs_of_the_nodes,
       a_slot_that_is_not_his_who_was_said_to_have_it_is_ours_again_with_its_keys,
+      a_slot_that_each_of_two_holds_for_the_others_is_taken_by_who_is_told,
       a_slot_that_was_given_on_is_whose_the_giver_says,
       of_a_redis_node_that_does_not_claim_a_yielded_slot_no_more_is_known,
       an_operators_word_on_a_yielded_slot_ends_the_waiting,
