@@ -4,330 +4,22 @@
  * authentication, transaction, redirect, pause, queue or run. */
 #include "server/dispatch.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
-#include "cluster/redirect.h"
 #include "server/build.h"
-#include "server/cost.h"
 #include "server/hold.h"
-#include "server/latency.h"
-#include "server/monitor.h"
 #include "server/park.h"
+#include "server/plan.h"
 #include "server/pubsub.h"
 #include "server/room.h"
-#include "server/slot_set.h"
-#include "server/slowlog.h"
+#include "server/run.h"
 #include "server/transaction.h"
-#include "server/worker_internal.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
-/* --- Redirects --- */
-
-static bool is_clustered(const struct node *node)
-{
-    return node->bus != NULL && !bus_is_solo(node->bus);
-}
-
-static void reply_redirect(struct call *call, enum redirect redirect, struct owner owner, uint16_t slot)
-{
-    char endpoint[256];
-    uint16_t port;
-
-    switch (redirect) {
-    case REDIRECT_NONE:
-        return;
-    case REDIRECT_UNOWNED:
-        reply_error(call->reply, "CLUSTERDOWN Hash slot not served");
-        return;
-    case REDIRECT_DOWN:
-        reply_error(call->reply, "CLUSTERDOWN The cluster is down");
-        return;
-    case REDIRECT_DOWN_READONLY:
-        reply_error(call->reply, "CLUSTERDOWN The cluster is down and only accepts read commands");
-        return;
-    case REDIRECT_TRYAGAIN:
-        reply_error(call->reply, "TRYAGAIN Multiple keys request during rehashing of slot");
-        return;
-    case REDIRECT_ASK:
-        bus_endpoint(call->node->bus, owner.other, endpoint, &port);
-        reply_errorf(call->reply, "ASK %u %s:%u", slot, endpoint, port);
-        return;
-    case REDIRECT_MOVED:
-        bus_endpoint(call->node->bus, owner.node, endpoint, &port);
-        reply_errorf(call->reply, "MOVED %u %s:%u", slot, endpoint, port);
-        return;
-    }
-}
-
-/* What the keys of a command, or of a whole transaction, need. */
-struct plan {
-    struct slot_set slots;
-    int first_slot; /* of the first key; -1 without keys */
-    bool cross_slot;
-    bool several_keys;
-    bool writes, migrates, asking;
-    struct bytes first_key;
-    const struct call *call; /* whose keys are being added */
-    struct cost_keys keys;   /* of one command; of several they are none's */
-};
-
-static void plan_init(struct plan *plan)
-{
-    slot_set_init(&plan->slots);
-    plan->first_slot = -1;
-    plan->cross_slot = plan->several_keys = plan->writes = plan->migrates = plan->asking = false;
-    plan->first_key = BYTES_NONE;
-    plan->call = NULL;
-    plan->keys.count = plan->keys.hashed = 0;
-}
-
-static void plan_key(void *context, int arg, const struct key_spec *spec)
-{
-    struct plan *plan = context;
-    struct bytes key = plan->call->argv[arg];
-    uint16_t slot = key_slot(key);
-
-    if ((spec->flags & KEY_NOT_KEY) == 0) cost_keys_add(&plan->keys, arg, slot);
-    slot_set_add(&plan->slots, slot);
-    if (plan->first_slot < 0) {
-        plan->first_slot = slot;
-        plan->first_key = key;
-        return;
-    }
-    if (bytes_equal(plan->first_key, key)) return;
-    plan->several_keys = true;
-    if (slot != plan->first_slot) plan->cross_slot = true;
-}
-
-static void plan_command(struct plan *plan, const struct call *call)
-{
-    const struct command *command = call->command;
-
-    plan->call = call;
-    command_keys(command, call->argc, call->argv, plan_key, plan);
-    if (command->flags & COMMAND_WRITE) plan->writes = true;
-    if (command->flags & COMMAND_MIGRATES) plan->migrates = true;
-    if (command->flags & COMMAND_ASKING) plan->asking = true;
-}
-
-struct presence {
-    const struct call *call;
-    size_t present, missing;
-    size_t in_flight, gone_in_flight; /* on their way to another node; gone: with no entry here */
-};
-
-/* A key in flight is here until that is over. */
-static void count_presence(void *context, int arg, const struct key_spec *spec)
-{
-    struct presence *presence = context;
-    struct bytes key = presence->call->argv[arg];
-    const struct slot *slot = keyspace_slot(presence->call->node->keyspace, key_slot(key));
-    bool is_there = slot_peek(slot, key, presence->call->now_ms) != NULL, in_flight = slot_is_marked(slot, key);
-
-    if (spec->flags & KEY_NOT_KEY) return;
-    presence->in_flight += in_flight;
-    presence->gone_in_flight += in_flight && !is_there;
-    if (is_there || in_flight)
-        presence->present++;
-    else
-        presence->missing++;
-}
-
-/* The commands a redirect decision is about: one, or a transaction's queue. With the slots locked. */
-static void count_keys(struct call *call, struct presence *presence)
-{
-    *presence = (struct presence){ .call = call };
-    if (strcmp(call->command->name, "exec") != 0) {
-        command_keys(call->command, call->argc, call->argv, count_presence, presence);
-        return;
-    }
-    for (size_t i = 0; i < call->client->transaction->count; i++) {
-        const struct queued_command *queued = &call->client->transaction->queue[i];
-        struct call inner = *call;
-
-        inner.argc = queued->argc;
-        inner.argv = queued->argv;
-        presence->call = &inner; // cppcheck-suppress autoVariables
-        command_keys(queued->command, queued->argc, queued->argv, count_presence, presence);
-    }
-    presence->call = call;
-}
-
-/* With the slot of the first key locked: may the command run here? On no, has replied. */
-static bool slot_admits(struct call *call, const struct plan *plan, struct slot *slot)
-{
-    struct node *node = call->node;
-    struct owner owner = owner_unpack(slot_owner(slot));
-    struct redirect_facts facts;
-    struct presence presence = { 0 };
-    enum redirect redirect;
-
-    if (node->bus == NULL) return true;
-    if (owner.state == OWNER_HERE && owner.flags == 0 && !plan->cross_slot && bus_state_ok(node->bus)) return true;
-    if (owner.state == OWNER_NOBODY) {
-        reply_redirect(call, REDIRECT_UNOWNED, owner, slot_id(slot));
-        return false;
-    }
-    if (plan->cross_slot) {
-        reply_error(call->reply, "CROSSSLOT Keys in request don't hash to the same slot");
-        return false;
-    }
-    if (owner.flags != 0) count_keys(call, &presence);
-    facts = (struct redirect_facts){
-        .owner = owner,
-        .cluster_ok = bus_state_ok(node->bus),
-        .reads_when_down = config_int(node->config, cluster_allow_reads_when_down) != 0,
-        .channels_when_down = (call->command->flags & COMMAND_PUBSUB) != 0 &&
-                              config_int(node->config, cluster_allow_pubsubshard_when_down) != 0,
-        .writes = plan->writes,
-        .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
-        .migrates = plan->migrates,
-        .several_keys = plan->several_keys,
-        .keys_present = presence.present,
-        .keys_missing = presence.missing,
-    };
-    redirect = redirect_for(&facts);
-    reply_redirect(call, redirect, owner, slot_id(slot));
-    return redirect == REDIRECT_NONE;
-}
-
-/* Across slots, which only a node that serves all of them may do. */
-static bool slots_are_all_here(const struct plan *plan, struct keyspace *keyspace)
-{
-    for (size_t i = 0; i < plan->slots.count; i++) {
-        struct owner owner = owner_unpack(slot_owner(keyspace_slot(keyspace, plan->slots.ids[i])));
-
-        if (owner.state != OWNER_HERE || owner.flags != 0) return false;
-    }
-    return true;
-}
-
-/* Takes the locks the plan needs and decides. True: the locks are held and the caller runs and unlocks. False: has replied and holds nothing. */
-static bool lock_and_admit(struct call *call, struct plan *plan)
-{
-    struct keyspace *keyspace = call->node->keyspace;
-    struct slot *first;
-
-    if (plan->first_slot >= 0 && plan->cross_slot && is_clustered(call->node)) {
-        /* Ends in a refusal; the owner of the first key's slot says in which. */
-        first = keyspace_slot(keyspace, (uint16_t)plan->first_slot);
-        slot_lock(first);
-        bool admitted = slot_admits(call, plan, first);
-        slot_unlock(first);
-        assert(!admitted);
-        return false;
-    }
-    slot_set_lock(&plan->slots, keyspace);
-    if (plan->first_slot < 0) return true;
-    first = keyspace_slot(keyspace, (uint16_t)plan->first_slot);
-    if (plan->cross_slot ? call->node->bus == NULL || slots_are_all_here(plan, keyspace)
-                         : slot_admits(call, plan, first))
-        return true;
-    /* The node stopped being solo between the plan and the locks. */
-    if (plan->cross_slot) slot_admits(call, plan, first);
-    slot_set_unlock(&plan->slots, keyspace);
-    return false;
-}
-
-/* --- Keys in flight --- */
-
-static inline bool any_marks(const struct plan *plan, struct keyspace *keyspace)
-{
-    for (size_t i = 0; i < plan->slots.count; i++)
-        if (slot_has_marks(keyspace_slot(keyspace, plan->slots.ids[i]))) return true;
-    return false;
-}
-
-static __attribute__((cold, noinline)) bool needs_keys_in_flight(struct call *call, const struct plan *plan)
-{
-    struct presence presence;
-
-    count_keys(call, &presence);
-    if (presence.gone_in_flight == 0 && !(plan->writes && presence.in_flight > 0)) return false;
-    call_wait_for_keys(call);
-    return true;
-}
-
-/* With the slots locked: has the command to do with a key that is being sent to another node (transfer/migration.h)? It may be read as long
- * as it is here; all else waits until it is known where it is. */
-static inline bool waits_for_keys(struct call *call, const struct plan *plan)
-{
-    return any_marks(plan, call->node->keyspace) && needs_keys_in_flight(call, plan);
-}
-
 /* --- Running --- */
-
-/* With the locks held. */
-static inline void run_command(struct call *call)
-{
-    if ((call->command->flags & COMMAND_CLUSTER_ONLY) && call->node->bus == NULL)
-        reply_error(call->reply, "ERR This instance has cluster support disabled");
-    else
-        call->command->run(call);
-}
-
-/* The locks are given back by now: does what may take long, and the accounts. *clock is when the command began, in clock_ticks(),
- * and then when it ended. Returns how long it took. */
-static inline uint64_t finish_command(struct call *call, size_t number, uint64_t errors, uint64_t *clock)
-{
-    uint64_t now, ns;
-
-    if (call->kept != NULL) call->command->finish(call);
-    now = clock_ticks();
-    ns = clock_ticks_to_ns(now - *clock);
-    *clock = now;
-    worker_count_command(call->worker, number, ns, call->reply->errors != errors);
-    return ns;
-}
-
-/* NULL: the command is not for the slow log. */
-static struct slow_entry *slow_entry_of(const struct call *call, const struct command *command, int argc,
-                                        const struct bytes *argv)
-{
-    struct slow_entry *entry;
-    struct bytes *shown;
-
-    if (command->flags & COMMAND_SKIP_SLOWLOG) return NULL;
-    shown = alloc((size_t)argc * sizeof(*shown));
-    for (int i = 0; i < argc; i++)
-        shown[i] = argument_is_secret(command, argc, argv, i) ? BYTES("(redacted)") : argv[i];
-    entry = slowlog_prepare(argc, shown, call->client->peer, call->client->name);
-    alloc_free(shown);
-    return entry;
-}
-
-static __attribute__((cold, noinline)) void log_slow(struct call *call, const struct command *command, int argc,
-                                                     const struct bytes *argv, uint64_t ns)
-{
-    struct slow_entry *entry = slow_entry_of(call, command, argc, argv);
-
-    if (entry == NULL) return;
-    slowlog_keep(call->node->slowlog, &entry, clock_wall_us() / 1000000, (int64_t)(ns / 1000),
-                 config_int(call->node->config, slowlog_max_len));
-}
-
-static inline void log_if_slow(struct call *call, const struct command *command, int argc, const struct bytes *argv,
-                               uint64_t ns)
-{
-    int64_t slower_than_us = config_int(call->node->config, slowlog_log_slower_than);
-
-    if (slower_than_us >= 0 && (int64_t)(ns / 1000) >= slower_than_us) log_slow(call, command, argc, argv, ns);
-    if (__builtin_expect(ns >= 1000000, 0)) /* milliseconds are what latency-monitor-threshold is in */
-        latency_note(call->node, command->flags & COMMAND_FAST ? LATENCY_FAST_COMMAND : LATENCY_COMMAND, ns);
-}
-
-static inline void tell_monitors(struct call *call)
-{
-    if (atomic_load_explicit(&call->node->monitors, memory_order_relaxed) == 0) return;
-    if (call->command->flags & (COMMAND_SKIP_MONITOR | COMMAND_ADMIN)) return;
-    monitor_send(call);
-}
 
 /* True: finish() has handed the command to another thread, and it is counted when that has answered. */
 static __attribute__((cold, noinline)) bool finish_parks(struct call *call, size_t number, uint64_t *clock)
@@ -337,23 +29,23 @@ static __attribute__((cold, noinline)) bool finish_parks(struct call *call, size
     call->command->finish(call);
     call->kept = NULL;
     if (call->parked == NULL) return false;
-    slow = slow_entry_of(call, call->command, call->argc, call->argv);
+    slow = run_slow_entry(call, call->command, call->argc, call->argv);
     hold_count(call->parked, call->command, number, *clock, &slow);
     *clock = clock_ticks();
     return true;
 }
 
-/* The locks are given back by now. *clock as for finish_command(), and so is what is returned: nothing where somebody else is at work on it. */
+/* The locks are given back by now. *clock as for run_finish(), and so is what is returned: nothing where somebody else is at work on it. */
 static inline __attribute__((always_inline)) uint64_t end_command(struct call *call, size_t number, uint64_t errors,
                                                                   uint64_t *clock)
 {
     uint64_t ns = 0;
 
     if (__builtin_expect(call->kept == NULL, 1) || !finish_parks(call, number, clock)) {
-        ns = finish_command(call, number, errors, clock);
-        log_if_slow(call, call->command, call->argc, call->argv, ns);
+        ns = run_finish(call, number, errors, clock);
+        run_log_if_slow(call, call->command, call->argc, call->argv, ns);
     }
-    tell_monitors(call);
+    run_tell_monitors(call);
     return ns;
 }
 
@@ -375,8 +67,8 @@ static void look_at_keys(const struct call *call, struct plan *plan)
 /* Checks and runs, everything under the slots' locks. False: it may not run here. */
 static bool run_locked(struct call *call, struct plan *plan)
 {
-    if (!lock_and_admit(call, plan)) return false;
-    if (waits_for_keys(call, plan)) {
+    if (!plan_lock(call, plan)) return false;
+    if (plan_waits_for_keys(call, plan)) {
         slot_set_unlock(&plan->slots, call->node->keyspace);
         return false;
     }
@@ -443,159 +135,6 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     if (__builtin_expect(call->waits, 0)) return;
     ns = end_command(call, prepared->number, errors, clock);
     cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
-}
-
-/* --- Transactions --- */
-
-/* What a command of EXEC has taken. */
-struct took {
-    uint64_t ns, replied_bytes;
-};
-
-/* What EXEC's commands have left to do without its locks. */
-struct put_off {
-    struct unfinished {
-        struct call call;
-        bool to_run;           /* all of it is left, not only finish() */
-        bool failed;           /* in run() */
-        uint8_t resp;          /* the protocol of its reply */
-        size_t queued, offset; /* its number in the queue; where its reply belongs */
-        uint64_t ticks;        /* what it has taken so far */
-    } * items;
-    size_t count, cap;
-};
-
-static void put_off(struct put_off *later, const struct call *call, size_t queued, bool to_run, bool failed,
-                    uint64_t *clock)
-{
-    uint64_t now = clock_ticks();
-
-    if (later->count == later->cap) {
-        later->cap = later->cap == 0 ? 2 : later->cap * 2;
-        later->items = alloc_resize(later->items, later->cap * sizeof(*later->items));
-    }
-    later->items[later->count++] = (struct unfinished){ .call = *call,
-                                                        .to_run = to_run,
-                                                        .failed = failed,
-                                                        .resp = call->reply->resp,
-                                                        .queued = queued,
-                                                        .offset = call->reply->out->len,
-                                                        .ticks = now - *clock };
-    later->items[later->count - 1].call.held = NULL;
-    *clock = now;
-}
-
-static void run_queue(struct call *call, struct plan *plan, struct took *took, struct put_off *later)
-{
-    struct transaction *transaction = call->client->transaction;
-    uint64_t clock = clock_ticks();
-
-    reply_array(call->reply, transaction->count);
-    for (size_t i = 0; i < transaction->count; i++) {
-        struct queued_command *queued = &transaction->queue[i];
-        struct call inner = *call;
-        uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
-        bool to_run_later = (queued->command->flags & COMMAND_UNLOCKED) != 0 && plan->slots.count > 0;
-
-        inner.command = queued->command;
-        inner.argc = queued->argc;
-        inner.argv = queued->argv;
-        inner.incoming = &queued->entry;
-        inner.in_exec = true;
-        inner.held = &plan->slots;
-        inner.slot = plan->first_slot >= 0 && !plan->cross_slot &&
-                             command_keys(queued->command, queued->argc, queued->argv, NULL, NULL) > 0
-                         ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
-                         : NULL;
-        if (!to_run_later) run_command(&inner);
-        if (to_run_later || inner.kept != NULL)
-            put_off(later, &inner, i, to_run_later, call->reply->errors != errors, &clock);
-        else
-            took[i].ns = finish_command(&inner, queued->number, errors, &clock);
-        took[i].replied_bytes = cost_replied(call->reply) - replied;
-    }
-}
-
-/* After the locks were given back. The replies go where they would have stood. */
-static void run_put_off(struct call *call, struct put_off *later, struct took *took)
-{
-    for (size_t i = 0; i < later->count; i++) {
-        struct unfinished *unfinished = &later->items[i];
-        struct buf text = { 0 };
-        struct reply reply = { .out = &text, .resp = unfinished->resp };
-        uint64_t clock = clock_ticks() - unfinished->ticks;
-
-        unfinished->call.reply = &reply;
-        if (unfinished->to_run) run_command(&unfinished->call);
-        took[unfinished->queued].ns =
-            finish_command(&unfinished->call, call->client->transaction->queue[unfinished->queued].number,
-                           unfinished->failed ? UINT64_MAX : 0, &clock);
-        took[unfinished->queued].replied_bytes += text.len;
-        if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
-        call->reply->errors += reply.errors;
-        reply_insert(call->reply, unfinished->offset, &text);
-    }
-    alloc_free(later->items);
-}
-
-static bool visits_other_slots(const struct command *command)
-{
-    return (command->flags & COMMAND_ALL_SLOTS) != 0 ||
-           (command->parent != NULL && strcmp(command->parent, "cluster") == 0 &&
-            (command->flags & COMMAND_UNLOCKED) == 0);
-}
-
-void transaction_exec(struct call *call)
-{
-    struct client *client = call->client;
-    struct transaction *transaction = transaction_of(client);
-    struct plan plan;
-    struct put_off later = { 0 };
-    bool all_slots = false, ran = false;
-    struct took *took = alloc_zeroed((transaction->count + 1) * sizeof(*took));
-
-    plan_init(&plan);
-    for (size_t i = 0; i < transaction->count; i++) {
-        const struct queued_command *queued = &transaction->queue[i];
-        struct call inner = *call;
-
-        inner.command = queued->command;
-        inner.argc = queued->argc;
-        inner.argv = queued->argv;
-        plan_command(&plan, &inner);
-        if (visits_other_slots(queued->command)) all_slots = true;
-    }
-    plan.call = NULL;
-    transaction_add_slots(transaction, &plan.slots);
-    if (all_slots) slot_set_add_all(&plan.slots);
-
-    if (lock_and_admit(call, &plan)) {
-        if (client_flags(client) & CLIENT_DIRTY_EXEC) {
-            reply_error(call->reply, "EXECABORT Transaction discarded because of previous errors.");
-        } else if (transaction_is_stale(transaction, call->now_ms)) {
-            reply_null_array(call->reply);
-        } else if (!waits_for_keys(call, &plan)) {
-            run_queue(call, &plan, took, &later);
-            ran = true;
-        }
-        slot_set_unlock(&plan.slots, call->node->keyspace);
-        if (call->node->bus != NULL) bus_wake(call->node->bus);
-        run_put_off(call, &later, took);
-    }
-    for (size_t i = 0; ran && i < transaction->count; i++) {
-        const struct queued_command *queued = &transaction->queue[i];
-        struct call inner = *call;
-
-        inner.command = queued->command;
-        inner.argc = queued->argc;
-        inner.argv = queued->argv;
-        cost_note_keys(&inner, NULL, took[i].replied_bytes, took[i].ns);
-        log_if_slow(call, queued->command, queued->argc, queued->argv, took[i].ns);
-        tell_monitors(&inner);
-    }
-    slot_set_free(&plan.slots);
-    alloc_free(took);
-    if (!call->waits) client_discard_transaction(client);
 }
 
 /* --- Checks --- */
@@ -720,7 +259,7 @@ static bool may_queue(struct call *call)
 
     plan_init(&plan);
     plan_command(&plan, call);
-    admitted = plan.first_slot < 0 || lock_and_admit(call, &plan);
+    admitted = plan.first_slot < 0 || plan_lock(call, &plan);
     if (admitted && plan.first_slot >= 0) slot_set_unlock(&plan.slots, call->node->keyspace);
     slot_set_free(&plan.slots);
     return admitted;
@@ -774,7 +313,7 @@ static void queue_command(struct call *call, size_t number)
 static __attribute__((cold, noinline)) void put_back(struct call *call)
 {
     /* It will be counted when it runs. */
-    count_up(&call->worker->counters.commands, (uint64_t)-1);
+    count_down(&call->worker->counters.commands);
     if (call->made_incoming) intake_end(call->client);
 }
 

@@ -60,5 +60,5 @@ void transaction_add_slots(const struct transaction *transaction, struct slot_se
 /* With all watched slots locked: has one of the keys changed since? */
 bool transaction_is_stale(const struct transaction *transaction, int64_t now_ms);
 
-/* Runs the queue of a client that said EXEC, and replies (server/dispatch.c). */
+/* Runs the queue of a client that said EXEC, and replies (server/exec.c). */
 void transaction_exec(struct call *call);

@@ -116,6 +116,10 @@ static inline void count_up(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
 }
+static inline void count_down(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) - 1, memory_order_relaxed);
+}
 
 /* Counts an error reply by its code. */
 void worker_count_error(struct worker *worker, const char *code);
