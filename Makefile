@@ -10,7 +10,7 @@ SYSCONFDIR ?= $(if $(filter /usr /usr/,$(PREFIX)),/etc,$(PREFIX)/etc)
 DESTDIR ?=
 SAN ?=
 BUILD := build/$(if $(SAN),$(SAN),release)
-LAYERS := base net proto types store cache cluster bus transfer server commands
+LAYERS := base net proto types store cache cluster bus transfer salt server commands
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 CPPFLAGS += -D_GNU_SOURCE -Isrc -I$(BUILD)/gen
@@ -45,8 +45,9 @@ DEPS_cache := store types base
 DEPS_cluster := base
 DEPS_bus := cluster net store types base
 DEPS_transfer := bus cluster cache store types net proto base
-DEPS_server := transfer bus cluster cache store types net proto base
-DEPS_commands := server transfer bus cluster cache store types net proto base
+DEPS_salt := transfer bus cluster cache store types net proto base
+DEPS_server := salt transfer bus cluster cache store types net proto base
+DEPS_commands := server salt transfer bus cluster cache store types net proto base
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/$(1)/*.c))
 libs = $(foreach layer,$(1) $(DEPS_$(1)),$(if $(call objects,$(layer)),$(BUILD)/lib$(layer).a))
