@@ -236,6 +236,7 @@ static void carry_out(struct bus *bus)
             break;
         case EFFECT_CONNECT:
         case EFFECT_SHARED:
+        case EFFECT_SHARED_ITEM:
         case EFFECT_PUBLISH:
         case EFFECT_LOG: /* the caller may hold a slot's lock: the control loop logs */
             outbox_add(&bus->outbox, effect, 0);
@@ -307,6 +308,8 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
                                   (struct bytes){ effect->data.data, effect->channel_bytes },
                                   (struct bytes){ effect->data.data + effect->channel_bytes,
                                                   effect->data.len - effect->channel_bytes });
+        break;
+    case EFFECT_SHARED_ITEM:
         break;
     case EFFECT_PERSIST:
     case EFFECT_VIEW:

@@ -93,6 +93,20 @@ bool bus_save_now(struct bus *bus);
 void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text);
 /* Who takes over what comes from other nodes; called on the control loop, with no lock. Before that runs. */
 void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context);
+
+/* --- The shared set (cluster/shared.h), kept in a file beside the state file (nodes.conf.shared) --- */
+
+/* cluster_share_item(); does not wait for the disk. Any thread, as the next two. */
+bool bus_share_item(struct bus *bus, enum share_as as, struct shared_item *item, cluster_error error);
+/* Waits until all that was set so far is on disk; with no lock held. False with errno set. */
+bool bus_shared_wait(struct bus *bus);
+/* Is this the item as it is now? What comes from another node may have been set here since. */
+bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item);
+/* Who is told of items of a kind that come from other nodes, some at a time, deleted ones among them: on the control loop, with no lock held; they are lent for the
+ * call. Before the call returns he is told of all that are there. One for each kind; before the control loop runs. */
+void bus_on_shared_items(struct bus *bus, enum shared_kind kind,
+                         void (*came)(void *context, const struct shared_item *items, size_t count), void *context);
+
 /* Tells the other nodes of what a client has published; copies, and does not wait. With no lock held. */
 void bus_publish(struct bus *bus, bool shard, struct bytes channel, struct bytes message);
 /* A yes-no: is so much to be told already that who publishes had better wait? */

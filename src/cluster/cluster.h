@@ -14,6 +14,7 @@
  *     cluster_<command>     CLUSTER ...      EFFECT_LOG      a line
  *                                            EFFECT_DROP_KEYS keys of slots we lost
  *                                            EFFECT_SHARED    a later text that all are to have
+ *                                            EFFECT_SHARED_ITEM another node's item, which was taken over
  *                                            EFFECT_PUBLISH  for the clients of this node
  *
  * The caller owns a `struct effects` queue, passes it with each event, carries the effects out in order, and empties it. What
@@ -25,6 +26,7 @@
 #include "base/buf.h"
 #include "base/keyslot.h"
 #include "cluster/owner.h"
+#include "cluster/shared.h"
 
 #define NODE_ID_BYTES 40
 #define CLUSTER_PACKET_BYTES_MAX (64u << 20)
@@ -45,6 +47,7 @@ enum effect_kind {
     EFFECT_LOG,
     EFFECT_DROP_KEYS,
     EFFECT_SHARED,
+    EFFECT_SHARED_ITEM,
     EFFECT_PUBLISH
 };
 
@@ -55,13 +58,14 @@ struct effect {
     /* SEND: the message; SHARED: the text; PERSIST: the file's whole content; LOG: the line; OWNERS, DROP_KEYS: a bit for each slot, see
      * effect_next_slot(); PUBLISH: the channel, and the message behind it. Owned by the queue. */
     struct bytes data;
-    char ip[46];          /* CONNECT */
-    uint16_t port;        /* CONNECT: bus port */
-    int log_level;        /* LOG: enum log_level of base/log.h */
-    uint64_t sequence;    /* PERSIST: what cluster_persisted() gives back */
-    size_t channel_bytes; /* PUBLISH: how many of data are the channel */
-    bool shard;           /* PUBLISH: it is a shard channel */
-    bool sync;            /* PERSIST: must be on disk before what follows in the queue is carried out */
+    char ip[46];             /* CONNECT */
+    uint16_t port;           /* CONNECT: bus port */
+    int log_level;           /* LOG: enum log_level of base/log.h */
+    uint64_t sequence;       /* PERSIST: what cluster_persisted() gives back */
+    size_t channel_bytes;    /* PUBLISH: how many of data are the channel */
+    bool shard;              /* PUBLISH: it is a shard channel */
+    bool sync;               /* PERSIST: must be on disk before what follows in the queue is carried out */
+    struct shared_item item; /* SHARED_ITEM: name and text are in data */
 };
 
 struct effects {
@@ -103,6 +107,28 @@ struct cluster_shared_version {
 };
 #define CLUSTER_SHARED_BYTES_MAX (2u << 20)
 void cluster_share(struct cluster *cluster, const struct cluster_shared_version *version, struct bytes text);
+
+/* --- The shared set (cluster/shared.h) --- */
+#define CLUSTER_ERROR_BYTES 256
+typedef char cluster_error[CLUSTER_ERROR_BYTES];
+/* Sets an item, or deletes it where it is_gone; copies it. Sets item->version to what holds afterwards: where it was so already, and where a default comes
+ * too late, nothing changes and that is the former one's. No effect tells of it. False, with the reply's error text and nothing changed, where it is too long
+ * or there are too many. */
+bool cluster_share_item(struct cluster *cluster, enum share_as as, struct shared_item *item, int64_t now_ms,
+                        cluster_error error);
+/* The item as it is now, also one that is gone; false where there is none. What it points to is lent until the next event. */
+bool cluster_shared_find(const struct cluster *cluster, enum shared_kind kind, struct bytes name,
+                         struct shared_item *item);
+/* All of a kind that are not gone, in no order to rely on; lent for the visit. */
+void cluster_shared_each(const struct cluster *cluster, enum shared_kind kind,
+                         void (*visit)(void *context, const struct shared_item *item), void *context);
+/* What is kept of it on disk: text, versioned, checksummed. */
+void cluster_shared_save(const struct cluster *cluster, struct buf *out);
+/* Before the first event. False, with a reason and nothing taken, where it is damaged. */
+bool cluster_shared_load(struct cluster *cluster, struct bytes text, int64_t now_ms, char error[256]);
+/* Grows with each change of what cluster_shared_save() gives. */
+uint64_t cluster_shared_changes(const struct cluster *cluster);
+
 /* Emits an EFFECT_OWNERS of every slot and an EFFECT_VIEW: once after new/load. */
 void cluster_announce_all(struct cluster *cluster, struct effects *effects);
 
@@ -133,8 +159,6 @@ bool cluster_publication(struct cluster *cluster, bool shard, struct bytes chann
                          struct buf *out);
 
 /* --- Commands. Each writes "" into error and does it, or writes the reply's error text ("ERR Unknown node x") and does nothing. --- */
-#define CLUSTER_ERROR_BYTES 256
-typedef char cluster_error[CLUSTER_ERROR_BYTES];
 void cluster_meet(struct cluster *c, struct bytes ip, int64_t port, int64_t cport, int64_t now_ms, struct effects *e,
                   cluster_error error);
 void cluster_add_slots(struct cluster *c, const uint16_t *slots, size_t count, int64_t now_ms, struct effects *e,

@@ -370,6 +370,7 @@ void sim_carry_out(struct sim *sim, size_t n)
             case EFFECT_PUBLISH:
             case EFFECT_VIEW:
             case EFFECT_SHARED:
+            case EFFECT_SHARED_ITEM:
                 break;
             }
         }
