@@ -265,6 +265,7 @@ static void stop_workers(struct node *node)
     for (int i = 0; i < node->worker_count; i++) worker_stop(node->workers[i]);
     /* After those who post to them, before those they answer to. */
     migrator_free(&node->migrator);
+    withheld_list_release(&node->withheld);
     if (node->bus) bus_end_claims(node->bus);
     for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
     alloc_free(node->workers);

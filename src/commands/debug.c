@@ -57,10 +57,14 @@ static void debug_help(struct call *call)
         "    Reply so: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Taken without effect: there are no lists.",
+        "RELEASE",
+        "    Let all the replies leave that wait because of WITHHOLD.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Whether expired keys go before somebody asks for them.",
         "SLEEP <seconds>",
         "    Keep this worker busy; decimals are allowed.",
+        "WITHHOLD",
+        "    Let this reply, or that of the transaction, wait until somebody says RELEASE.",
         NULL,
     };
 
@@ -147,6 +151,20 @@ static void debug_quicklist_packed_threshold(struct call *call)
         reply_error(call->reply, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 }
 
+static void debug_release(struct call *call)
+{
+    if (call->in_exec) /* whose locks are held */
+        reply_error(call->reply, "ERR not within a transaction");
+    else
+        reply_integer(call->reply, (int64_t)withheld_list_release(&call->node->withheld));
+}
+
+static void debug_withhold(struct call *call)
+{
+    if (!client_is_withheld(call->client)) withheld_list_add(&call->node->withheld, client_withhold(call->client));
+    reply_ok(call->reply);
+}
+
 static void debug_set_active_expire(struct call *call)
 {
     bool on = bytes_equal(call_arg(call, 2), BYTES("1"));
@@ -207,8 +225,10 @@ static void debug(struct call *call)
         { "populate", 3, 5, debug_populate },
         { "protocol", 3, 3, debug_protocol },
         { "quicklist-packed-threshold", 3, 3, debug_quicklist_packed_threshold },
+        { "release", 2, 2, debug_release },
         { "set-active-expire", 3, 3, debug_set_active_expire },
         { "sleep", 3, 3, debug_sleep },
+        { "withhold", 2, 2, debug_withhold },
     };
 
     if (!is_allowed(call)) {

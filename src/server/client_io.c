@@ -104,7 +104,7 @@ static void publish(struct client *client)
     atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
     atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
     count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi +
-                             pubsub_bytes(client));
+                             pubsub_bytes(client) + hold_bytes(client));
 }
 
 void client_account(struct client *client)
@@ -182,10 +182,9 @@ static bool is_done(const struct client *client)
 {
     uint32_t flags = client_flags(client);
 
-    if (conn_pending(&client->conn) > 0 || client->snapshot != NULL) return false;
+    if (conn_pending(&client->conn) > 0 || client->snapshot != NULL || (flags & CLIENT_HELD)) return false;
     if (flags & CLIENT_CLOSE_AFTER_REPLY) return true;
-    return (flags & CLIENT_ENDED) &&
-           !(flags & (CLIENT_BEHIND | CLIENT_MORE | CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED));
+    return (flags & CLIENT_ENDED) && !(flags & (CLIENT_BEHIND | CLIENT_MORE | CLIENT_PAUSED | CLIENT_PARKED));
 }
 
 /* Was it answered in this turn? Then the end of the turn writes that, and closes it where it is done. */
@@ -373,6 +372,7 @@ static void hold_posted(struct client *client)
     worker->out.len = posted->start;
     worker->pieces.count = posted->first_piece;
     posted->len = posted->piece_count = 0;
+    publish(client); /* they may be long */
 }
 
 /* It is not to go on at once: others come first, or it waits for something else. */

@@ -1,10 +1,11 @@
 /* server/hold.c: replies that wait.
  *
- * The reply stands aside while the worker serves others: with a timer of its own, or until another thread gives the answer. Nothing more is
- * read from its client meanwhile, so that the replies stay in order and a client cannot have several waiting.
+ * The reply stands aside while the worker serves others: with a timer of its own, until another thread gives the answer, or until one says that the
+ * answer, which is there, may leave. Nothing more is read from its client meanwhile, so that the replies stay in order and a client cannot have several
+ * waiting.
  *
  * Who is to answer has a ticket, the hold itself: it comes back to the worker as a message, and the worker alone knows whether its client
- * is still there. */
+ * is still there. Who is to let an answer go has one that is not the hold: a timer may run besides it. */
 #include "server/hold.h"
 
 #include "base/alloc.h"
@@ -23,11 +24,12 @@
 
 /* All of it is the worker's but for what who answers fills in. */
 struct hold {
-    struct ev_timer timer; /* not of one that is parked */
-    struct client *client; /* NULL: it went away, and the answer will free this */
-    struct worker *worker;
+    struct ev_timer timer;     /* not of one that is parked */
+    struct client *client;     /* NULL: it went away, and the answer will free this */
+    struct worker *worker;     /* of one that is parked */
+    struct withheld *withheld; /* its reply is not to leave before that is released; NULL: it may */
     struct buf replies;
-    bool is_parked;
+    bool is_parked, is_timed;
     bool is_silent; /* the client wants no reply to this one */
     /* Of the command, where it is to be counted when it is over: */
     const struct command *command;
@@ -39,14 +41,21 @@ struct hold {
     char text[HOLD_TEXT_BYTES];
 };
 
-static void on_due(struct ev_loop *loop, struct ev_timer *watcher, int events)
+/* A ticket: the worker's, but for what links those of DEBUG. */
+struct withheld {
+    struct message message;
+    struct worker *worker; /* never changes */
+    struct hold *hold;     /* NULL: its client went away */
+    struct withheld *next; /* under the lock of its list */
+};
+
+/* The replies may leave, unless they have something more to wait for. */
+static void let_go(struct hold *hold)
 {
-    struct hold *hold = container_of(watcher, struct hold, timer);
     struct client *client = hold->client;
     struct buf replies = hold->replies;
 
-    (void)loop;
-    (void)events;
+    if (hold->is_timed || hold->withheld != NULL) return;
     client->hold = NULL;
     alloc_free(hold);
     client_clear(client, CLIENT_HELD);
@@ -54,23 +63,45 @@ static void on_due(struct ev_loop *loop, struct ev_timer *watcher, int events)
     buf_free(&replies);
 }
 
-void client_hold_reply(struct client *client, int64_t ms)
+static void on_due(struct ev_loop *loop, struct ev_timer *watcher, int events)
+{
+    struct hold *hold = container_of(watcher, struct hold, timer);
+
+    (void)loop;
+    (void)events;
+    hold->is_timed = false;
+    let_go(hold);
+}
+
+static struct hold *hold_of(struct client *client)
 {
     struct hold *hold = client->hold;
-    struct ev_loop *loop = client->worker->loop;
 
     if (hold == NULL) {
         hold = alloc_zeroed(sizeof(*hold));
         hold->client = client;
+        ev_timer_init(&hold->timer, on_due, 0., 0.);
         client->hold = hold;
-        ev_timer_init(&hold->timer, on_due, (double)ms / 1000, 0.);
-    } else {
-        /* Two wrong passwords in one transaction: the later one waits longer. */
-        ev_timer_stop(loop, &hold->timer);
-        ev_timer_set(&hold->timer, (double)ms / 1000, 0.);
+        client_set(client, CLIENT_HELD);
     }
+    return hold;
+}
+
+void client_hold_reply(struct client *client, int64_t ms)
+{
+    struct hold *hold = hold_of(client);
+    struct ev_loop *loop = client->worker->loop;
+
+    /* Two wrong passwords in one transaction: the later one waits longer. */
+    ev_timer_stop(loop, &hold->timer);
+    ev_timer_set(&hold->timer, (double)ms / 1000, 0.);
     ev_timer_start(loop, &hold->timer);
-    client_set(client, CLIENT_HELD);
+    hold->is_timed = true;
+}
+
+size_t hold_bytes(const struct client *client)
+{
+    return client->hold == NULL ? 0 : sizeof(*client->hold) + client->hold->replies.cap;
 }
 
 void hold_replies(struct client *client, struct bytes replies)
@@ -89,8 +120,69 @@ void hold_end(struct client *client)
         hold->client = NULL;
         return;
     }
+    if (hold->withheld != NULL) hold->withheld->hold = NULL;
     ev_timer_stop(client->worker->loop, &hold->timer);
     alloc_free(hold);
+}
+
+/* --- Until another thread says that it may leave --- */
+
+static void deliver_release(struct message *message, void *receiver)
+{
+    struct withheld *withheld = container_of(message, struct withheld, message);
+    struct worker *worker = receiver;
+    struct hold *hold = withheld->hold;
+
+    alloc_free(withheld);
+    if (hold == NULL) return;
+    hold->withheld = NULL;
+    if (worker->is_running) let_go(hold); /* else it is about to be closed */
+}
+
+struct withheld *client_withhold(struct client *client)
+{
+    struct hold *hold = hold_of(client);
+
+    assert(!hold->is_parked && hold->withheld == NULL);
+    hold->withheld = alloc_zeroed(sizeof(*hold->withheld));
+    hold->withheld->worker = client->worker;
+    hold->withheld->hold = hold;
+    hold->withheld->message.deliver = deliver_release;
+    return hold->withheld;
+}
+
+bool client_is_withheld(const struct client *client)
+{
+    return client->hold != NULL && client->hold->withheld != NULL;
+}
+
+void withheld_release(struct withheld *withheld)
+{
+    mailbox_post(&withheld->worker->mailbox, &withheld->message);
+}
+
+void withheld_list_add(struct withheld_list *list, struct withheld *withheld)
+{
+    lock_take(&list->lock);
+    withheld->next = list->first;
+    list->first = withheld;
+    lock_release(&list->lock);
+}
+
+size_t withheld_list_release(struct withheld_list *list)
+{
+    struct withheld *withheld, *next;
+    size_t count = 0;
+
+    lock_take(&list->lock);
+    withheld = list->first;
+    list->first = NULL;
+    lock_release(&list->lock);
+    for (; withheld != NULL; withheld = next, count++) {
+        next = withheld->next;
+        withheld_release(withheld);
+    }
+    return count;
 }
 
 /* --- Until another thread answers --- */

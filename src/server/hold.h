@@ -1,5 +1,10 @@
-/* server/hold.h: a client whose answer comes from another thread. */
+/* server/hold.h
+ *
+ * A client whose answer comes from another thread (client_park()), or whose answer is there and must not leave before another thread says so
+ * (client_withhold()). What it has sent behind the command waits, too. */
 #pragma once
+
+#include "base/lock.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,6 +13,7 @@
 struct client;
 struct command;
 struct hold;
+struct withheld;
 struct slow_entry;
 
 #define HOLD_TEXT_BYTES 512
@@ -23,3 +29,22 @@ void hold_count(struct hold *hold, const struct command *command, size_t number,
 
 /* Replies a simple string, or an error, and lets the client go on; takes the hold. Any thread, without locks. */
 void hold_answer(struct hold *hold, bool is_error, const char *text);
+
+/* Lets the reply of the command that runs wait, whatever it is; what the command does, and counts, is not put off. The reply of EXEC waits where one of
+ * its commands says so; none says it twice (client_is_withheld()). What it returns is for one withheld_release(), which must come: the client may be gone by then. Owner
+ * only. */
+struct withheld *client_withhold(struct client *client);
+/* Does the reply of what runs wait so already? Owner only. */
+bool client_is_withheld(const struct client *client);
+/* Lets it go; takes the ticket. Any thread, without locks. */
+void withheld_release(struct withheld *withheld);
+
+/* Tickets that are released together; any thread. Empty when zeroed. */
+struct withheld_list {
+    struct lock lock;
+    struct withheld *first; /* under lock */
+};
+/* Takes it. */
+void withheld_list_add(struct withheld_list *list, struct withheld *withheld);
+/* Releases them all, without locks; returns how many. */
+size_t withheld_list_release(struct withheld_list *list);

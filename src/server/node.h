@@ -9,6 +9,7 @@
 #include "cache/defrag.h"
 #include "server/command.h"
 #include "server/config.h"
+#include "server/hold.h"
 #include "server/stats.h"
 #include "store/keyspace.h"
 
@@ -91,6 +92,7 @@ struct node {
     struct defrag defrag, table_defrag; /* their atomics; the rest is the main thread's */
 
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
+    struct withheld_list withheld;  /* replies that wait for DEBUG RELEASE; guards itself */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 };
 

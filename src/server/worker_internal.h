@@ -170,3 +170,5 @@ void client_close_slow(struct client *client);
 void hold_replies(struct client *client, struct bytes replies);
 /* Forgets them, for the client is being closed. */
 void hold_end(struct client *client);
+/* What they take of memory. */
+size_t hold_bytes(const struct client *client);
