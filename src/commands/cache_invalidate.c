@@ -150,7 +150,7 @@ static void invalidate_tag(struct call *call, const struct invalidation *what)
     struct slot_fills *of = fills_find(call->node->fills, slot);
     struct walk *walk;
 
-    if (slot_has_marks(slot) && !call->in_exec) {
+    if (slot_has_keys_in_flight(slot) && !call->in_exec) {
         /* What is being sent to another node must not be forgotten here. */
         call_wait_for_keys(call);
         return;

@@ -226,7 +226,7 @@ static void setslot_node(struct call *call, uint16_t id)
     struct slot *slot = call_slot_enter(call, id);
     uint64_t former_word = slot_owner(slot);
     /* A key on its way to another node is still here, also where its entry has expired meanwhile. */
-    uint64_t keys = slot_counts(slot).keys + slot_has_marks(slot);
+    uint64_t keys = slot_counts(slot).keys + slot_has_keys_in_flight(slot);
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
 
     cluster_setslot_node(cluster, id, call->argv[4], keys, call->now_ms, effects, error);

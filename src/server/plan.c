@@ -97,7 +97,7 @@ static void count_presence(void *context, int arg, const struct key_spec *spec)
     struct presence *presence = context;
     struct bytes key = presence->call->argv[arg];
     const struct slot *slot = keyspace_slot(presence->call->node->keyspace, key_slot(key));
-    bool is_there = slot_peek(slot, key, presence->call->now_ms) != NULL, in_flight = slot_is_marked(slot, key);
+    bool is_there = slot_peek(slot, key, presence->call->now_ms) != NULL, in_flight = slot_is_in_flight(slot, key);
 
     if (spec->flags & KEY_NOT_KEY) return;
     presence->in_flight += in_flight;

@@ -202,21 +202,33 @@ uint32_t slot_defrag(struct slot *slot, uint32_t cursor, struct slot_moves *move
 /* The same for a few leaves of the table, and no entries. */
 uint32_t slot_defrag_table(struct slot *slot, uint32_t cursor, struct slot_moves *moves);
 
-/* --- Keys on their way to another node (transfer/migration.h) ---
+/* --- Marks ---
  *
- * Who sends a key away marks it until he knows what came of it. The mark is of the key, not of its entry, which may expire or be evicted
- * meanwhile. The slot only keeps it; whoever runs commands looks at it: with a marked key nothing may be done but to read an entry
- * that is still here. What removes entries without being asked (expiry, eviction, FLUSHALL) need not look. */
+ * What whoever runs commands has to know of a key before it does anything with it. The mark is of the key, not of its entry, which may expire or be
+ * evicted meanwhile, or may never have been there. The slot only keeps it. What removes entries without being asked (expiry, eviction, FLUSHALL)
+ * need not look.
+ *
+ *     in flight   on its way to another node (transfer/migration.h), until its sender knows what came of it: nothing may be done with it but to
+ *                 read an entry that is still here
+ *     name        of a salted key (salt/marks.h), of which it is an alias
+ *     salted      a key that has such names */
+enum slot_mark_kind { SLOT_MARK_IN_FLIGHT, SLOT_MARK_NAME, SLOT_MARK_SALTED };
 struct slot_mark {
     struct slot_mark *next; /* the slot's */
     uint64_t hash;          /* slot_hash() of the key */
     struct bytes key;
+    enum slot_mark_kind kind;
 };
-/* Lent to the slot until slot_unmark(). A key has one mark at most. */
+/* Lent to the slot until slot_unmark(). A key has one mark of a kind at most. */
 void slot_mark(struct slot *slot, struct slot_mark *mark);
 void slot_unmark(struct slot *slot, struct slot_mark *mark);
+const struct slot_mark *slot_find_mark(const struct slot *slot, enum slot_mark_kind kind, uint64_t hash,
+                                       struct bytes key);
+/* Of any kind. May be asked without the lock, too, and is then as right as anything that is soon over. */
 bool slot_has_marks(const struct slot *slot);
-bool slot_is_marked(const struct slot *slot, struct bytes key);
+/* Keys in flight: */
+bool slot_has_keys_in_flight(const struct slot *slot);
+bool slot_is_in_flight(const struct slot *slot, struct bytes key);
 
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

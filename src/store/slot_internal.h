@@ -27,8 +27,8 @@ void slot_shared_free(struct slot_shared **shared);
 struct slot {
     struct lock lock;
     uint16_t id;
-    uint16_t mark_count; /* under lock */
-    struct table table;  /* under lock, but for its atomics */
+    _Atomic uint16_t mark_count; /* written under lock */
+    struct table table;          /* under lock, but for its atomics */
     _Atomic uint64_t owner;
     _Atomic uint64_t hits, misses;
     struct slot_shared *shared; /* of the keyspace */

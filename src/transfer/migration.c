@@ -107,7 +107,7 @@ static enum packed take_value(struct migration *migration, struct parcel *parcel
     struct bytes key = parcel->mark.key;
     struct entry *entry;
 
-    if (!migration->options.copies && slot_is_marked(parcel->slot, key)) return MARKED_BY_OTHERS;
+    if (!migration->options.copies && slot_is_in_flight(parcel->slot, key)) return MARKED_BY_OTHERS;
     entry = is_ours(parcel->slot) ? slot_find(parcel->slot, key, now_ms) : NULL;
     if (entry == NULL) return NOT_HERE;
     parcel->expires_at_ms = entry_expires_at_ms(entry);

@@ -511,25 +511,50 @@ TEST(a_mark_is_of_a_key_whatever_becomes_of_its_entry)
 
     put(slot, "a", "1", 1000);
     put(slot, "b", "2", ENTRY_KEEPS_FOREVER);
-    CHECK(!slot_has_marks(slot) && !slot_is_marked(slot, BYTES("a")));
+    CHECK(!slot_has_marks(slot) && !slot_is_in_flight(slot, BYTES("a")));
     slot_mark(slot, &a);
     slot_mark(slot, &b);
     slot_mark(slot, &c);
-    CHECK(slot_has_marks(slot) && slot_is_marked(slot, BYTES("a")) && slot_is_marked(slot, BYTES("c")));
-    CHECK(!slot_is_marked(slot, BYTES("d")) && !slot_is_marked(slot, BYTES("")));
+    CHECK(slot_has_marks(slot) && slot_is_in_flight(slot, BYTES("a")) && slot_is_in_flight(slot, BYTES("c")));
+    CHECK(!slot_is_in_flight(slot, BYTES("d")) && !slot_is_in_flight(slot, BYTES("")));
     CHECK(expire(slot, 2000) == 1 && slot_remove(slot, BYTES("b"), 2000));
-    CHECK(slot_is_marked(slot, BYTES("a")) && slot_is_marked(slot, BYTES("b")));
+    CHECK(slot_is_in_flight(slot, BYTES("a")) && slot_is_in_flight(slot, BYTES("b")));
     slot_unmark(slot, &b); /* neither the first nor the last */
-    CHECK(slot_is_marked(slot, BYTES("a")) && !slot_is_marked(slot, BYTES("b")) && slot_is_marked(slot, BYTES("c")));
+    CHECK(slot_is_in_flight(slot, BYTES("a")) && !slot_is_in_flight(slot, BYTES("b")) &&
+          slot_is_in_flight(slot, BYTES("c")));
     slot_unmark(slot, &a);
     slot_unmark(slot, &c);
-    CHECK(!slot_has_marks(slot) && !slot_is_marked(slot, BYTES("c")));
+    CHECK(!slot_has_marks(slot) && !slot_is_in_flight(slot, BYTES("c")));
     slot_end(&slot);
 }
 
-TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, an_entry_is_gone_at_its_deadline,
-      an_expiry_may_be_set_and_cleared_and_a_value_resized, feeds_are_told_of_each_change, feeds_see_versions_leave,
-      a_slot_holds_what_its_model_holds, a_random_key_is_live_also_when_nearly_all_are_expired,
-      what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
+TEST(a_key_may_have_marks_of_several_kinds)
+{
+    struct slot *slot = locked_slot();
+    struct slot_mark name = { .key = BYTES("a"), .hash = slot_hash(BYTES("a")), .kind = SLOT_MARK_NAME };
+    struct slot_mark salted = { .key = BYTES("b"), .hash = slot_hash(BYTES("b")), .kind = SLOT_MARK_SALTED };
+    struct slot_mark flying = { .key = BYTES("b"), .hash = slot_hash(BYTES("b")) };
+
+    slot_mark(slot, &name);
+    slot_mark(slot, &salted);
+    CHECK(slot_has_marks(slot) && !slot_has_keys_in_flight(slot) && !slot_is_in_flight(slot, BYTES("a")));
+    CHECK(slot_find_mark(slot, SLOT_MARK_NAME, name.hash, BYTES("a")) == &name);
+    CHECK(slot_find_mark(slot, SLOT_MARK_NAME, name.hash, BYTES("b")) == NULL);
+    CHECK(slot_find_mark(slot, SLOT_MARK_NAME, salted.hash, BYTES("b")) == NULL);
+    CHECK(slot_find_mark(slot, SLOT_MARK_SALTED, salted.hash, BYTES("b")) == &salted);
+    slot_mark(slot, &flying);
+    CHECK(slot_has_keys_in_flight(slot) && slot_is_in_flight(slot, BYTES("b")));
+    slot_unmark(slot, &flying);
+    CHECK(!slot_has_keys_in_flight(slot) && slot_has_marks(slot));
+    slot_unmark(slot, &name);
+    slot_unmark(slot, &salted);
+    CHECK(!slot_has_marks(slot));
+    slot_end(&slot);
+}
+
+TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, a_key_may_have_marks_of_several_kinds,
+      an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
+      feeds_are_told_of_each_change, feeds_see_versions_leave, a_slot_holds_what_its_model_holds,
+      a_random_key_is_live_also_when_nearly_all_are_expired, what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
       how_late_a_key_went_is_counted_when_somebody_asks_for_it,
       a_scan_that_shows_nothing_twice_does_not_though_the_table_shrinks_and_grows, threads_share_slots)

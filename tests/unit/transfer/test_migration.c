@@ -48,7 +48,7 @@ static void note_restored(struct taker *taker, const redisReply *request)
     CHECK(sscanf(key.data, "{t}%u", &number) == 1 && number < KEYS_MAX);
     slot_lock(slot);
     marks = slot->mark_count;
-    is_here = slot_is_marked(slot, key) && slot_peek(slot, key, 0) != NULL;
+    is_here = slot_is_in_flight(slot, key) && slot_peek(slot, key, 0) != NULL;
     slot_unlock(slot);
     pthread_mutex_lock(&taker->guard);
     if (marks > taker->marks_max) taker->marks_max = marks;

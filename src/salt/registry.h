@@ -1,0 +1,99 @@
+/* salt/registry.h
+ *
+ * Which keys are salted, as this node knows: names, and those that were names until lately.
+ *
+ *     star -> mode, epoch, separator      ids 1 4 9        listed: what SALT replies, beside star itself
+ *                                         retired 2 until  aliases as those are, for who has learned them before
+ *
+ * Only the node where a key is at home changes its entry, and the entry's epoch rises with it; of two of the same key the one with the later epoch
+ * counts, and of two with the same epoch (made on two sides of a cut network) the one with the greater digest. Epochs are milliseconds of the wall
+ * clock or one more than the last, so that an entry that is made again, after all have forgotten the former, is later than it.
+ *
+ * An entry is a line of text, which is what nodes tell each other and keep on disk:
+ *
+ *     star names 1795325880123 "~" 0 0 1 4 9 2@1795329480123
+ *     key  mode  epoch sep made-by-policy kept-until ids retired@until
+ *
+ * Pure: no lock, no clock, no files. Times are milliseconds of the wall clock, which is all that nodes have in common. */
+#pragma once
+
+#include "base/buf.h"
+#include "salt/choose.h"
+#include "salt/name.h"
+
+#define SALT_ENTRIES_MAX 1024u
+/* Of one key: who changes the factor more often has to wait. */
+#define SALT_RETIRED_MAX 192u
+/* So long an entry without names is remembered at least, so that every node hears that it has none. */
+#define SALT_FORGET_MS 60000
+#define SALT_LINE_BYTES_MAX (4u * SALT_KEY_BYTES_MAX + 128u + SALT_NAMES_MAX * 6u + SALT_RETIRED_MAX * 27u)
+
+enum salt_mode {
+    SALT_MODE_NAMES,
+    SALT_MODE_SUM, /* increments are taken in wherever a name is */
+};
+
+struct salt_retired {
+    uint16_t id;
+    int64_t until_ms;
+};
+
+struct salt_entry {
+    struct bytes base; /* the entry's own */
+    enum salt_mode mode;
+    char separator;
+    bool automatic; /* the factor is a policy's to choose */
+    uint64_t epoch, digest;
+    int64_t kept_until_ms; /* where there are no names */
+    unsigned count;        /* of ids; the factor is one more */
+    uint16_t ids[SALT_NAMES_MAX - 1];
+    unsigned retired_count;
+    struct salt_retired retired[SALT_RETIRED_MAX];
+    struct buf line;
+    void *marks; /* whoever has placed some keeps them here */
+};
+
+struct salt_registry;
+
+struct salt_registry *salt_registry_new(void);
+/* Frees all; forget() is called of each before, or is NULL. */
+void salt_registry_free(struct salt_registry **registry, void (*forget)(void *context, struct salt_entry *entry),
+                        void *context);
+
+size_t salt_registry_count(const struct salt_registry *registry);
+/* In the order of keys; lent until the next change. NULL past the end. */
+struct salt_entry *salt_registry_at(const struct salt_registry *registry, size_t n);
+/* Of a salted key; NULL where it is not. Lent likewise. */
+struct salt_entry *salt_registry_find(const struct salt_registry *registry, struct bytes base);
+/* The same of one of its names, listed or retired. */
+struct salt_entry *salt_registry_find_name(const struct salt_registry *registry, struct bytes name);
+
+/* What an entry is to become. */
+struct salt_change {
+    enum salt_mode mode;
+    char separator; /* of an entry that is there it stays */
+    bool automatic;
+    const uint16_t *ids;
+    unsigned count;
+    int64_t now_ms, grace_ms;
+};
+#define SALT_ERROR_BYTES 256
+/* Gives a key these names: those it has no more are retired. The entry, or NULL with the reply's error text where there is no room. */
+struct salt_entry *salt_registry_change(struct salt_registry *registry, struct bytes base,
+                                        const struct salt_change *change, char error[SALT_ERROR_BYTES]);
+
+enum salt_taken {
+    SALT_TAKEN,
+    SALT_NOT_LATER, /* nothing was changed: ours is as late, or over by now */
+    SALT_FULL,      /* likewise */
+    SALT_DAMAGED,   /* likewise; error says why */
+};
+/* Takes over an entry from its line, where it is later than ours. Believes nothing. Of SALT_TAKEN, *entry is the entry. */
+enum salt_taken salt_registry_take(struct salt_registry *registry, struct bytes line, int64_t now_ms,
+                                   struct salt_entry **entry, char error[SALT_ERROR_BYTES]);
+
+/* Forgets retired names whose time is over, and entries of which nothing is left; told of each before: changed() of one that goes on with fewer
+ * names, forgotten() of one that goes. True where there were any. */
+bool salt_registry_expire(struct salt_registry *registry, int64_t now_ms,
+                          void (*changed)(void *context, struct salt_entry *entry),
+                          void (*forgotten)(void *context, struct salt_entry *entry), void *context);
