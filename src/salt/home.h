@@ -99,7 +99,7 @@ void home_message(struct home *home, salt_link link, const struct salt_message *
 void home_link_closed(struct home *home, salt_link link, int64_t now_ms, struct salt_effects *effects);
 
 /* A FOLD, under the slot's lock. may_write: whether a write to the base would be accepted here at this moment; total: its value now, 0 where
- * it is no whole number. True: add message->delta to the base (not telling home_changed() of it, or as HOME_ADDED) and say home_folded()
+ * it is no whole number. True: add message->delta to the base (telling home_changed() of HOME_ADDED) and say home_folded()
  * before the slot's lock is given back. False: it has been answered. */
 bool home_fold(struct home *home, salt_link link, const struct salt_message *message, bool may_write, int64_t total,
                int64_t now_ms, struct salt_effects *effects);

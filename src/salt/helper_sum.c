@@ -1,0 +1,167 @@
+/* salt/helper_sum.c
+ *
+ * Sums: what is added to one of their names is taken where the name lives, and folded into the key at its home.
+ *
+ *     INCRBY --> pending --every renew_ms--> sent, under a number --FOLDED--> in the total
+ *                                              `--the link is lost: sent again under the same number
+ *
+ * A fold is of one helper and one number, so home counts it once however often it comes. There is one at a time for each base. */
+#include "salt/helper_internal.h"
+
+/* While a fold has no answer for so many of its periods, nothing more is taken: that much is what can be lost. */
+#define UNANSWERED_PERIODS 4
+
+static struct helper_base *find(const struct helper *helper, struct bytes key)
+{
+    struct base_link *link = base_map_find(&helper->bases, key);
+
+    return link != NULL ? container_of(link, struct helper_base, link) : NULL;
+}
+
+bool additions_are_folded(const struct additions *added)
+{
+    return added->pending == 0 && (!added->is_sent || added->sent == 0);
+}
+
+void additions_discard(struct additions *added, uint64_t *count)
+{
+    if (!additions_are_folded(added)) (*count)++;
+    *added = (struct additions){ 0 };
+}
+
+static void send_fold(const struct helper_base *base, struct salt_effects *effects)
+{
+    salt_send(effects, base->home->link,
+              &(struct salt_message){ .word = SALT_FOLD,
+                                      .base = base->link.key,
+                                      .epoch = base->added.epoch,
+                                      .number = base->added.sent_number,
+                                      .delta = base->added.sent });
+}
+
+void sum_fold(struct helper *helper, struct helper_base *base, int64_t now_ms, struct salt_effects *effects)
+{
+    struct additions *added = &base->added;
+
+    base->fold_due_ms = now_ms + helper->options.renew_ms;
+    if (base_link_up(base) == 0 || added->is_sent) return;
+    /* With nothing to add it asks for the total, to which others add. */
+    if (added->pending == 0 && !base->has_total) return;
+    if (added->pending == 0) added->epoch = base->epoch;
+    added->is_sent = true;
+    added->sent_number = ++helper->folds;
+    added->sent = added->pending;
+    added->sent_ms = now_ms;
+    added->pending = 0;
+    helper->stats.folds++;
+    send_fold(base, effects);
+}
+
+void sum_fold_again(struct helper *helper, const struct helper_base *base, struct salt_effects *effects)
+{
+    if (!base->added.is_sent) return;
+    helper->stats.folds_repeated++;
+    send_fold(base, effects);
+}
+
+void sum_total(struct helper *helper, struct helper_base *base, const struct salt_message *message)
+{
+    if (!base->sum || !base->is_wanted || !base->has_joined || base->join != message->join ||
+        message->seq < base->floor) {
+        helper->stats.values_late++;
+        return;
+    }
+    /* The value that it was added to has been set since. */
+    if (base->added.epoch != message->epoch && (base->added.is_sent || base->added.pending != 0))
+        additions_discard(&base->added, &helper->stats.discarded);
+    helper->stats.values++;
+    base->has_total = true;
+    base->total = message->total;
+    base->epoch = message->epoch;
+}
+
+/* INV with closed waits for this. */
+static void pay_ack(struct helper_base *base, struct salt_effects *effects)
+{
+    if (!base->owes_ack) return;
+    base->owes_ack = false;
+    base_acknowledge(base, base->owed_join, base->owed_seq, effects);
+}
+
+void sum_folded(struct helper *helper, struct helper_base *base, const struct salt_message *message, int64_t now_ms,
+                struct salt_effects *effects)
+{
+    struct additions *added = &base->added;
+
+    if (!added->is_sent || message->number != added->sent_number) return;
+    added->is_sent = false;
+    switch (message->fold) {
+    case SALT_FOLD_APPLIED:
+        added->sent = 0;
+        if (base->has_total && base->epoch == message->epoch) base->total = message->total;
+        break;
+    case SALT_FOLD_DISCARDED:
+        additions_discard(added, &helper->stats.discarded);
+        base->has_total = false;
+        break;
+    case SALT_FOLD_REFUSED:
+        /* It has not been added, and will not be: the next is under another number. */
+        added->pending += added->sent;
+        added->sent = 0;
+        pay_ack(base, effects);
+        break;
+    }
+    if (!base->owes_ack && base->is_wanted) return;
+    if (!additions_are_folded(added) && message->fold != SALT_FOLD_REFUSED) sum_fold(helper, base, now_ms, effects);
+    if (additions_are_folded(added)) pay_ack(base, effects);
+}
+
+bool sum_invalidated(struct helper *helper, struct helper_base *base, const struct salt_message *message,
+                     int64_t now_ms, struct salt_effects *effects)
+{
+    if (!message->closed) {
+        additions_discard(&base->added, &helper->stats.discarded);
+        return true;
+    }
+    if (additions_are_folded(&base->added)) return true;
+    /* Home goes away, and takes with it what it has by then. */
+    base->owes_ack = true;
+    base->owed_join = message->join;
+    base->owed_seq = message->seq;
+    sum_fold(helper, base, now_ms, effects);
+    return false;
+}
+
+/* The three must fit together, whatever the order in which they reach the total. */
+static bool sum_of(const struct helper_base *base, int64_t *value)
+{
+    return !__builtin_add_overflow(base->total, base->added.sent, value) &&
+           !__builtin_add_overflow(*value, base->added.pending, value);
+}
+
+bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t now_ms, int64_t *value)
+{
+    struct helper_base *base = find(helper, key);
+    struct additions *added;
+    int64_t sum, pending, all;
+
+    if (base == NULL || !base->is_wanted || !base->has_total || !lease_is_good(base->home, now_ms)) return false;
+    added = &base->added;
+    if (added->is_sent && now_ms - added->sent_ms > UNANSWERED_PERIODS * helper->options.renew_ms) return false;
+    if (!sum_of(base, &sum) || __builtin_add_overflow(sum, delta, &sum) ||
+        __builtin_add_overflow(added->pending, delta, &pending) || __builtin_add_overflow(pending, added->sent, &all))
+        return false;
+    added->pending = pending;
+    added->epoch = base->epoch;
+    helper->stats.added++;
+    *value = sum;
+    return true;
+}
+
+bool helper_sum(struct helper *helper, struct bytes key, int64_t now_ms, int64_t *value)
+{
+    const struct helper_base *base = find(helper, key);
+
+    return base != NULL && base->is_wanted && base->has_total && lease_is_good(base->home, now_ms) &&
+           sum_of(base, value);
+}
