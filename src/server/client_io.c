@@ -197,6 +197,13 @@ static bool is_answered(const struct client *client)
     return false;
 }
 
+/* What lies in the worker's buffer; where nothing does there may be no buffer. */
+static struct piece copied(const struct worker *worker, size_t from, size_t to)
+{
+    if (from == to) return (struct piece){ .bytes = BYTES_NONE };
+    return (struct piece){ .bytes = { worker->out.data + from, to - from } };
+}
+
 /* A turn's replies to one client in the order they are written: what lies in the worker's buffer is lent, the pieces are given away. */
 static size_t gather(struct worker *worker, const struct turn_reply *reply)
 {
@@ -210,13 +217,13 @@ static size_t gather(struct worker *worker, const struct turn_reply *reply)
     for (size_t i = 0; i < reply->piece_count; i++) {
         struct reply_piece *item = &worker->pieces.items[reply->first_piece + i];
 
-        worker->gathered[count++] = (struct piece){ .bytes = { worker->out.data + at, item->offset - at } };
+        worker->gathered[count++] = copied(worker, at, item->offset);
         worker->gathered[count++] = item->piece;
         at = item->offset;
         worker->pieces.bytes -= item->piece.bytes.len;
         item->piece = (struct piece){ .bytes = BYTES_NONE };
     }
-    worker->gathered[count++] = (struct piece){ .bytes = { worker->out.data + at, end - at } };
+    worker->gathered[count++] = copied(worker, at, end);
     return count;
 }
 
