@@ -614,12 +614,17 @@ bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_
     return !eviction_is_due(eviction) || evict_until(eviction, 0, wanted, now_ms);
 }
 
-void eviction_make_way(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
+bool eviction_lacks_way(const struct eviction *eviction, size_t incoming_bytes)
 {
     int64_t limit_bytes = LOAD(eviction->limit_bytes);
 
-    if (limit_bytes == 0 || incoming_bytes > (size_t)limit_bytes || !is_over(eviction, (int64_t)incoming_bytes)) return;
-    (void)evict_until(eviction, (int64_t)incoming_bytes, incoming_bytes, now_ms);
+    return limit_bytes != 0 && incoming_bytes <= (size_t)limit_bytes && is_over(eviction, (int64_t)incoming_bytes);
+}
+
+void eviction_make_way(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms)
+{
+    if (eviction_lacks_way(eviction, incoming_bytes))
+        (void)evict_until(eviction, (int64_t)incoming_bytes, incoming_bytes, now_ms);
 }
 
 void eviction_tick(struct eviction *eviction, int64_t now_ms)

@@ -60,6 +60,8 @@ bool eviction_make_room(struct eviction *eviction, size_t incoming_bytes, int64_
 /* Before a large entry is kept: evicts until it fits too, so that memory does not grow beyond the limit by it first.
  * As far as that goes: whether the command is refused is for eviction_make_room() to say. For what could not fit at all nothing goes. */
 void eviction_make_way(struct eviction *eviction, size_t incoming_bytes, int64_t now_ms);
+/* Would anything go for it? */
+bool eviction_lacks_way(const struct eviction *eviction, size_t incoming_bytes);
 
 /* Each thread that changes the store, some ten times a second: settles its account. Moves on the clock of LFU. */
 void eviction_tick(struct eviction *eviction, int64_t now_ms);

@@ -196,6 +196,14 @@ static void remember_past(struct call *call, const struct restore_options *optio
     slot_set_usage(slot, key, call->now_ms, usage);
 }
 
+/* Not where the key is there already and is not to be replaced. */
+static bool restore_keeps(const struct call *call, const struct slot *slot)
+{
+    for (int arg = OPTIONS_ARG; arg < call->argc; arg++)
+        if (call_arg_is(call, arg, "replace")) return true;
+    return slot_peek(slot, call_arg(call, KEY_ARG), call->now_ms) == NULL;
+}
+
 static void restore(struct call *call)
 {
     struct restore_options options = { .idle_s = -1, .frequency = -1 };
@@ -280,7 +288,7 @@ const struct command command_dump = {
     .complexity = "O(N) for a value of N bytes",                                                                       \
     .history = COMMAND_HISTORY({ "3.0.0", "REPLACE." }, { "5.0.0", "ABSTTL." }, { "5.0.0", "IDLETIME and FREQ." }),    \
     .arity = -4, .acl = ACL_KEYSPACE | ACL_DANGEROUS, .keys = ONE_KEY(KEY_OW | KEY_UPDATE), .args = restore_args,      \
-    .prepare = make_entry, .run = restore, .finish = restore_finish
+    .prepare = make_entry, .keeps = restore_keeps, .run = restore, .finish = restore_finish
 
 const struct command command_restore = {
     .name = "restore",

@@ -132,6 +132,21 @@ static void keep(struct call *call, int value_arg, int64_t expires_at_ms, bool h
     tell_kept(call, has_deadline);
 }
 
+/* TOKEN and VER are left to fill_settle(), which notes what it refuses. */
+static bool set_keeps(const struct call *call, const struct slot *slot)
+{
+    struct set_options options = { 0 };
+
+    for (int arg = 3; arg < call->argc; arg++)
+        if (!parse_set_word(call, &arg, &options)) return false;
+    return is_admitted(call, &options, slot_peek(slot, call_arg(call, 1), call->now_ms));
+}
+
+static bool setnx_keeps(const struct call *call, const struct slot *slot)
+{
+    return slot_peek(slot, call_arg(call, 1), call->now_ms) == NULL;
+}
+
 static void set_with_options(struct call *call, const struct set_options *options)
 {
     int64_t expires_at_ms = ENTRY_KEEPS_FOREVER;
@@ -335,6 +350,7 @@ const struct command command_set = {
                 .flags = KEY_RW | KEY_ACCESS | KEY_UPDATE | KEY_VARIABLE_FLAGS,
                 .notes = "RW and ACCESS because GET and IFEQ read the value" } },
     .args = set_args,
+    .keeps = set_keeps,
     .run = set,
 };
 
@@ -350,6 +366,7 @@ const struct command command_setnx = {
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_OW | KEY_INSERT),
     .args = value_args,
+    .keeps = setnx_keeps,
     .run = setnx,
 };
 

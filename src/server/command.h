@@ -10,6 +10,7 @@
 
 struct bytes;
 struct call;
+struct slot;
 
 /* What COMMAND INFO shows as flags, in its names. */
 enum command_flag {
@@ -132,6 +133,9 @@ struct command {
     /* What takes long and needs no slot: called before the lock is taken, but not within EXEC. May leave an entry for run() in
      * *call->incoming (intake_keep()), and replies nothing. */
     void (*prepare)(struct call *call);
+    /* With the slot of the first key locked, before other entries go for a big value: will run() keep it, as things stand? Replies nothing and changes
+     * nothing; what cannot be told so is a yes. NULL: always. */
+    bool (*keeps)(const struct call *call, const struct slot *slot);
     void (*run)(struct call *call);
     /* What takes long, or waits, and needs no slot: called where run() left something in call->kept, after the locks were given back,
      * those of EXEC too. Replies, and frees what was kept. */

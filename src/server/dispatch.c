@@ -272,29 +272,38 @@ static inline bool has_big_value(const struct call *call)
     return arg != 0 && call->argv[arg].len >= ENTRY_BIG_BYTES;
 }
 
-/* May the value be kept here, as far as the slot goes? */
-static bool slot_is_here(struct slot *slot)
+/* Will the value be kept here? Another thread may change that before the command runs: then others have gone for it, or it is over the limit until the
+ * next command. */
+static bool will_be_kept(const struct call *call, struct slot *slot)
 {
     struct owner owner;
+    bool is_kept;
 
     if (slot == NULL) return true;
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
+    is_kept = (owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0) &&
+              (call->command->keeps == NULL || call->command->keeps(call, slot));
     slot_unlock(slot);
-    return owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0;
+    return is_kept;
 }
 
 /* Makes the entry that the command is to keep, where that takes long, and room for it: it may be far larger than what the command had room
- * for. For one that will be sent elsewhere nothing goes. */
+ * for. For one that will be sent elsewhere, or refused, nothing goes. */
 static __attribute__((cold, noinline)) void make_incoming(struct call *call, struct slot *slot)
 {
+    struct eviction *eviction = call->node->eviction;
+    size_t bytes;
+
     call->made_incoming = *call->incoming == NULL;
     if (call->command->prepare != NULL)
         call->command->prepare(call);
     else
         intake_prepare(call);
-    if (*call->incoming != NULL && slot_is_here(slot))
-        eviction_make_way(call->node->eviction, entry_bytes(*call->incoming), call->now_ms);
+    if (*call->incoming == NULL) return;
+    bytes = entry_bytes(*call->incoming);
+    if (eviction_lacks_way(eviction, bytes) && will_be_kept(call, slot))
+        eviction_make_way(eviction, bytes, call->now_ms);
 }
 
 /* One that will not be run is not kept, and EXEC does not ask where its keys are. */

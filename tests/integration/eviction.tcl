@@ -166,6 +166,38 @@ test "a large value makes way for itself before it is kept" {
     }
 }
 
+test "a large value that will be refused costs nobody else his place" {
+    with_node ada {maxmemory 20mb io-threads 1} {
+        set value [string repeat v 4000000]
+        on ada set there $value
+        set payload [on ada dump there]
+        on ada set there small
+        for {set i 0} {[info_field ada used_memory_data] < 18000000} {incr i 500} {
+            for {set n 0} {$n < 500} {incr n} { on ada set small:[expr {$i + $n}] [string repeat x 1000] }
+        }
+        assert_equal 0 [info_field ada evicted_keys]
+        assert_equal "" [on ada set there $value nx]
+        assert_equal small [on ada set there $value nx get]
+        assert_equal "" [on ada set missing $value xx]
+        assert_equal "" [on ada set missing $value ifeq small]
+        assert_equal "" [on ada set there $value ifeq other]
+        assert_equal 0 [on ada setnx there $value]
+        assert_error "ERR syntax error" { on ada set there $value nx xx }
+        assert_error "BUSYKEY *" { on ada restore there 0 $payload }
+        assert_equal 0 [info_field ada evicted_keys]
+        assert_equal small [on ada get there]
+        # Each of them that is kept has others go.
+        foreach command {{set there VALUE ifeq small} {set new1 VALUE nx} {set new1 VALUE xx} {setnx new2 VALUE} {restore new3 0 PAYLOAD} {restore new3 0 PAYLOAD replace}} {
+            set before [info_field ada evicted_keys]
+            set full [expr {[info_field ada used_memory_data] + 4000000 > 20 * 1048576}]
+            on ada {*}[lmap word $command { expr {$word eq "VALUE" ? $value : $word eq "PAYLOAD" ? $payload : $word} }]
+            assert {[info_field ada used_memory_data] <= 20 * 1048576 + 65536} $command
+            if {$full} { assert {[info_field ada evicted_keys] > $before} $command }
+        }
+        assert {[info_field ada evicted_keys] > 100}
+    }
+}
+
 # Every reply of a script of commands, on one connection.
 proc replies {client commands} {
     return [lmap command $commands {
