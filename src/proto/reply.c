@@ -117,9 +117,11 @@ void reply_integer(struct reply *reply, int64_t number)
 
 void reply_bulk(struct reply *reply, struct bytes bytes)
 {
-    char *start = buf_reserve(reply->out, HEAD_BYTES_MAX + bytes.len + 2);
-    char *at = put_head(start, '$', bytes.len);
+    char *start, *at;
 
+    if (bytes.len >= REPLY_BULK_LARGE && reply_is_too_much(reply)) return;
+    start = buf_reserve(reply->out, HEAD_BYTES_MAX + bytes.len + 2);
+    at = put_head(start, '$', bytes.len);
     if (bytes.len > 0) memcpy(at, bytes.data, bytes.len);
     buf_added(reply->out, (size_t)(put_crlf(at + bytes.len) - start));
 }
@@ -140,6 +142,10 @@ void reply_bulk_framed(struct reply *reply, struct bytes before, struct piece pi
 {
     struct reply_pieces *pieces = reply->pieces;
 
+    if (reply_is_too_much(reply)) {
+        piece_release(&piece);
+        return;
+    }
     head(reply, '$', before.len + piece.bytes.len + behind.len);
     buf_append_bytes(reply->out, before);
     if (pieces == NULL) {

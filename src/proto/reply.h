@@ -25,9 +25,20 @@ struct reply {
     struct buf *out;
     struct reply_pieces *pieces; /* NULL: everything is copied into out */
     uint8_t resp;                /* 2 or 3 */
-    uint64_t errors;             /* error replies written so far; a caller compares before and after */
-    char error_code[32];         /* first word of the last error, for errorstats */
+    /* What `out` and the pieces may come to; 0: anything. Beyond it bulks of REPLY_BULK_LARGE bytes are left out: nobody will be sent it, and its owner
+     * looks whether it came so far. */
+    size_t most;
+    uint64_t errors;     /* error replies written so far; a caller compares before and after */
+    char error_code[32]; /* first word of the last error, for errorstats */
 };
+
+#define REPLY_BULK_LARGE 256u
+
+/* Has it come to so much that nobody will be sent it? */
+static inline bool reply_is_too_much(const struct reply *reply)
+{
+    return reply->most != 0 && reply->out->len + (reply->pieces == NULL ? 0 : reply->pieces->bytes) > reply->most;
+}
 
 /* Errors many commands share, without the leading '-'. */
 #define ERROR_SYNTAX "ERR syntax error"

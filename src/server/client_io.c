@@ -395,21 +395,45 @@ static void stop_for_now(struct client *client, bool has_more)
         client_clear(client, CLIENT_MORE);
 }
 
+/* What a client may be replied in a turn: its limit, and what one write takes. With more it would be disconnected as soon as it has been made. 0:
+ * anything. */
+static size_t reply_bytes_max(const struct client *client)
+{
+    uint64_t hard =
+        (uint64_t)config_int(client->worker->node->config, client_output_buffer_limit[class_of(client)].hard_bytes);
+
+    return hard < SIZE_MAX / 2 && hard > 0 ? hard + CONN_WRITE_BYTES_MAX : 0;
+}
+
+/* What it would be sent was not even made to its end. */
+static __attribute__((cold, noinline)) void close_insatiable(struct client *client, size_t start, size_t first_piece)
+{
+    struct worker *worker = client->worker;
+
+    log_warning("client %llu: %s asked for more at once than client-output-buffer-limit allows; closed",
+                (unsigned long long)client->id, client->peer);
+    worker->out.len = start;
+    reply_pieces_drop(&worker->pieces, first_piece);
+    atomic_store_explicit(&client->kill, true, memory_order_relaxed);
+}
+
 /* Runs what was read of a client. The replies are written at the end of the turn, all clients' together: a client that is woken while
  * others are still being answered takes the CPU from them. Returns how many bytes were used. */
 static size_t answer(struct worker *worker, struct batch_part *part)
 {
     struct client *client = part->client;
     size_t start = worker->out.len, first_piece = worker->pieces.count, used;
-    size_t pending = conn_pending(&client->conn);
+    size_t pending = conn_pending(&client->conn), most = reply_bytes_max(client);
 
     worker->answering = client;
+    client->reply.most = most == 0 ? 0 : start + worker->pieces.bytes + most;
     worker->behind_at =
         start + worker->pieces.bytes + (pending < AHEAD_BYTES_MAX ? AHEAD_BYTES_MAX - pending : AHEAD_BYTES_MAX);
     worker->turn_ends_at = start + TURN_REPLY_BYTES;
     batch_set_marks(worker);
     used = batch_run(worker, part);
     worker->answering = NULL;
+    if (reply_is_too_much(&client->reply)) close_insatiable(client, start, first_piece);
     if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_MORE)) stop_for_now(client, used < part->data.len);
     post_replies(client, start, first_piece);
     if (client_flags(client) & CLIENT_HELD) hold_posted(client);

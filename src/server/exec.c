@@ -46,6 +46,14 @@ static void put_off(struct put_off *later, const struct call *call, size_t queue
     *clock = now;
 }
 
+/* Of replies that nobody will be sent those of single commands need not be kept either. The commands run all the same: they happen together or not
+ * at all, whatever becomes of their client. */
+static void drop_reply(struct reply *reply, size_t len, size_t pieces)
+{
+    reply->out->len = len;
+    if (reply->pieces != NULL) reply_pieces_drop(reply->pieces, pieces);
+}
+
 static void run_queue(struct call *call, struct plan *plan, struct took *took, struct put_off *later)
 {
     struct transaction *transaction = call->client->transaction;
@@ -56,6 +64,8 @@ static void run_queue(struct call *call, struct plan *plan, struct took *took, s
         struct queued_command *queued = &transaction->queue[i];
         struct call inner = *call;
         uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
+        size_t len = call->reply->out->len, pieces = call->reply->pieces == NULL ? 0 : call->reply->pieces->count;
+        bool is_too_much = reply_is_too_much(call->reply);
         bool to_run_later = (queued->command->flags & COMMAND_UNLOCKED) != 0 && plan->slots.count > 0;
 
         inner.command = queued->command;
@@ -74,6 +84,7 @@ static void run_queue(struct call *call, struct plan *plan, struct took *took, s
         else
             took[i].ns = run_finish(&inner, queued->number, errors, &clock);
         took[i].replied_bytes = cost_replied(call->reply) - replied;
+        if (__builtin_expect(is_too_much, 0)) drop_reply(call->reply, len, pieces);
     }
 }
 
@@ -94,7 +105,10 @@ static void run_put_off(struct call *call, struct put_off *later, struct took *t
         took[unfinished->queued].replied_bytes += text.len;
         if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
         call->reply->errors += reply.errors;
-        reply_insert(call->reply, unfinished->offset, &text);
+        if (reply_is_too_much(call->reply))
+            buf_free(&text);
+        else
+            reply_insert(call->reply, unfinished->offset, &text);
     }
     alloc_free(later->items);
 }

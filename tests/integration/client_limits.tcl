@@ -7,6 +7,12 @@ proc client_field {name id field} {
     return ""
 }
 
+# The most that the process has had resident.
+proc peak_bytes {name} {
+    regexp {VmHWM:\s+(\d+) kB} [read_file /proc/[node_pid $name]/status] -> kilobytes
+    return [expr {$kilobytes * 1024}]
+}
+
 # A client that holds so many bytes of an unfinished request.
 proc connect_holding {connection name bytes} {
     connect $connection $name
@@ -80,6 +86,44 @@ test "a client over the soft limit is disconnected when its seconds have passed,
 test "the default bounds what a client leaves unread" {
     with_node ada {
         assert_match "normal 1073741824 0 0 *" [lindex [on ada config get client-output-buffer-limit] 1]
+    }
+}
+
+test "a reply beyond the hard limit is not made to its end, and what EXEC began happens all the same" {
+    with_node ada {client-output-buffer-limit "normal 4mb 0 0" io-threads 1} {
+        on ada set k [string repeat x 15000]
+        on ada set big [string repeat x 2000000]
+        set many [lrepeat 15000 k]
+        set ways [dict create \
+            mget [list [list mget {*}$many]] \
+            exec [concat {multi} [lmap k $many { list get $k }] {{set done exec} exec}] \
+            held [concat {multi} [lrepeat 5 {get big}] {{set done held} exec}] \
+            "small ones" [concat {multi} [lrepeat 6000 command] {{set done "small ones"} exec}] \
+            "after the locks" [concat {multi} [lrepeat 20000 {config get *}] {{set done "after the locks"} exec}]]
+        resp::send ada command
+        resp::read ada
+        assert {6000 * [string length [resp::raw ada]] > 200000000}
+        set before [peak_bytes ada]
+        dict for {what commands} $ways {
+            connect c ada
+            resp::write c [join [lmap command $commands { resp::encode {*}$command }] ""]
+            assert {[resp::is_closed c]} $what
+            assert {[string length [resp::unread c]] < 1000000} "some of it was sent"
+            incr closed
+            eventually { [regexp -all {asked for more at once} [node_log ada]] == $closed }
+            if {$what ne "mget"} { assert_equal $what [on ada get done] }
+        }
+        assert {[peak_bytes ada] - $before < 100000000} "[peak_bytes ada], $before before"
+        # Who does not want to hear it costs nothing.
+        connect c ada
+        resp::send c client reply off
+        resp::send c mget {*}$many
+        resp::send c client reply on
+        assert_equal {simple OK} [resp::read c]
+        # And a little below it all is sent.
+        assert_equal 200 [llength [on ada mget {*}[lrepeat 200 k]]]
+        on ada config set client-output-buffer-limit "normal 0 0 0"
+        assert_equal 1000 [llength [on ada mget {*}[lrange $many 1 1000]]]
     }
 }
 

@@ -177,7 +177,39 @@ TEST(a_piece_is_copied_where_pieces_are_not_kept)
     CHECK(released == 4);
 }
 
+TEST(beyond_what_a_reply_may_come_to_nothing_large_is_added)
+{
+    struct buf out = { 0 };
+    struct reply_pieces pieces = { 0 };
+    struct reply reply = { .out = &out, .pieces = &pieces, .resp = 2, .most = 1000 };
+    struct piece piece = { .bytes = BYTES("hello"), .release = release, .owner = &released };
+    char large[600] = "";
+    size_t len;
+
+    released = 0;
+    reply_bulk(&reply, (struct bytes){ large, sizeof(large) });
+    reply_bulk_piece(&reply, piece);
+    CHECK(!reply_is_too_much(&reply) && pieces.count == 1);
+    reply_bulk(&reply, (struct bytes){ large, sizeof(large) });
+    CHECK(reply_is_too_much(&reply));
+    len = out.len;
+    reply_bulk(&reply, (struct bytes){ large, REPLY_BULK_LARGE });
+    reply_bulk_piece(&reply, piece);
+    CHECK(out.len == len && pieces.count == 1 && released == 1);
+    /* A small one costs less than to look each time. */
+    reply_bulk(&reply, (struct bytes){ large, REPLY_BULK_LARGE - 1 });
+    CHECK(out.len > len && reply_is_too_much(&reply));
+    /* Pieces count as well; and 0 is no bound. */
+    buf_clear(&out);
+    reply.most = 4;
+    CHECK(reply_is_too_much(&reply));
+    reply.most = 0;
+    CHECK(!reply_is_too_much(&reply));
+    reply_pieces_free(&pieces);
+    buf_free(&out);
+}
+
 TESTS(what_both_versions_share_is_written_alike, what_resp2_lacks_it_gets_in_its_own_words, resp3_says_what_a_reply_is,
       a_double_is_written_as_redis_writes_it, a_line_ends_where_we_end_it, errors_are_counted_under_their_code,
       a_piece_stands_where_it_was_replied_and_is_released_once, a_piece_may_have_bytes_before_and_behind_it_in_its_bulk,
-      a_piece_is_copied_where_pieces_are_not_kept)
+      a_piece_is_copied_where_pieces_are_not_kept, beyond_what_a_reply_may_come_to_nothing_large_is_added)
