@@ -21,8 +21,8 @@ void buf_grow(struct buf *buf, size_t more)
         abort();
     }
     cap = buf->cap < BUF_BYTES_MIN ? BUF_BYTES_MIN : buf->cap;
-    if (cap < wanted && __builtin_mul_overflow(cap, 2, &cap)) cap = wanted;
-    if (cap < wanted) cap = wanted;
+    /* No allocation is half of all memory, so what is there may be doubled. */
+    if (cap < wanted) cap = cap <= wanted / 2 ? wanted : cap * 2;
     buf->data = alloc_resize(buf->data, cap);
     buf->cap = alloc_size(buf->data);
 }

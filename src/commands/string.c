@@ -9,9 +9,9 @@
 
 bool string_fits(struct call *call, size_t len, size_t more)
 {
-    size_t total, max = (size_t)config_int(call->node->config, proto_max_bulk_len);
+    size_t max = (size_t)config_int(call->node->config, proto_max_bulk_len);
 
-    if (!__builtin_add_overflow(len, more, &total) && total <= max) return true;
+    if (len <= max && more <= max - len) return true;
     reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     return false;
 }

@@ -104,6 +104,28 @@ test "parts of a value are read, written and added" {
     }
 }
 
+test "no value grows beyond proto-max-bulk-len, however small its pieces are" {
+    with_node ada {proto-max-bulk-len 1mb} {
+        set refused "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        assert_equal OK [on ada set key [string repeat x 1000000]]
+        assert_error $refused { on ada append key [string repeat y 48577] }
+        assert_equal 1000000 [on ada strlen key]
+        assert_equal 1048576 [on ada append key [string repeat y 48576]]
+        assert_error $refused { on ada append key z }
+        assert_error $refused { on ada setrange key 1048575 zz }
+        assert_equal 1048576 [on ada setrange key 1048575 z]
+        assert_error $refused { on ada setrange new 1048576 z }
+        assert_error $refused { on ada setrange new 4294967296 z }
+        assert_equal 0 [on ada exists new]
+        # A limit that was lowered leaves what is there, and nothing is added to it.
+        assert_equal OK [on ada config set proto-max-bulk-len 2mb]
+        assert_equal 1048577 [on ada append key z]
+        assert_equal OK [on ada config set proto-max-bulk-len 1mb]
+        assert_error $refused { on ada append key z }
+        assert_equal 1048577 [on ada strlen key]
+    }
+}
+
 test "many keys are read and written in one command" {
     with_node ada {
         assert_equal OK [on ada mset a 1 b 2 c 3]

@@ -1,6 +1,7 @@
 /* An entry gives back what was put in, whatever the lengths, and takes little more. */
 #include "base/alloc.h"
 #include "store/entry_internal.h"
+#include "unit/stops.h"
 #include "unit/unit.h"
 
 #include <string.h>
@@ -301,6 +302,32 @@ TEST(attributes_never_move_a_big_value_and_are_written_over_by_others_only)
     entry_free(&small);
 }
 
+/* Volatile: the compiler sees through it otherwise, and refuses such sizes. */
+static volatile size_t impossible;
+
+static void make_impossible(void)
+{
+    entry_new_sized(BYTES("k"), impossible, ENTRY_KEEPS_FOREVER);
+}
+
+static void resize_to_impossible(void)
+{
+    entry_resize_value(big_entry(20000), impossible);
+}
+
+TEST(a_value_whose_size_wraps_around_with_its_header_is_no_small_one)
+{
+    /* Header and key take 35 bytes, the count of holders up to seven. */
+    for (size_t below = 0; below < 64; below++) {
+        impossible = SIZE_MAX - below;
+        CHECK(stops_for_memory(make_impossible));
+    }
+    impossible = SIZE_MAX - 40;
+    CHECK(stops_for_memory(resize_to_impossible));
+    impossible = 100;
+    CHECK(!stops_for_memory(make_impossible));
+}
+
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
       a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
       a_deadline_is_the_first_moment_without_the_entry,
@@ -308,4 +335,5 @@ TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_an
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
       an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value,
       attributes_come_and_go_and_leave_the_rest_alone,
-      attributes_never_move_a_big_value_and_are_written_over_by_others_only)
+      attributes_never_move_a_big_value_and_are_written_over_by_others_only,
+      a_value_whose_size_wraps_around_with_its_header_is_no_small_one)
