@@ -82,6 +82,27 @@ test "all who have not logged in together are kept so much of, and whoever has i
     }
 }
 
+test "who has not logged in is kept a megabyte of, also of a request that began when nobody had to" {
+    with_node ada {requirepass secret client-query-buffer-limit 1gb} {
+        connect friend ada
+        resp::do friend auth secret
+        # Who is too slow is disconnected for that, so it is tried again.
+        for {set tries 0} {$tries < 5 && ![string match "* bytes of one request; closed*" [node_log ada]]} {incr tries} {
+            connect stranger ada
+            assert_match "NOAUTH*" [lindex [resp::ask stranger ping] 1]
+            resp::do friend config set requirepass ""
+            # Not a value that a command keeps: that would have its place elsewhere.
+            resp::write stranger "*2\r\n\$4\r\nECHO\r\n\$4194304\r\n[string repeat x 2097152]"
+            eventually { [regexp {qbuf=2\d{6} } [resp::do friend client list]] }
+            resp::do friend config set requirepass secret
+            resp::write stranger x
+            assert {[resp::is_closed stranger]}
+        }
+        assert_match "*sent 2097??? bytes of one request; closed*" [node_log ada]
+        assert_equal PONG [resp::do friend ping]
+    }
+}
+
 test "before the password no answer is much longer than its request, and nothing listens for datagrams" {
     with_node ada {requirepass secret cluster-enabled yes} {
         connect friend ada
