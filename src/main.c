@@ -378,7 +378,7 @@ static void free_node(struct node *node)
 static int serve(struct node *node)
 {
     struct ev_loop *loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOENV);
-    char error[512] = "";
+    char error[512] = "", pid_path[PATH_MAX];
 
     node->bus_port = apply_bus_port(node->config);
     node->acceptor = acceptor_start(node, loop, error);
@@ -400,6 +400,8 @@ static int serve(struct node *node)
         if (node->bus) bus_free(&node->bus);
         return 1;
     }
+    /* Not before it is sure to run: the file may be that of a node which already does. */
+    write_pid(node, pid_path);
     start_workers(node);
     apply_changes_of(node);
     control_start(node, loop);
@@ -417,6 +419,7 @@ static int serve(struct node *node)
     policy_keeper_close(&node->policy_keeper);
     policy_sweep_stop(&node->policy_sweep);
     ev_loop_destroy(loop);
+    if (pid_path[0]) unlink(pid_path);
     log_warning("redis-shard is now ready to exit, bye bye...");
     return 0;
 }
@@ -424,7 +427,6 @@ static int serve(struct node *node)
 int main(int argc, char **argv)
 {
     static struct node node;
-    char pid_path[PATH_MAX];
     int status;
 
     answer_questions(argc, argv);
@@ -438,10 +440,8 @@ int main(int argc, char **argv)
     set_title(&node, argv);
     say_hello(&node);
     fit_clients(node.config);
-    write_pid(&node, pid_path);
     build_node(&node);
     status = serve(&node);
-    if (pid_path[0]) unlink(pid_path);
     free_node(&node);
     return status;
 }

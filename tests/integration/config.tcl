@@ -235,6 +235,19 @@ test "a taken port stops the start and is named" {
     }
 }
 
+test "a start that fails leaves the pid file and the unix socket of the node that runs" {
+    set path [file join [test_dir] taken-[pid]]
+    with_node ada [list pidfile $path.pid unixsocket $path.socket] {
+        foreach more {{} {--cluster-enabled yes}} {
+            lassign [run_server --port [node_port ada] --bind 127.0.0.1 --pidfile $path.pid --unixsocket $path.socket --dir [test_dir] {*}$more] status
+            assert_equal 1 $status
+            assert_equal [node_pid ada] [string trim [read_file $path.pid]]
+            assert_equal PONG [exec redis-cli -s $path.socket ping]
+        }
+    }
+    assert {![file exists $path.pid] && ![file exists $path.socket]}
+}
+
 test "the configuration that comes with the server is one it takes" {
     if {[server_is_redis]} { skip "ours only" }
     if {![file exists $::root/redis-shard.conf]} { fail "no redis-shard.conf" }
