@@ -94,15 +94,16 @@ static void limit(void *context, enum backstop_cause cause, struct bytes key, in
     const struct policy_fields *fields = policies_find(watch->policies, key);
     struct backstop_verdict verdict;
     struct stripe *stripe;
+    int64_t now_ms = life->now_ms;
     uint32_t chance;
 
     if (fields == NULL ||
         (fields->ttl_ms == 0 && fields->max_ttl_ms == 0 && fields->jitter_percent == 0 && fields->refresh_percent == 0))
         return;
     chance = fields->jitter_percent == 0 ? 0 : (uint32_t)(random_u64(random_of_thread()) >> 32);
-    verdict = backstop_judge(fields, cause, former_ms, clock_now_ms(), chance, life);
+    verdict = backstop_judge(fields, cause, former_ms, now_ms != 0 ? now_ms : clock_now_ms(), chance, life);
     if (!verdict.defaulted && !verdict.clipped) return;
-    stripe = &watch->stripes[key_slot(key) % STRIPES];
+    stripe = &watch->stripes[(uintptr_t)key.data / 64 % STRIPES]; /* a worker's buffer, or an entry anywhere */
     if (verdict.defaulted) count(&stripe->defaulted);
     if (verdict.clipped) count(&stripe->clipped);
 }

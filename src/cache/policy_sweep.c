@@ -13,13 +13,20 @@
 #include <unistd.h>
 
 #define PIECE_US 500
-#define SHARE 20 /* one part of so many of what all CPUs can do */
+#define STEP_ENTRIES 32u /* under one lock, and those of the last bucket */
+#define AHEAD 8u         /* so many entries are on their way from memory while one is looked at */
+
+/* How fast: with less than a twentieth of one CPU or, where all slots would then take longer than a minute, a twentieth of all CPUs. */
+#define RESTS_ALONE 21 /* times as long as it works */
+#define SHARE 20
+#define WALK_US INT64_C(58000000)
+#define LATE_US_MAX 100000 /* so much of what it came late it makes up for: a busy machine wakes it late each time */
 
 struct policy_sweep {
     struct keyspace *keyspace;
     struct policies *policies;
     pthread_t thread;
-    int64_t rests; /* times as long as it has worked */
+    int64_t rests_in_haste; /* times as long as it has worked */
 
     pthread_mutex_t guard; /* for the next */
     pthread_cond_t called;
@@ -29,6 +36,9 @@ struct policy_sweep {
     uint32_t cursor; /* in the slot that is under way */
     struct entry **seen;
     size_t seen_count, seen_cap;
+    bool is_walking;
+    uint64_t walk_from;            /* policies_walked() at the start of this walk */
+    int64_t walk_began_us, due_us; /* due: when the next piece is */
 };
 
 static void see(void *context, struct entry *entry)
@@ -39,20 +49,23 @@ static void see(void *context, struct entry *entry)
         sweep->seen_cap = sweep->seen_cap == 0 ? 128 : sweep->seen_cap * 2;
         sweep->seen = alloc_resize(sweep->seen, sweep->seen_cap * sizeof(*sweep->seen));
     }
-    /* Looked at when all have been seen: their misses overlap. */
-    __builtin_prefetch(entry);
     sweep->seen[sweep->seen_count++] = entry;
 }
 
 /* A few entries of the slot that is under way; the lock is given back after them. */
-static void step(struct policy_sweep *sweep)
+static void step(struct policy_sweep *sweep, int64_t now_ms)
 {
     struct slot *slot = keyspace_slot(sweep->keyspace, (uint16_t)(policies_walked(sweep->policies) % SLOT_COUNT));
 
     sweep->seen_count = 0;
     slot_lock(slot);
-    sweep->cursor = slot_scan(slot, sweep->cursor, see, sweep);
-    for (size_t i = 0; i < sweep->seen_count; i++) slot_limit_life(slot, sweep->seen[i]);
+    do sweep->cursor = slot_scan(slot, sweep->cursor, see, sweep);
+    while (sweep->cursor != 0 && sweep->seen_count < STEP_ENTRIES);
+    for (size_t i = 0; i < sweep->seen_count && i < AHEAD; i++) __builtin_prefetch(sweep->seen[i]);
+    for (size_t i = 0; i < sweep->seen_count; i++) {
+        if (i + AHEAD < sweep->seen_count) __builtin_prefetch(sweep->seen[i + AHEAD]);
+        slot_limit_life(slot, sweep->seen[i], now_ms);
+    }
     slot_unlock(slot);
     if (sweep->cursor == 0) policies_count_slot(sweep->policies);
 }
@@ -71,31 +84,50 @@ static int64_t do_piece(struct policy_sweep *sweep)
 {
     int64_t began_us = clock_monotonic_us(), before_us = worked_us(), took_us;
 
-    if (!policies_walk_is_due(sweep->policies)) return 0;
-    do {
-        for (unsigned i = 0; i < 8 && policies_walk_is_due(sweep->policies); i++) step(sweep);
-    } while (policies_walk_is_due(sweep->policies) && clock_monotonic_us() - began_us < PIECE_US);
+    if (!policies_walk_is_due(sweep->policies)) {
+        sweep->is_walking = false;
+        return 0;
+    }
+    if (!sweep->is_walking) {
+        sweep->is_walking = true;
+        sweep->walk_from = policies_walked(sweep->policies);
+        sweep->walk_began_us = sweep->due_us = began_us;
+    }
+    do step(sweep, clock_now_ms());
+    while (policies_walk_is_due(sweep->policies) && clock_monotonic_us() - began_us < PIECE_US);
     took_us = worked_us() - before_us;
     return took_us > 0 ? took_us : 1;
 }
 
 /* A twentieth of all CPUs, and at most half of one. */
-static int64_t rests_for(long cpus)
+static int64_t rests_in_haste(long cpus)
 {
     int64_t rests = SHARE / (cpus < 1 ? 1 : cpus) - 1;
 
     return rests < 1 ? 1 : rests;
 }
 
-/* With the guard held. */
-static void rest(struct policy_sweep *sweep, int64_t us)
+static bool is_late(const struct policy_sweep *sweep, int64_t now_us)
 {
-    struct timespec until;
+    int64_t slots = (int64_t)(policies_walked(sweep->policies) - sweep->walk_from);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    us += until.tv_nsec / 1000;
-    until.tv_sec += us / 1000000;
-    until.tv_nsec = us % 1000000 * 1000;
+    return slots * (WALK_US / SLOT_COUNT) < now_us - sweep->walk_began_us;
+}
+
+/* After a piece that took so long: when the next one is. */
+static void plan_next(struct policy_sweep *sweep, int64_t took_us)
+{
+    int64_t now_us = clock_monotonic_us(), rests = is_late(sweep, now_us) ? sweep->rests_in_haste : RESTS_ALONE;
+
+    if (sweep->due_us < now_us - LATE_US_MAX) sweep->due_us = now_us - LATE_US_MAX;
+    sweep->due_us += took_us * (rests + 1);
+}
+
+/* With the guard held. */
+static void rest(struct policy_sweep *sweep)
+{
+    struct timespec until = { .tv_sec = sweep->due_us / 1000000, .tv_nsec = sweep->due_us % 1000000 * 1000 };
+
     while (!sweep->ending && pthread_cond_timedwait(&sweep->called, &sweep->guard, &until) == 0) {
     }
 }
@@ -104,7 +136,7 @@ static void *run(void *context)
 {
     struct policy_sweep *sweep = context;
 
-    alloc_begin_thread();
+    alloc_join();
     pthread_mutex_lock(&sweep->guard);
     while (!sweep->ending) {
         int64_t took_us;
@@ -112,9 +144,10 @@ static void *run(void *context)
         pthread_mutex_unlock(&sweep->guard);
         took_us = do_piece(sweep);
         if (!policies_walk_is_due(sweep->policies)) account_settle();
+        if (took_us > 0) plan_next(sweep, took_us);
         pthread_mutex_lock(&sweep->guard);
         if (took_us > 0)
-            rest(sweep, took_us * sweep->rests);
+            rest(sweep);
         else if (!sweep->ending && !policies_walk_is_due(sweep->policies))
             pthread_cond_wait(&sweep->called, &sweep->guard);
     }
@@ -132,7 +165,7 @@ struct policy_sweep *policy_sweep_start(struct keyspace *keyspace, struct polici
 
     sweep->keyspace = keyspace;
     sweep->policies = policies;
-    sweep->rests = rests_for(sysconf(_SC_NPROCESSORS_ONLN));
+    sweep->rests_in_haste = rests_in_haste(sysconf(_SC_NPROCESSORS_ONLN));
     pthread_mutex_init(&sweep->guard, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

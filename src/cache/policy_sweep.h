@@ -1,8 +1,8 @@
 /* cache/policy_sweep.h
  *
- * Brings the keys that are there under policies that are new. A thread of its own goes through all slots once after each change, a few entries
- * under one lock, and then rests, so that it takes a twentieth of what all CPUs can do, and half of one at most, however many keys there are. What is written
- * meanwhile is under the new policies already (cache/backstop.h), so that nothing is left when it has come round. */
+ * Brings the keys that are there under policies that are new. A thread of its own goes through all slots once after each change, a few dozen
+ * entries under one lock, and then rests, so that it takes less than a twentieth of one CPU. Where so many keys would keep it under way for more
+ * than a minute it takes a twentieth of what all CPUs can do, and half of one at most. What is written meanwhile is under the new policies already (cache/backstop.h), so that nothing is left when it has come round. */
 #pragma once
 
 struct keyspace;

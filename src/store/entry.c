@@ -2,16 +2,20 @@
  *
  * The layout of an entry, with no padding anywhere:
  *
- *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0, 5 or 8         | key | value |
+ *     | flags 1 | key length 1-8 | value length 1-8 | deadline 0 or 5            | key | value |
+ *     | flags 1 | key length 1-8 | value length 1-8 | deadline 5 | span 3        | key | value |                         aged
  *     | flags 1 | key length 1-8 | value length 1-8 | deadline 8 | attributes 16 | key | value |
  *     | flags 1 | key length 1-8 | value length 2-8 | deadline 8 | attributes 16 | key | value | 0-3 | holders 4 |     big
  *
  * Each length takes as many bytes as it needs, which is one for nearly all keys and most values of a
  * cache, so a small entry has a header of three bytes. A deadline takes five: the milliseconds from the
- * beginning of 2020, which reach to 2054; one outside (a user may ask for it) takes eight.
+ * beginning of 2020, which reach to 2054.
  *
- * The few entries that have attributes (a version, when they were born, until when they are fresh) take 16 bytes more for them, and eight for
- * the deadline, whatever it is.
+ * Of most that have any attribute it is their birth alone, which a policy keeps. It takes three bytes: the *span*, how many seconds it lies
+ * before the second of the deadline, of up to half a year.
+ *
+ * The few entries that have other attributes (a version, until when they are fresh), or a life that fits into none of the above (a user may ask for
+ * it), take 16 bytes for them, and eight for the deadline.
  *
  * A big entry counts who holds it, in its last four bytes, where the count is aligned and small entries pay nothing for
  * it. It always has room for a deadline and for attributes, so that setting them never moves the value. What a
@@ -31,11 +35,11 @@
 #include <string.h>
 
 enum {
-    EXPIRY_MASK = 3, /* 0 none, 1 five bytes, 2 eight bytes, 3 eight bytes and attributes */
+    EXPIRY_MASK = 3,
     EXPIRY_NONE = 0,
-    EXPIRY_NEAR = 1,
-    EXPIRY_FAR = 2,
-    EXPIRY_ATTRIBUTED = 3,
+    EXPIRY_NEAR = 1,       /* five bytes */
+    EXPIRY_AGED = 2,       /* and the span to the birth */
+    EXPIRY_ATTRIBUTED = 3, /* eight bytes, that of none too, and all attributes, which may be none */
     RAW = 1 << 2,
     KEY_WIDTH_SHIFT = 3, /* two bits: which of `widths` */
     VALUE_WIDTH_SHIFT = 5,
@@ -47,6 +51,8 @@ enum {
 #define DEADLINE_BASE_MS INT64_C(1577836800000) /* what a deadline of five bytes is counted from */
 #define DEADLINE_BYTES 5u
 #define NEAR_DEADLINES ((UINT64_C(1) << 40) - 1) /* so many fit into them */
+#define SPAN_BYTES 3u
+#define SPANS ((INT64_C(1) << 24) - 1)
 #define ATTRIBUTES_BYTES 16u
 
 struct entry {
@@ -55,7 +61,7 @@ struct entry {
 };
 
 static const uint8_t widths[4] = { 1, 2, 3, 8 };
-static const uint8_t expiry_widths[4] = { 0, DEADLINE_BYTES, 8, 8 + ATTRIBUTES_BYTES };
+static const uint8_t expiry_widths[4] = { 0, DEADLINE_BYTES, DEADLINE_BYTES + SPAN_BYTES, 8 + ATTRIBUTES_BYTES };
 static const struct entry_attributes no_attributes = { 0, 0, 0 };
 _Static_assert(3 + sizeof(uint64_t) <= ENTRY_BYTES_MIN, "a small deadline is read with what follows");
 
@@ -80,12 +86,15 @@ static void store(uint8_t *to, size_t width, uint64_t number)
     for (size_t i = 0; i < width; i++) to[i] = (uint8_t)(number >> (8 * i));
 }
 
-static void store_deadline(uint8_t *to, size_t width, int64_t expires_at_ms)
+static bool is_near(int64_t expires_at_ms)
 {
-    if (width == DEADLINE_BYTES)
-        store(to, width, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
-    else if (width != 0)
-        store(to, 8, (uint64_t)expires_at_ms); /* that of none is -1, which is no user's */
+    return expires_at_ms >= DEADLINE_BASE_MS && (uint64_t)(expires_at_ms - DEADLINE_BASE_MS) < NEAR_DEADLINES;
+}
+
+/* From the birth to the second of a near deadline. */
+static int64_t span_of(int64_t expires_at_ms, uint32_t birth_s)
+{
+    return expires_at_ms / 1000 - (int64_t)birth_s;
 }
 
 static void store_attributes(uint8_t *to, const struct entry_attributes *attributes)
@@ -95,9 +104,24 @@ static void store_attributes(uint8_t *to, const struct entry_attributes *attribu
     store(to + 12, 4, attributes->fresh_ms);
 }
 
-static bool has_any(const struct entry_attributes *attributes)
+/* Both together, as where the one is depends on the other. */
+static void store_life(uint8_t *to, unsigned expiry, int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
-    return attributes->version != 0 || attributes->birth_s != 0 || attributes->fresh_ms != 0;
+    switch (expiry) {
+    case EXPIRY_NEAR:
+        store(to, DEADLINE_BYTES, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
+        return;
+    case EXPIRY_AGED:
+        store(to, DEADLINE_BYTES, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
+        store(to + DEADLINE_BYTES, SPAN_BYTES, (uint64_t)span_of(expires_at_ms, attributes->birth_s));
+        return;
+    case EXPIRY_ATTRIBUTED:
+        store(to, 8, (uint64_t)expires_at_ms); /* that of none is -1, which is no user's */
+        store_attributes(to + 8, attributes);
+        return;
+    default:
+        return;
+    }
 }
 
 static unsigned width_code(size_t length)
@@ -115,10 +139,14 @@ static bool is_big(size_t value_bytes)
 
 static unsigned expiry_code(int64_t expires_at_ms, size_t value_bytes, const struct entry_attributes *attributes)
 {
-    if (is_big(value_bytes) || has_any(attributes)) return EXPIRY_ATTRIBUTED;
-    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return EXPIRY_NONE;
-    if (expires_at_ms < DEADLINE_BASE_MS) return EXPIRY_FAR;
-    return (uint64_t)(expires_at_ms - DEADLINE_BASE_MS) < NEAR_DEADLINES ? EXPIRY_NEAR : EXPIRY_FAR;
+    int64_t span;
+
+    if (is_big(value_bytes) || attributes->version != 0 || attributes->fresh_ms != 0) return EXPIRY_ATTRIBUTED;
+    if (expires_at_ms == ENTRY_KEEPS_FOREVER) return attributes->birth_s == 0 ? EXPIRY_NONE : EXPIRY_ATTRIBUTED;
+    if (!is_near(expires_at_ms)) return EXPIRY_ATTRIBUTED;
+    if (attributes->birth_s == 0) return EXPIRY_NEAR;
+    span = span_of(expires_at_ms, attributes->birth_s);
+    return span >= 0 && span <= SPANS ? EXPIRY_AGED : EXPIRY_ATTRIBUTED;
 }
 
 static struct layout layout_for(size_t key_bytes, size_t value_bytes, unsigned expiry)
@@ -185,8 +213,7 @@ static void write_header(struct entry *entry, const struct layout *layout, int64
     at += layout->key_width;
     store(at, layout->value_width, layout->value_bytes);
     at += layout->value_width;
-    store_deadline(at, layout->expiry_width, expires_at_ms);
-    if (layout->expiry_width > 8) store_attributes(at + 8, attributes);
+    store_life(at, layout->flags & EXPIRY_MASK, expires_at_ms, attributes);
     if (layout->flags & BIG) atomic_init(holders_of(entry, layout), 1);
 }
 
@@ -293,21 +320,26 @@ char *entry_value_mutable(struct entry *entry)
     return (char *)entry + layout.header_bytes + layout.key_bytes;
 }
 
+/* Where its deadline and its attributes are. */
+static uint8_t *life_of(const struct entry *entry)
+{
+    return (uint8_t *)(uintptr_t)entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
+           widths[entry->flags >> VALUE_WIDTH_SHIFT & 3];
+}
+
 int64_t entry_expires_at_ms(const struct entry *entry)
 {
-    size_t width = expiry_widths[entry->flags & EXPIRY_MASK];
+    unsigned expiry = entry->flags & EXPIRY_MASK;
     uint64_t deadline;
 
-    if (width == 0) return ENTRY_KEEPS_FOREVER;
-    if (is_small(entry) && width == DEADLINE_BYTES) {
+    if (expiry == EXPIRY_NONE) return ENTRY_KEEPS_FOREVER;
+    if (is_small(entry) && expiry != EXPIRY_ATTRIBUTED) {
         /* Eight bytes at once, which end before the least that is allocated does. */
         memcpy(&deadline, entry->rest + 2, sizeof(deadline));
         return DEADLINE_BASE_MS + (int64_t)(le64toh(deadline) & NEAR_DEADLINES);
     }
-    deadline =
-        load(entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] + widths[entry->flags >> VALUE_WIDTH_SHIFT & 3],
-             width == DEADLINE_BYTES ? width : 8);
-    return width == DEADLINE_BYTES ? DEADLINE_BASE_MS + (int64_t)deadline : (int64_t)deadline;
+    if (expiry == EXPIRY_ATTRIBUTED) return (int64_t)load(life_of(entry), 8);
+    return DEADLINE_BASE_MS + (int64_t)load(life_of(entry), DEADLINE_BYTES);
 }
 
 bool entry_is_expired(const struct entry *entry, int64_t now_ms)
@@ -319,19 +351,25 @@ bool entry_is_expired(const struct entry *entry, int64_t now_ms)
     return expires_at_ms != ENTRY_KEEPS_FOREVER && expires_at_ms <= now_ms;
 }
 
-static uint8_t *attributes_of(const struct entry *entry)
-{
-    return (uint8_t *)(uintptr_t)entry->rest + widths[entry->flags >> KEY_WIDTH_SHIFT & 3] +
-           widths[entry->flags >> VALUE_WIDTH_SHIFT & 3] + 8;
-}
-
 struct entry_attributes entry_attributes_read(const struct entry *entry)
 {
-    const uint8_t *at = attributes_of(entry);
+    const uint8_t *at = life_of(entry);
+    struct entry_attributes attributes = { 0, 0, 0 };
 
-    return (struct entry_attributes){ .version = load(at, 8),
-                                      .birth_s = (uint32_t)load(at + 8, 4),
-                                      .fresh_ms = (uint32_t)load(at + 12, 4) };
+    switch (entry->flags & EXPIRY_MASK) {
+    case EXPIRY_AGED:
+        attributes.birth_s =
+            (uint32_t)(entry_expires_at_ms(entry) / 1000 - (int64_t)load(at + DEADLINE_BYTES, SPAN_BYTES));
+        break;
+    case EXPIRY_ATTRIBUTED:
+        attributes.version = load(at + 8, 8);
+        attributes.birth_s = (uint32_t)load(at + 16, 4);
+        attributes.fresh_ms = (uint32_t)load(at + 20, 4);
+        break;
+    default:
+        break;
+    }
+    return attributes;
 }
 
 enum entry_encoding entry_encoding(const struct entry *entry)
@@ -374,7 +412,7 @@ bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at
     return true;
 }
 
-/* What somebody else holds stays as it is: the entry goes on as a copy, of another layout. */
+/* The entry goes on as a copy, of another layout. What somebody else holds stays as it is. */
 static struct entry *relayout_copy(struct entry *entry, const struct layout *from, const struct layout *to, size_t kept,
                                    int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
@@ -386,60 +424,79 @@ static struct entry *relayout_copy(struct entry *entry, const struct layout *fro
     return copy;
 }
 
-/* Gives the entry another header, and the room the new layout asks for. What follows the header is moved after the
- * allocation grew and before it shrinks, so that no byte of it is ever outside. */
+/* The same where it is or, if it has to move, where the allocator moves it to: what is big may then grow without a copy. What follows the header
+ * is moved after the allocation grew and before it shrinks, so that no byte of it is ever outside. */
+static struct entry *relayout_resize(struct entry *entry, const struct layout *from, const struct layout *to,
+                                     size_t kept, int64_t expires_at_ms, const struct entry_attributes *attributes)
+{
+    size_t from_total = layout_total(from), to_total = layout_total(to);
+    bool is_same_class = alloc_class(from_total) == alloc_class(to_total);
+
+    if (to_total > from_total && !is_same_class) entry = alloc_resize(entry, to_total);
+    if (to->header_bytes != from->header_bytes)
+        memmove((char *)entry + to->header_bytes, (char *)entry + from->header_bytes, from->key_bytes + kept);
+    write_header(entry, to, expires_at_ms, attributes);
+    if (to_total < from_total && !is_same_class) entry = alloc_resize(entry, to_total);
+    return entry;
+}
+
+/* A small one that moves is copied by us: the allocator would first look up how large it is. */
+static bool moves(const struct layout *from, const struct layout *to)
+{
+    return ((from->flags | to->flags) & BIG) == 0 && alloc_class(layout_total(from)) != alloc_class(layout_total(to));
+}
+
+/* Gives the entry another header, and the room the new layout asks for. */
 static struct entry *relayout(struct entry *entry, struct layout to, int64_t expires_at_ms,
                               const struct entry_attributes *attributes)
 {
     struct layout from = layout_of(entry);
-    size_t from_total = layout_total(&from), to_total = layout_total(&to);
     size_t kept = from.value_bytes < to.value_bytes ? from.value_bytes : to.value_bytes;
 
     to.flags = (uint8_t)(to.flags | (from.flags & RAW));
-    if (is_held_by_others(entry)) {
+    if (moves(&from, &to) || is_held_by_others(entry))
         entry = relayout_copy(entry, &from, &to, kept, expires_at_ms, attributes);
-    } else {
-        if (to_total > from_total) entry = alloc_resize(entry, to_total);
-        if (to.header_bytes != from.header_bytes)
-            memmove((char *)entry + to.header_bytes, (char *)entry + from.header_bytes, from.key_bytes + kept);
-        write_header(entry, &to, expires_at_ms, attributes);
-        if (to_total < from_total) entry = alloc_resize(entry, to_total);
-    }
+    else
+        entry = relayout_resize(entry, &from, &to, kept, expires_at_ms, attributes);
     memset((char *)entry + to.header_bytes + to.key_bytes + kept, 0, to.value_bytes - kept);
     return entry;
 }
 
-struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
+static struct entry *set_life(struct entry *entry, int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
     struct layout layout = layout_of(entry);
-    unsigned former = layout.flags & EXPIRY_MASK;
-    unsigned expiry =
-        former == EXPIRY_ATTRIBUTED ? former : expiry_code(expires_at_ms, layout.value_bytes, &no_attributes);
-
-    if (expiry != EXPIRY_NONE && former == expiry) {
-        store_deadline(entry->rest + layout.key_width + layout.value_width, layout.expiry_width, expires_at_ms);
-        return entry;
-    }
-    return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms, &no_attributes);
-}
-
-struct entry *entry_set_attributes(struct entry *entry, const struct entry_attributes *attributes)
-{
-    struct layout layout = layout_of(entry);
-    int64_t expires_at_ms = entry_expires_at_ms(entry);
     unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes, attributes);
 
     if ((layout.flags & EXPIRY_MASK) == expiry) {
-        if (expiry == EXPIRY_ATTRIBUTED) store_attributes(attributes_of(entry), attributes);
+        store_life(life_of(entry), expiry, expires_at_ms, attributes);
         return entry;
     }
     return relayout(entry, layout_for(layout.key_bytes, layout.value_bytes, expiry), expires_at_ms, attributes);
 }
 
+struct entry *entry_set_expiry(struct entry *entry, int64_t expires_at_ms)
+{
+    struct entry_attributes attributes = entry_attributes(entry);
+
+    return set_life(entry, expires_at_ms, &attributes);
+}
+
+struct entry *entry_set_attributes(struct entry *entry, const struct entry_attributes *attributes)
+{
+    return set_life(entry, entry_expires_at_ms(entry), attributes);
+}
+
+struct entry *entry_set_life(struct entry *entry, int64_t expires_at_ms, uint32_t birth_s)
+{
+    struct entry_attributes attributes = entry_attributes(entry);
+
+    attributes.birth_s = birth_s;
+    return set_life(entry, expires_at_ms, &attributes);
+}
+
 void entry_forget_version(struct entry *entry)
 {
-    assert(entry_has_attributes(entry));
-    store(attributes_of(entry), 8, 0);
+    if ((entry->flags & EXPIRY_MASK) == EXPIRY_ATTRIBUTED) store(life_of(entry) + 8, 8, 0);
 }
 
 struct entry *entry_resize_value(struct entry *entry, size_t value_bytes)

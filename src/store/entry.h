@@ -23,7 +23,8 @@ enum entry_encoding { ENTRY_INT, ENTRY_EMBSTR, ENTRY_RAW };
 
 #define ENTRY_BIG_BYTES ((size_t)16 << 10)
 
-/* What a cache knows of a value beyond its deadline. Only some have any of it: all zero is none, and takes no room. */
+/* What a cache knows of a value beyond its deadline. Only some have any of it: all zero is none, and takes no room. A birth
+ * alone takes three bytes where there is a deadline, too; whatever else, 19. */
 struct entry_attributes {
     uint64_t version;  /* ENTRY_VERSIONED and the version, of 63 bits; or 0 */
     uint32_t birth_s;  /* when the value was made: unix seconds on the internal clock; 0: nobody asked */
@@ -62,6 +63,8 @@ static inline bool entry_has_attributes(const struct entry *entry);
 static inline struct entry_attributes entry_attributes(const struct entry *entry);
 /* May move it; not a big one. For one that is in a slot there is slot_set_attributes(). */
 struct entry *entry_set_attributes(struct entry *entry, const struct entry_attributes *attributes);
+/* Both at once: a deadline and when it was born, as unix seconds on the internal clock; the other attributes stay. */
+struct entry *entry_set_life(struct entry *entry, int64_t expires_at_ms, uint32_t birth_s);
 
 enum entry_encoding entry_encoding(const struct entry *entry);
 void entry_mark_raw(struct entry *entry);
@@ -76,7 +79,7 @@ struct entry_attributes entry_attributes_read(const struct entry *entry);
 /* May they be other than none? The first byte of an entry tells. */
 static inline bool entry_has_attributes(const struct entry *entry)
 {
-    return (*(const uint8_t *)entry & 3) == 3;
+    return (*(const uint8_t *)entry & 2) != 0;
 }
 
 static inline struct entry_attributes entry_attributes(const struct entry *entry)

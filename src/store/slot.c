@@ -436,19 +436,7 @@ static __attribute__((noinline)) void limit(const struct slot *slot, enum backst
 
 static struct backstop_life life_of(const struct entry *entry)
 {
-    return (struct backstop_life){ entry_expires_at_ms(entry), entry_attributes(entry).birth_s };
-}
-
-/* Gives an entry another life; it may move. Of one in a table the caller counts and mends the word. */
-static struct entry *give_life(struct entry *entry, const struct backstop_life *life)
-{
-    struct entry_attributes attributes = entry_attributes(entry);
-
-    if (attributes.birth_s != life->birth_s) {
-        attributes.birth_s = life->birth_s;
-        entry = entry_set_attributes(entry, &attributes);
-    }
-    return entry_expires_at_ms(entry) == life->expires_at_ms ? entry : entry_set_expiry(entry, life->expires_at_ms);
+    return (struct backstop_life){ entry_expires_at_ms(entry), entry_attributes(entry).birth_s, 0 };
 }
 
 /* --- */
@@ -465,7 +453,7 @@ static void put(struct slot *slot, struct entry **entry, enum backstop_cause cau
         struct backstop_life life = life_of(own);
 
         limit(slot, cause, entry_key(own), word, &life);
-        own = give_life(own, &life);
+        own = entry_set_life(own, life.expires_at_ms, life.birth_s);
     }
     put_word(slot, hash, word, own);
 }
@@ -488,7 +476,7 @@ static inline bool is_versioned(const struct entry *entry)
 
 void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms)
 {
-    struct backstop_life life = { expires_at_ms, 0 };
+    struct backstop_life life = { expires_at_ms, 0, 0 };
     struct entry_attributes attributes = { 0, 0, 0 };
     table_word *word;
 
@@ -537,7 +525,7 @@ static struct entry *change_life(struct slot *slot, uint64_t hash, table_word *w
     uint64_t taken_before = taken_by(slot);
 
     count_form(slot, entry, -1);
-    entry = give_life(entry, life);
+    entry = entry_set_life(entry, life->expires_at_ms, life->birth_s);
     replace_word(slot, hash, word, entry);
     count_form(slot, entry, 1);
     charge(slot, taken_before, 0);
@@ -564,7 +552,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
     return change_life(slot, hash, word, &life);
 }
 
-bool slot_limit_life(struct slot *slot, struct entry *entry)
+bool slot_limit_life(struct slot *slot, struct entry *entry, int64_t now_ms)
 {
     struct backstop_life present = life_of(entry), life = present;
     struct bytes key = entry_key(entry);
@@ -572,6 +560,7 @@ bool slot_limit_life(struct slot *slot, struct entry *entry)
 
     slot_assert_locked(slot);
     if (!is_limited(slot)) return false;
+    life.now_ms = now_ms;
     slot->shared->backstop.limit(slot->shared->backstop.context, BACKSTOP_AGED, key, present.expires_at_ms, &life);
     if (life.expires_at_ms == present.expires_at_ms && life.birth_s == present.birth_s) return false;
     hash = hash_bytes(key);

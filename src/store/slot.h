@@ -123,7 +123,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
 
 /* Gives a lent entry the life that it may have by now. False where that is the one it has; else the entry may have moved. Does not count as a
  * use. */
-bool slot_limit_life(struct slot *slot, struct entry *entry);
+bool slot_limit_life(struct slot *slot, struct entry *entry, int64_t now_ms);
 
 /* Gives a lent entry these attributes; it may move. Tells the feeds nothing: to them the value is the same. */
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes);

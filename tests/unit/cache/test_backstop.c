@@ -23,7 +23,7 @@ static struct backstop_life life;
 static struct backstop_verdict judge(const struct policy_fields *fields, enum backstop_cause cause, int64_t wanted_ms,
                                      uint32_t birth_s, int64_t former_ms, uint32_t chance)
 {
-    life = (struct backstop_life){ wanted_ms, birth_s };
+    life = (struct backstop_life){ wanted_ms, birth_s, 0 };
     return backstop_judge(fields, cause, former_ms, NOW_MS, chance, &life);
 }
 
@@ -167,12 +167,12 @@ TEST(without_policies_nobody_is_asked)
     slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
     CHECK(deadline_of(key) == FOREVER);
     entry = slot_find(slot_of(key), key, NOW_MS);
-    CHECK(!slot_limit_life(slot_of(key), entry));
+    CHECK(!slot_limit_life(slot_of(key), entry, 0));
     set("", POLICY_FIELD_TTL, 1000);
     CHECK(deadline_of(key) == FOREVER); /* until somebody goes by */
-    CHECK(slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS)));
+    CHECK(slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS), 0));
     CHECK(deadline_of(key) == NOW_MS + 1000 && slot_counts(slot_of(key)).expiring == 1);
-    CHECK(!slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS)));
+    CHECK(!slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS), 0));
     CHECK(policies_delete(policies, BYTES(""), 0));
     slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
     CHECK(deadline_of(key) == FOREVER && slot_counts(slot_of(key)).expiring == 0);

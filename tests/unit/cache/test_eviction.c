@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define VALUE_BYTES 200u
+#define BEGIN_MS INT64_C(1754000000000) /* of a test: a deadline of these times takes five bytes */
 #define ENTRY_TAKES 260 /* with its share of table and ghost, about: a limit of n of them holds some n */
 
 struct cache {
@@ -41,7 +42,7 @@ static void limit(struct cache *cache, enum eviction_order order, bool volatile_
 
 static struct cache cache_of(enum eviction_order order, bool volatile_only, unsigned entries)
 {
-    struct cache cache = { .keyspace = keyspace_new(), .now_ms = 1000, .tag = "key" };
+    struct cache cache = { .keyspace = keyspace_new(), .now_ms = BEGIN_MS + 1000, .tag = "key" };
 
     /* One clock for all: hints are told apart by what time the keyspace takes it to be. */
     atomic_store(&keyspace_deadlines(cache.keyspace)->now_ms, cache.now_ms);
@@ -93,12 +94,14 @@ static bool is_there(struct cache *cache, uint32_t number)
     return found;
 }
 
-static bool set_sized(struct cache *cache, uint32_t number, size_t bytes, int64_t expires_at_ms)
+/* With a deadline so long after the beginning. */
+static bool set_sized(struct cache *cache, uint32_t number, size_t bytes, int64_t expires_after_ms)
 {
     static const char value[4096];
     char text[40];
     struct bytes key = key_of(cache, number, text);
     struct slot *slot = keyspace_slot(cache->keyspace, key_slot(key));
+    int64_t expires_at_ms = expires_after_ms == ENTRY_KEEPS_FOREVER ? expires_after_ms : BEGIN_MS + expires_after_ms;
     struct entry *entry;
 
     if (!eviction_make_room(cache->eviction, bytes, cache->now_ms)) return false;
@@ -434,7 +437,7 @@ TEST(what_has_expired_goes_before_anything_else)
     for (full = 0; full < 800; full++)
         CHECK(set_sized(&cache, full, VALUE_BYTES, full % 2 ? 5000 : ENTRY_KEEPS_FOREVER));
     CHECK(entries(&cache) == full);
-    cache.now_ms = 6000;
+    cache.now_ms = BEGIN_MS + 6000;
     for (uint32_t number = 5000; number < 5400; number++) CHECK(set(&cache, number));
     counts = keyspace_counts(cache.keyspace);
     CHECK(counts.evicted == 0 && counts.expired > 150);

@@ -245,16 +245,27 @@ static bool is_same(struct entry_attributes a, struct entry_attributes b)
 TEST(attributes_come_and_go_and_leave_the_rest_alone)
 {
     static const struct entry_attributes kinds[] = {
-        { 0, 0, 0 }, { ENTRY_VERSIONED, 0, 0 },     { UINT64_MAX, UINT32_MAX, UINT32_MAX }, { 0, 1754000000, 0 },
-        { 0, 0, 1 }, { ENTRY_VERSIONED | 5, 1, 2 },
+        { 0, 0, 0 },
+        { ENTRY_VERSIONED, 0, 0 },
+        { UINT64_MAX, UINT32_MAX, UINT32_MAX },
+        { 0, 0, 1 },
+        { ENTRY_VERSIONED | 5, 1, 2 },
+        /* A birth alone: at the second of a deadline, after it, and as far before it as fits into three bytes, or not. */
+        { 0, 1754000000, 0 },
+        { 0, 1754000001, 0 },
+        { 0, 1754000000 - ((1 << 24) - 1), 0 },
+        { 0, 1754000000 - (1 << 24), 0 },
+        { 0, 1, 0 },
+        { 0, UINT32_MAX, 0 },
     };
+    enum { KINDS = sizeof kinds / sizeof *kinds };
     static const size_t values[] = { 0, 5, 255, 256, 16383, 16384, 70000 };
 
     fill();
     for (size_t v = 0; v < sizeof values / sizeof *values; v++)
         for (size_t d = 0; d < DEADLINES; d++)
-            for (size_t a = 0; a < 6; a++)
-                for (size_t b = 0; b < 6; b++) {
+            for (size_t a = 0; a < KINDS; a++)
+                for (size_t b = 0; b < KINDS; b++) {
                     struct bytes key = { key_text, 16 };
                     struct entry *entry =
                         entry_new_attributed(key, (struct bytes){ value_text, values[v] }, deadlines[d], &kinds[a]);
@@ -267,6 +278,11 @@ TEST(attributes_come_and_go_and_leave_the_rest_alone)
                     check(entry, 16, values[v], deadlines[d]);
                     CHECK(is_same(entry_attributes(entry), kinds[b]));
                     entry = entry_set_expiry(entry, deadlines[(d + 3) % DEADLINES]);
+                    check(entry, 16, values[v], deadlines[(d + 3) % DEADLINES]);
+                    CHECK(is_same(entry_attributes(entry), kinds[b]));
+                    entry = entry_set_life(entry, deadlines[(d + 5) % DEADLINES], kinds[a].birth_s);
+                    CHECK(entry_attributes(entry).birth_s == kinds[a].birth_s);
+                    entry = entry_set_life(entry, deadlines[(d + 3) % DEADLINES], kinds[b].birth_s);
                     check(entry, 16, values[v], deadlines[(d + 3) % DEADLINES]);
                     CHECK(is_same(entry_attributes(entry), kinds[b]));
                     entry = entry_resize_value(entry, values[v] / 2);
@@ -292,13 +308,14 @@ TEST(attributes_never_move_a_big_value_and_are_written_over_by_others_only)
     CHECK(is_same(entry_attributes(held), some));
     entry_free(&held);
     entry_free(&entry);
-    /* An overwrite in place would leave the former value's. */
+    /* What has none takes less room. */
     small = entry_new_attributed(BYTES("k"), BYTES("v"), 1754000000000, &some);
     CHECK(!entry_overwrite(small, BYTES("w"), 1754000000000, &none));
-    CHECK(!entry_overwrite(small, BYTES("w"), INT64_MAX, &none));
     CHECK(!entry_overwrite(small, BYTES("w"), ENTRY_KEEPS_FOREVER, &others)); /* whoever counts deadlines has to know */
     CHECK(entry_overwrite(small, BYTES("w"), INT64_MAX, &others));
     CHECK(is_same(entry_attributes(small), others) && entry_expires_at_ms(small) == INT64_MAX);
+    CHECK(entry_overwrite(small, BYTES("x"), INT64_MAX, &none)); /* so late a deadline takes their room anyway */
+    CHECK(is_same(entry_attributes(small), none) && entry_expires_at_ms(small) == INT64_MAX);
     entry_free(&small);
 }
 
@@ -328,12 +345,40 @@ TEST(a_value_whose_size_wraps_around_with_its_header_is_no_small_one)
     CHECK(!stops_for_memory(make_impossible));
 }
 
+/* So is the next value of a key under max-ttl, of another birth, written over the former. */
+TEST(a_birth_takes_three_bytes_and_is_written_over)
+{
+    struct entry_attributes born = { 0, 1753999000, 0 }, later = { 0, 1753999009, 0 }, none = { 0, 0, 0 };
+    struct entry *entry, *kept;
+
+    for (size_t value = 0; value < 200; value++) {
+        struct entry *aged = entry_new_attributed(BYTES("some key"), (struct bytes){ value_text, value },
+                                                  INT64_C(1754000000123), &born),
+                     *plain = entry_new(BYTES("some key"), (struct bytes){ value_text, value + 3 }, 1754000000123);
+
+        CHECK(entry_bytes(aged) == entry_bytes(plain));
+        entry_free(&aged);
+        entry_free(&plain);
+    }
+    kept = entry = entry_new_attributed(BYTES("some key"), BYTES("a value"), 1754000000123, &born);
+    CHECK(entry_has_attributes(entry) && is_same(entry_attributes(entry), born));
+    CHECK(entry_overwrite(entry, BYTES("another"), 1754000009999, &later));
+    CHECK(is_same(entry_attributes(entry), later) && entry_expires_at_ms(entry) == 1754000009999);
+    CHECK(bytes_equal(entry_value(entry), BYTES("another")));
+    CHECK(!entry_overwrite(entry, BYTES("another"), 1754000009999, &none));
+    CHECK(entry_set_expiry(entry, 1754000001000) == kept);
+    CHECK(is_same(entry_attributes(kept), later) && entry_expires_at_ms(kept) == 1754000001000);
+    entry_forget_version(kept); /* it has none, and keeps the rest */
+    CHECK(is_same(entry_attributes(kept), later));
+    entry_free(&kept);
+}
+
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
       a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
       a_deadline_is_the_first_moment_without_the_entry,
       a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline, an_entry_is_big_from_16_KiB_on,
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
       an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value,
-      attributes_come_and_go_and_leave_the_rest_alone,
+      attributes_come_and_go_and_leave_the_rest_alone, a_birth_takes_three_bytes_and_is_written_over,
       attributes_never_move_a_big_value_and_are_written_over_by_others_only,
       a_value_whose_size_wraps_around_with_its_header_is_no_small_one)
