@@ -11,6 +11,7 @@
 #include "server/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <limits.h>
 #include <signal.h>
@@ -32,6 +33,7 @@ struct cluster_node {
     int port;
     int first, last; /* its share of the slots */
     char dir[PATH_MAX];
+    char config[PATH_MAX]; /* its file */
     redisContext *link;
 };
 
@@ -108,6 +110,31 @@ static bool port_is_free(int port)
     return false;
 }
 
+/* Each node has a file of its own, empty at first, for what CONFIG REWRITE keeps: the cluster manager's set-timeout asks for that. */
+static bool make_config(struct cluster_node *node)
+{
+    int fd;
+
+    if (snprintf(node->config, sizeof(node->config), "%s/redis-shard.conf", node->dir) >= (int)sizeof(node->config))
+        return false;
+    fd = open(node->config, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "%s: %s\n", node->config, strerror(errno));
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static bool make_folder(const struct dev_cluster *cluster, struct cluster_node *node)
+{
+    if (snprintf(node->dir, sizeof(node->dir), "%.4000s/%d", cluster->dir, node->port) >= (int)sizeof(node->dir))
+        return false;
+    if (mkdir(node->dir, 0777) == 0 || errno == EEXIST) return true;
+    fprintf(stderr, "%s: %s\n", node->dir, strerror(errno));
+    return false;
+}
+
 static bool lay_out(struct dev_cluster *cluster)
 {
     for (int i = 0; i < cluster->count; i++) {
@@ -117,11 +144,7 @@ static bool lay_out(struct dev_cluster *cluster)
         node->first = 16384 * i / cluster->count;
         node->last = 16384 * (i + 1) / cluster->count - 1;
         if (!port_is_free(node->port) || !port_is_free(node->port + 10000)) return false;
-        if (snprintf(node->dir, sizeof(node->dir), "%.4000s/%d", cluster->dir, node->port) >= (int)sizeof(node->dir))
-            return false;
-        if (mkdir(node->dir, 0777) == 0 || errno == EEXIST) continue;
-        fprintf(stderr, "%s: %s\n", node->dir, strerror(errno));
-        return false;
+        if (!make_folder(cluster, node) || !make_config(node)) return false;
     }
     return true;
 }
@@ -146,8 +169,8 @@ static bool start_node(const struct dev_cluster *cluster, struct cluster_node *n
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1); /* it died before we asked to be told */
-    execl(program, "redis-shard", "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile", "node.log",
-          "--cluster-enabled", "yes", "--io-threads", "1", "--enable-debug-command", "local", (char *)NULL);
+    execl(program, "redis-shard", node->config, "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile",
+          "node.log", "--cluster-enabled", "yes", "--io-threads", "1", "--enable-debug-command", "local", (char *)NULL);
     _exit(127);
 }
 

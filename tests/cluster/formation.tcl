@@ -233,6 +233,7 @@ test "--dev-cluster starts a covered cluster and ends it whole" {
         assert_match "*All 16384 slots covered*" $out
         for {set i 0} {$i < 30} {incr i} { assert_equal OK [exec redis-cli -c -p $port set k:$i $i] }
         for {set i 0} {$i < 30} {incr i} { assert_equal $i [exec redis-cli -c -p [expr {$port + 1}] get k:$i] }
+        assert_match "*3 OK, 0 ERR*" [exec redis-cli --cluster set-timeout 127.0.0.1:$port 20000 << "" 2>@1]
     } on error {message options} {
         puts [read_file $dir/log]
         return -options $options $message
