@@ -7,6 +7,7 @@
 #include "bus/claims.h"
 #include "bus/link.h"
 #include "bus/publish.h"
+#include "bus/share.h"
 #include "bus/state_file.h"
 #include "bus/recount.h"
 #include "bus/sweep.h"
@@ -49,6 +50,7 @@ struct bus {
     struct sweep *sweep;
     struct recount *recount;
     struct publish_queue *publications; /* guards itself */
+    struct share *share;                /* likewise, with the lock below */
     struct bus_events events;           /* set at the start */
     struct ev_timer tick;
     /* One wake for all that is posted: the order is the outbox's, which is kept under the lock; messages posted after the lock was
@@ -69,10 +71,6 @@ struct bus {
     _Atomic bool state_ok, solo, wake_owed;
     _Atomic int64_t node_timeout_ms;
     _Atomic uint64_t sendbuf_limit, over_limit;
-
-    /* Set before the control loop runs. */
-    void (*shared_came)(void *context, struct bytes text);
-    void *shared_context;
 
     /* the control loop's own */
     struct links *links;
@@ -235,7 +233,6 @@ static void carry_out(struct bus *bus)
             effect->data = BYTES_NONE;
             break;
         case EFFECT_CONNECT:
-        case EFFECT_SHARED:
         case EFFECT_SHARED_ITEM:
         case EFFECT_PUBLISH:
         case EFFECT_LOG: /* the caller may hold a slot's lock: the control loop logs */
@@ -292,8 +289,8 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
         link = links_find(bus->links, effect->link);
         if (link != NULL) link_send(link, effect->data);
         break;
-    case EFFECT_SHARED:
-        if (bus->shared_came != NULL) bus->shared_came(bus->shared_context, effect->data);
+    case EFFECT_SHARED_ITEM:
+        share_collect(bus->share, effect);
         break;
     case EFFECT_LOG:
         log_at((enum log_level)effect->log_level, "%.*s", (int)effect->data.len, effect->data.data);
@@ -308,8 +305,6 @@ static void carry_out_posted(struct bus *bus, struct posted *posted)
                                   (struct bytes){ effect->data.data, effect->channel_bytes },
                                   (struct bytes){ effect->data.data + effect->channel_bytes,
                                                   effect->data.len - effect->channel_bytes });
-        break;
-    case EFFECT_SHARED_ITEM:
         break;
     case EFFECT_PERSIST:
     case EFFECT_VIEW:
@@ -394,8 +389,7 @@ static void drain(struct bus *bus)
 {
     if (bus->draining) return;
     bus->draining = true;
-    while (empty_outbox(bus) || hear_of_saves(bus) || report_broken(bus)) {
-    }
+    while (empty_outbox(bus) || hear_of_saves(bus) || report_broken(bus)) share_tell(bus->share);
     bus->draining = false;
 }
 
@@ -510,6 +504,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
         if (broken != 0) atomic_fetch_add_explicit(&bus->over_limit, broken, memory_order_relaxed);
     }
     cluster_tick(bus->cluster, now_ms, begin(bus));
+    share_tick(bus->share, bus->cluster, now_ms);
     end(bus);
     publish_some(bus); /* whatever it was that forgot to wake us */
     turn_ended(bus);
@@ -601,6 +596,8 @@ static bool load_state(struct bus *bus, const struct bus_options *options, char 
         log_notice("Node configuration loaded, I'm %s", cluster_my_id(bus->cluster));
         break;
     }
+    bus->share = share_new(options->state_file, bus->cluster, error);
+    if (bus->share == NULL) return false;
     state_file_start(bus->file, on_saved, bus);
     /* An identity that cannot be kept would be another one after the next start. */
     if (found != STATE_CURRENT && !save_and_wait(bus)) {
@@ -682,6 +679,7 @@ void bus_free(struct bus **bus_pointer)
     ev_timer_stop(bus->loop, &bus->tick);
     recount_free(&bus->recount);
     sweep_free(&bus->sweep);
+    share_free(&bus->share, &bus->lock, bus->cluster);
     if (bus->file != NULL && bus->cluster != NULL && !save_and_wait(bus))
         log_warning("the cluster state could not be saved at the end: %s", strerror(errno));
     state_file_close(&bus->file);
@@ -783,18 +781,48 @@ void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit)
     atomic_store_explicit(&bus->sendbuf_limit, limit, memory_order_relaxed);
 }
 
-void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context)
-{
-    bus->shared_came = came;
-    bus->shared_context = context;
-}
-
-void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text)
+bool bus_share_item(struct bus *bus, enum share_as as, struct shared_item *item, cluster_error error)
 {
     struct effects *effects;
+    bool ok = cluster_share_item(bus_lock(bus, &effects), as, item, clock_now_ms(), error);
 
-    cluster_share(bus_lock(bus, &effects), version, text);
     bus_unlock(bus);
+    return ok;
+}
+
+bool bus_shared_wait(struct bus *bus)
+{
+    return share_wait(bus->share, &bus->lock, bus->cluster);
+}
+
+bool bus_shared_text(struct bus *bus, enum shared_kind kind, struct bytes name, struct buf *out)
+{
+    struct shared_item here;
+    bool is_there;
+
+    lock_take(&bus->lock);
+    is_there = cluster_shared_find(bus->cluster, kind, name, &here) && !here.is_gone;
+    if (is_there) buf_append_bytes(out, here.text);
+    lock_release(&bus->lock);
+    return is_there;
+}
+
+bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item)
+{
+    struct shared_item here;
+    bool is;
+
+    lock_take(&bus->lock);
+    is = cluster_shared_find(bus->cluster, (enum shared_kind)item->kind, item->name, &here) &&
+         shared_version_compare(&here.version, &item->version) == 0;
+    lock_release(&bus->lock);
+    return is;
+}
+
+void bus_on_shared_items(struct bus *bus, enum shared_kind kind,
+                         void (*came)(void *context, const struct shared_item *items, size_t count), void *context)
+{
+    share_listen(bus->share, kind, came, context, &bus->lock, bus->cluster);
 }
 
 bool bus_save_now(struct bus *bus)

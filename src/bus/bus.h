@@ -89,17 +89,14 @@ void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit);
 /* Writes the state file now, waiting: CLUSTER SAVECONFIG. False with errno set. */
 bool bus_save_now(struct bus *bus);
 
-/* The text that all nodes of our kind are to have the same of: cluster_share(). */
-void bus_share(struct bus *bus, const struct cluster_shared_version *version, struct bytes text);
-/* Who takes over what comes from other nodes; called on the control loop, with no lock. Before that runs. */
-void bus_on_shared(struct bus *bus, void (*came)(void *context, struct bytes text), void *context);
-
 /* --- The shared set (cluster/shared.h), kept in a file beside the state file (nodes.conf.shared) --- */
 
-/* cluster_share_item(); does not wait for the disk. Any thread, as the next two. */
+/* cluster_share_item(); does not wait for the disk. Any thread, as the next three. */
 bool bus_share_item(struct bus *bus, enum share_as as, struct shared_item *item, cluster_error error);
 /* Waits until all that was set so far is on disk; with no lock held. False with errno set. */
 bool bus_shared_wait(struct bus *bus);
+/* Appends the text of an item as it is now; false where there is none. */
+bool bus_shared_text(struct bus *bus, enum shared_kind kind, struct bytes name, struct buf *out);
 /* Is this the item as it is now? What comes from another node may have been set here since. */
 bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item);
 /* Who is told of items of a kind that come from other nodes, some at a time, deleted ones among them: on the control loop, with no lock held; they are lent for the

@@ -4,13 +4,13 @@
 #include "cache/policy.h"
 
 #include "base/alloc.h"
-#include "base/crc64.h"
 #include "base/lock.h"
 #include "base/option.h"
 #include "cache/policy_table.h"
 #include "store/keyspace.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A table that somebody may still be reading. */
@@ -26,8 +26,7 @@ struct policies {
     _Atomic uint64_t due;      /* what `walked` is to reach; written under lock */
     _Atomic bool *armed;       /* NULL: nobody asked; set before the first policy */
 
-    struct lock lock; /* guards the rest */
-    struct policy_version version;
+    struct lock lock;          /* guards the rest */
     struct replaced *replaced; /* the newest first */
     size_t replaced_count;
 };
@@ -161,25 +160,6 @@ void policies_free(struct policies **freed)
     alloc_free(policies);
 }
 
-int policy_version_compare(const struct policy_version *a, const struct policy_version *b)
-{
-    if (a->epoch != b->epoch) return a->epoch < b->epoch ? -1 : 1;
-    if (a->number != b->number) return a->number < b->number ? -1 : 1;
-    if (a->digest != b->digest) return a->digest < b->digest ? -1 : 1;
-    return 0;
-}
-
-static uint64_t digest_of(const struct policy_table *table)
-{
-    struct buf text = { 0 };
-    uint64_t digest;
-
-    policy_table_write(table, &text);
-    digest = crc64(0, buf_bytes(&text));
-    buf_free(&text);
-    return digest;
-}
-
 /* The slots that are to be gone through from now on: all but the one that is under way. */
 static uint64_t end_of_walk(const struct policies *policies)
 {
@@ -187,11 +167,10 @@ static uint64_t end_of_walk(const struct policies *policies)
 }
 
 /* Under lock. Takes the table; one without policies is none. */
-static void put(struct policies *policies, struct policy_table *table, uint64_t epoch, uint64_t number)
+static void put(struct policies *policies, struct policy_table *table)
 {
     struct policy_table *former = present(policies);
 
-    policies->version = (struct policy_version){ .epoch = epoch, .number = number, .digest = digest_of(table) };
     if (policy_table_count(table) == 0) policy_table_free(&table);
     atomic_store_explicit(&policies->head.table, table, memory_order_seq_cst);
     if (policies->armed != NULL) atomic_store_explicit(policies->armed, table != NULL, memory_order_seq_cst);
@@ -207,49 +186,61 @@ static void put(struct policies *policies, struct policy_table *table, uint64_t 
 
 /* --- Changing --- */
 
-/* Under lock. The present policies with `edited` at its place, or without the one at `gone`. */
-static void change(struct policies *policies, const struct policy *edited, size_t gone, uint64_t epoch)
+/* What a prefix's policy becomes. */
+struct edit {
+    struct policy policy; /* the prefix alone, where it is gone */
+    bool is_gone;
+};
+
+static bool is_same(const struct policy *a, const struct policy *b)
+{
+    if (a->set != b->set) return false;
+    for (unsigned field = 0; field < POLICY_FIELD_COUNT; field++)
+        if (policy_sets(a, (enum policy_field)field) && a->values[field] != b->values[field]) return false;
+    return true;
+}
+
+/* Under lock. Edits are in ascending order of prefixes. A policy that is as it was stays as far walked as it is. */
+static void change(struct policies *policies, const struct edit *edits, size_t edit_count)
 {
     struct policy_table *table = present(policies);
-    size_t count = policy_table_count(table), made = 0;
-    struct policy *all = alloc((count + 1) * sizeof(*all));
-    bool is_placed = edited == NULL;
+    size_t count = policy_table_count(table), made = 0, at = 0, edit = 0;
+    struct policy *all = alloc((count + edit_count + 1) * sizeof(*all));
+    uint64_t now = end_of_walk(policies) - SLOT_COUNT;
+    bool changes = false;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct policy *policy = policy_table_at(table, i);
-        int order = edited == NULL || is_placed ? 1 : bytes_compare(edited->prefix, policy->prefix);
+    while (at < count || edit < edit_count) {
+        const struct policy *former = at < count ? policy_table_at(table, at) : NULL;
+        const struct edit *new = edit < edit_count ? &edits[edit] : NULL;
+        int order = former == NULL ? 1 : new == NULL ? -1 : bytes_compare(former->prefix, new->policy.prefix);
+        bool stays = order < 0 || (order == 0 && !new->is_gone &&is_same(former, &new->policy));
 
-        if (!is_placed && order <= 0) {
-            all[made++] = *edited;
-            is_placed = true;
+        if (stays) {
+            all[made++] = *former;
+        } else if (!new->is_gone) {
+            all[made] = new->policy;
+            all[made++].changed_at = now;
         }
-        if (i != gone && order != 0) all[made++] = *policy;
+        changes |= !stays && (order == 0 || !new->is_gone);
+        at += order <= 0;
+        edit += order >= 0;
     }
-    if (!is_placed) all[made++] = *edited;
-    if (epoch < policies->version.epoch) epoch = policies->version.epoch;
-    put(policies, policy_table_new(all, made), epoch, policies->version.number + 1);
+    if (changes && made <= POLICIES_TAKEN_MAX) put(policies, policy_table_new(all, made));
     alloc_free(all);
 }
 
-static bool apply(struct policy *policy, const struct policy_setting *settings, size_t count)
+static void apply(struct policy *policy, const struct policy_setting *settings, size_t count)
 {
-    bool changed = false;
-
     for (size_t i = 0; i < count; i++) {
-        enum policy_field field = settings[i].field;
-
-        if (policy_sets(policy, field) && policy->values[field] == settings[i].value) continue;
-        policy->set |= 1u << field;
-        policy->values[field] = settings[i].value;
-        changed = true;
+        policy->set |= 1u << settings[i].field;
+        policy->values[settings[i].field] = settings[i].value;
     }
-    return changed;
 }
 
 bool policies_set(struct policies *policies, struct bytes prefix, const struct policy_setting *settings, size_t count,
-                  uint64_t epoch, char error[POLICY_ERROR_BYTES])
+                  char error[POLICY_ERROR_BYTES])
 {
-    struct policy edited = { .prefix = prefix };
+    struct edit edit = { .policy.prefix = prefix };
     const struct policy_table *table;
     size_t place;
     bool ok = true;
@@ -262,20 +253,47 @@ bool policies_set(struct policies *policies, struct bytes prefix, const struct p
     table = present(policies);
     place = policy_table_place(table, prefix);
     if (place < policy_table_count(table)) {
-        edited = *policy_table_at(table, place);
-    } else if (place == POLICIES_MAX) {
+        edit.policy = *policy_table_at(table, place);
+    } else if (place >= POLICIES_MAX) {
         snprintf(error, POLICY_ERROR_BYTES, "ERR There are %u policies already", POLICIES_MAX);
         ok = false;
     }
-    if (ok && apply(&edited, settings, count)) {
-        edited.changed_at = end_of_walk(policies) - SLOT_COUNT;
-        change(policies, &edited, SIZE_MAX, epoch);
+    if (ok) {
+        apply(&edit.policy, settings, count);
+        change(policies, &edit, 1);
     }
     lock_release(&policies->lock);
     return ok;
 }
 
-bool policies_delete(struct policies *policies, struct bytes prefix, uint64_t epoch)
+bool policies_delete(struct policies *policies, struct bytes prefix)
+{
+    const struct policy_table *table;
+    bool is_there;
+
+    lock_take(&policies->lock);
+    table = present(policies);
+    is_there = policy_table_place(table, prefix) < policy_table_count(table);
+    if (is_there) change(policies, &(struct edit){ .policy.prefix = prefix, .is_gone = true }, 1);
+    lock_release(&policies->lock);
+    return is_there;
+}
+
+/* --- As text --- */
+
+void policy_write(const struct policy *policy, struct buf *out)
+{
+    const char *gap = "";
+
+    for (unsigned field = 0; field < POLICY_FIELD_COUNT; field++) {
+        if (!policy_sets(policy, (enum policy_field)field)) continue;
+        buf_printf(out, "%s%s %lld", gap, policy_field_name((enum policy_field)field),
+                   (long long)policy->values[field]);
+        gap = " ";
+    }
+}
+
+bool policies_text(struct policies *policies, struct bytes prefix, struct buf *out)
 {
     const struct policy_table *table;
     size_t place;
@@ -285,47 +303,10 @@ bool policies_delete(struct policies *policies, struct bytes prefix, uint64_t ep
     table = present(policies);
     place = policy_table_place(table, prefix);
     is_there = place < policy_table_count(table);
-    if (is_there) change(policies, NULL, place, epoch);
+    if (is_there) policy_write(policy_table_at(table, place), out);
     lock_release(&policies->lock);
     return is_there;
 }
-
-/* --- As text ---
- *
- *     redis-shard policies 1
- *     version 3 17                      epoch and number
- *     user: ttl 3600000 guard 1         prefix, then fields in the units they are kept in
- *     sum 0123456789abcdef              CRC-64 of all before this line */
-
-#define FIRST_LINE "redis-shard policies 1\n"
-#define SUM_LINE_BYTES (sizeof("sum 0123456789abcdef\n") - 1)
-
-struct policy_version policies_save(struct policies *policies, struct buf *out)
-{
-    struct policy_version version;
-    size_t from = out->len;
-    uint64_t sum;
-
-    lock_take(&policies->lock);
-    buf_append_text(out, FIRST_LINE);
-    buf_printf(out, "version %llu %llu\n", (unsigned long long)policies->version.epoch,
-               (unsigned long long)policies->version.number);
-    policy_table_write(present(policies), out);
-    version = policies->version;
-    lock_release(&policies->lock);
-    sum = crc64(0, (struct bytes){ out->data + from, out->len - from });
-    buf_printf(out, "sum %016llx\n", (unsigned long long)sum);
-    return version;
-}
-
-/* A text on its way in. */
-struct reading {
-    struct bytes rest;
-    struct policy_version version;
-    struct policy *policies;
-    size_t count;
-    struct buf prefixes; /* what the policies' prefixes point into, once all are read; until then they hold offsets */
-};
 
 static bool refuse(char error[POLICY_ERROR_BYTES], const char *why)
 {
@@ -333,153 +314,68 @@ static bool refuse(char error[POLICY_ERROR_BYTES], const char *why)
     return false;
 }
 
-/* The checksum, which is then no longer part of the rest; and the first line. */
-static bool read_frame(struct reading *reading, char error[POLICY_ERROR_BYTES])
+static bool read_fields(const struct words *words, struct policy *policy, char error[POLICY_ERROR_BYTES])
 {
-    struct bytes text = reading->rest;
-    size_t head = sizeof(FIRST_LINE) - 1;
-    char wanted[SUM_LINE_BYTES + 1];
-
-    if (text.len > POLICY_TEXT_BYTES_MAX) return refuse(error, "it is too long");
-    if (text.len < head + SUM_LINE_BYTES) return refuse(error, "it is cut off");
-    text.len -= SUM_LINE_BYTES;
-    snprintf(wanted, sizeof(wanted), "sum %016llx\n", (unsigned long long)crc64(0, text));
-    if (memcmp(text.data + text.len, wanted, SUM_LINE_BYTES) != 0) return refuse(error, "the checksum is wrong");
-    if (memcmp(text.data, FIRST_LINE, head) != 0) return refuse(error, "it is of another version");
-    reading->rest = (struct bytes){ text.data + head, text.len - head };
-    return true;
-}
-
-/* Its words, or false at the end. A line that is none has no words. */
-static bool next_line(struct reading *reading, struct words *words)
-{
-    const char *end;
-    size_t len;
-
-    *words = (struct words){ 0 };
-    if (reading->rest.len == 0) return false;
-    end = memchr(reading->rest.data, '\n', reading->rest.len);
-    len = end == NULL ? reading->rest.len : (size_t)(end - reading->rest.data);
-    if (!words_split((struct bytes){ reading->rest.data, len }, words)) words->count = 0;
-    reading->rest.data += end == NULL ? len : len + 1;
-    reading->rest.len -= end == NULL ? len : len + 1;
-    return true;
-}
-
-static bool read_version(struct reading *reading, char error[POLICY_ERROR_BYTES])
-{
-    struct words words;
-    bool ok = next_line(reading, &words) && words.count == 3 && bytes_is_word(words.items[0], "version") &&
-              bytes_to_u64(words.items[1], &reading->version.epoch) &&
-              bytes_to_u64(words.items[2], &reading->version.number) && reading->version.epoch < INT64_MAX &&
-              reading->version.number < INT64_MAX;
-
-    words_free(&words);
-    return ok || refuse(error, "the version cannot be read");
-}
-
-static bool read_fields(const struct words *words, struct policy *policy)
-{
-    if (words->count < 3 || words->count % 2 == 0) return false;
-    for (size_t at = 1; at < words->count; at += 2) {
+    if (words->count == 0 || words->count % 2 != 0) return refuse(error, "its fields are not pairs");
+    for (size_t at = 0; at < words->count; at += 2) {
         enum policy_field field;
         int64_t value;
 
-        if (!policy_field_of(words->items[at], &field) || !bytes_to_i64(words->items[at + 1], &value)) return false;
-        if (value < fields[field].min || value > policy_value_max(field)) return false;
+        if (!policy_field_of(words->items[at], &field)) return refuse(error, "it has a field that is not known here");
+        if (!bytes_to_i64(words->items[at + 1], &value) || value < fields[field].min || value > policy_value_max(field))
+            return refuse(error, "a value is not what the field may be");
         policy->set |= 1u << field;
         policy->values[field] = value;
     }
     return true;
 }
 
-static bool read_policy(struct reading *reading, const struct words *words)
-{
-    struct policy *policy = &reading->policies[reading->count];
-    struct bytes prefix;
-
-    *policy = (struct policy){ 0 };
-    if (!read_fields(words, policy)) return false;
-    prefix = words->items[0];
-    if (prefix.len > POLICY_PREFIX_BYTES_MAX) return false;
-    if (reading->count > 0 && bytes_compare(policy[-1].prefix, prefix) >= 0) return false;
-    /* Room for all of them was made before, so that none moves. */
-    policy->prefix = (struct bytes){ reading->prefixes.data + reading->prefixes.len, prefix.len };
-    buf_append_bytes(&reading->prefixes, prefix);
-    reading->count++;
-    return true;
-}
-
-static bool read_policies(struct reading *reading, char error[POLICY_ERROR_BYTES])
+static bool read_edit(const struct policy_text *text, struct edit *edit, char error[POLICY_ERROR_BYTES])
 {
     struct words words;
-    bool ok = true;
+    bool ok;
 
-    buf_reserve(&reading->prefixes, reading->rest.len);
-    while (ok && next_line(reading, &words)) {
-        ok = reading->count < POLICIES_MAX && read_policy(reading, &words);
-        words_free(&words);
-    }
-    return ok || refuse(error, "a policy cannot be read");
+    *edit = (struct edit){ .policy.prefix = text->prefix, .is_gone = text->is_gone };
+    if (text->prefix.len > POLICY_PREFIX_BYTES_MAX) return refuse(error, "the prefix is too long");
+    if (text->is_gone) return true;
+    ok = words_split(text->text, &words) ? read_fields(&words, &edit->policy, error)
+                                         : refuse(error, "it is not made of words");
+    words_free(&words);
+    return ok;
 }
 
-static bool policies_equal(const struct policy *a, const struct policy *b)
+/* By prefix, and of one prefix in the order in which they were given: places in memory tell that. */
+static int compare_edits(const void *a, const void *b)
 {
-    if (a->set != b->set) return false;
-    for (unsigned field = 0; field < POLICY_FIELD_COUNT; field++)
-        if (policy_sets(a, (enum policy_field)field) && a->values[field] != b->values[field]) return false;
-    return true;
+    const struct edit *const *one = a, *const *other = b;
+    int order = bytes_compare((*one)->policy.prefix, (*other)->policy.prefix);
+
+    return order != 0 ? order : *one < *other ? -1 : *one > *other;
 }
 
-/* Under lock. A policy that is as it was stays as far walked as it is. */
-static void date_policies(const struct policies *policies, struct reading *reading)
+size_t policies_take(struct policies *policies, const struct policy_text *texts, size_t count,
+                     char error[POLICY_ERROR_BYTES])
 {
-    const struct policy_table *table = present(policies);
+    struct edit *edits = alloc((count + 1) * sizeof(*edits)), *sorted = alloc((count + 1) * sizeof(*sorted));
+    struct edit **places = alloc((count + 1) * sizeof(struct edit *));
+    size_t read = 0, kept = 0;
 
-    for (size_t i = 0; i < reading->count; i++) {
-        struct policy *policy = &reading->policies[i];
-        size_t place = policy_table_place(table, policy->prefix);
-
-        policy->changed_at = end_of_walk(policies) - SLOT_COUNT;
-        if (place < policy_table_count(table) && policies_equal(policy_table_at(table, place), policy))
-            policy->changed_at = policy_table_at(table, place)->changed_at;
-    }
-}
-
-enum policies_loaded policies_load(struct policies *policies, struct bytes text, char error[POLICY_ERROR_BYTES])
-{
-    struct reading reading = { .rest = text };
-    enum policies_loaded loaded = POLICIES_DAMAGED;
-    struct policy_table *table;
-
-    reading.policies = alloc(POLICIES_MAX * sizeof(*reading.policies));
-    if (!read_frame(&reading, error) || !read_version(&reading, error) || !read_policies(&reading, error)) goto done;
-    table = policy_table_new(reading.policies, reading.count);
-    reading.version.digest = digest_of(table);
-    policy_table_free(&table);
-
+    for (size_t i = 0; i < count; i++)
+        if (read_edit(&texts[i], &edits[read], error)) {
+            places[read] = &edits[read];
+            read++;
+        }
+    qsort((void *)places, read, sizeof(struct edit *), compare_edits);
+    for (size_t i = 0; i < read; i++)
+        if (i + 1 == read || !bytes_equal(places[i]->policy.prefix, places[i + 1]->policy.prefix))
+            sorted[kept++] = *places[i];
     lock_take(&policies->lock);
-    loaded = POLICIES_NOT_LATER;
-    if (policy_version_compare(&reading.version, &policies->version) > 0) {
-        loaded = POLICIES_LOADED;
-        date_policies(policies, &reading);
-        put(policies, policy_table_new(reading.policies, reading.count), reading.version.epoch, reading.version.number);
-    }
+    change(policies, sorted, kept);
     lock_release(&policies->lock);
-done:
-    buf_free(&reading.prefixes);
-    alloc_free(reading.policies);
-    return loaded;
-}
-
-struct policy_version policies_version(struct policies *policies)
-{
-    struct policy_version version;
-
-    lock_take(&policies->lock);
-    version = policies->version;
-    lock_release(&policies->lock);
-    return version;
+    alloc_free(edits);
+    alloc_free(sorted);
+    alloc_free((void *)places);
+    return count - read;
 }
 
 /* --- Looking --- */

@@ -23,6 +23,8 @@
 #include <stdint.h>
 
 #define POLICIES_MAX 1024u
+/* With those that come from other nodes. */
+#define POLICIES_TAKEN_MAX 16384u
 #define POLICY_PREFIX_BYTES_MAX 256u
 
 enum policy_field {
@@ -102,32 +104,27 @@ struct policy_setting {
     int64_t value; /* as policy_value_of() gives it */
 };
 
-/* Where the version stands; greater is later. */
-struct policy_version {
-    uint64_t epoch, number, digest;
-};
-int policy_version_compare(const struct policy_version *a, const struct policy_version *b);
-
-/* Sets fields of a prefix's policy, which is made where it is not there; others stay. The version's epoch becomes at least `epoch`. All or nothing:
- * false, with the reply's error text ("ERR ..."), where the prefix is too long or there are too many. Where it changes nothing the version stays. */
+/* Sets fields of a prefix's policy, which is made where it is not there; others stay. All or nothing: false, with the reply's error text ("ERR ..."), where
+ * the prefix is too long or there are too many. */
 bool policies_set(struct policies *policies, struct bytes prefix, const struct policy_setting *settings, size_t count,
-                  uint64_t epoch, char error[POLICY_ERROR_BYTES]);
+                  char error[POLICY_ERROR_BYTES]);
 /* False where there is none. */
-bool policies_delete(struct policies *policies, struct bytes prefix, uint64_t epoch);
+bool policies_delete(struct policies *policies, struct bytes prefix);
 
-/* The table as text, with its version: what is kept on disk and what nodes tell each other. At most POLICY_TEXT_BYTES_MAX. Returns that version. */
-#define POLICY_TEXT_BYTES_MAX (POLICIES_MAX * (4u * POLICY_PREFIX_BYTES_MAX + 256u) + 256u)
-struct policy_version policies_save(struct policies *policies, struct buf *out);
+/* What is set for a prefix as text, as "ttl 3600000 guard 1" in the units fields are kept in: what is on disk, and what nodes tell each other. Appends
+ * it; false where there is no policy. */
+#define POLICY_TEXT_BYTES_MAX 256u
+bool policies_text(struct policies *policies, struct bytes prefix, struct buf *out);
 
-enum policies_loaded {
-    POLICIES_LOADED,
-    POLICIES_NOT_LATER, /* ours is as late, or later: nothing was changed */
-    POLICIES_DAMAGED,   /* nothing was changed; error says why */
+/* What the policy of a prefix is, all of it. */
+struct policy_text {
+    struct bytes prefix, text;
+    bool is_gone; /* there is none */
 };
-/* Takes over a table from its text, where it is later than ours. Believes nothing. */
-enum policies_loaded policies_load(struct policies *policies, struct bytes text, char error[POLICY_ERROR_BYTES]);
-
-struct policy_version policies_version(struct policies *policies);
+/* Takes policies over, in place of those that are there; of one prefix the last counts. Believes nothing: what cannot be read is left out, and a policy that was
+ * there stays. Returns how many were, with the reason of one of them in error. */
+size_t policies_take(struct policies *policies, const struct policy_text *texts, size_t count,
+                     char error[POLICY_ERROR_BYTES]);
 
 /* --- Looking, likewise --- */
 
@@ -142,6 +139,9 @@ static inline bool policy_sets(const struct policy *policy, enum policy_field fi
 {
     return (policy->set >> field & 1u) != 0;
 }
+
+/* Its text, appended. */
+void policy_write(const struct policy *policy, struct buf *out);
 
 /* Visits all, in the order of their prefixes; what is visited is lent for the visit, and the visitor must not call policies_...(). */
 void policies_each(struct policies *policies, void (*visit)(void *context, const struct policy *policy), void *context);
@@ -164,7 +164,8 @@ uint64_t policies_walked(const struct policies *policies);
 void policies_count_slot(struct policies *policies);
 /* True while not all slots were gone through since the last change. */
 bool policies_walk_is_due(const struct policies *policies);
-/* How many replaced tables wait for the walk. */
+/* How many replaced tables wait for the walk; more than so many had better be freed without it. */
+#define POLICIES_WAITING_MAX 8u
 size_t policies_waiting(struct policies *policies);
 /* Frees those without waiting for it: takes and gives back the lock of every slot, some milliseconds of work. With no slot's lock held. */
 void policies_settle(struct policies *policies, struct keyspace *keyspace);

@@ -93,6 +93,8 @@ static int64_t do_piece(struct policy_sweep *sweep)
         sweep->walk_from = policies_walked(sweep->policies);
         sweep->walk_began_us = sweep->due_us = began_us;
     }
+    /* They come faster from other nodes than it goes round. */
+    if (policies_waiting(sweep->policies) > POLICIES_WAITING_MAX) policies_settle(sweep->policies, sweep->keyspace);
     do step(sweep, clock_now_ms());
     while (policies_walk_is_due(sweep->policies) && clock_monotonic_us() - began_us < PIECE_US);
     took_us = worked_us() - before_us;

@@ -2,14 +2,13 @@
 #include "cache/policy_table.h"
 
 #include "base/alloc.h"
-#include "base/option.h"
 
 #include <assert.h>
 #include <endian.h>
 #include <string.h>
 
 #define NONE UINT16_MAX
-_Static_assert(POLICIES_MAX < NONE, "a row is named by 16 bits");
+_Static_assert(POLICIES_TAKEN_MAX < NONE, "a row is named by 16 bits");
 
 /* What the search looks at: four of them in a cache line, and the prefix itself only where these eight bytes do not tell. */
 struct row {
@@ -171,7 +170,7 @@ struct policy_table *policy_table_new(const struct policy *policies, size_t coun
     size_t bytes = 0;
     char *at;
 
-    assert(count <= POLICIES_MAX);
+    assert(count <= POLICIES_TAKEN_MAX);
     for (size_t i = 0; i < count; i++) bytes += policies[i].prefix.len;
     table->count = count;
     table->rows = alloc((count + 1) * sizeof(*table->rows));
@@ -218,18 +217,4 @@ size_t policy_table_place(const struct policy_table *table, struct bytes prefix)
     if (table == NULL) return 0;
     at = place_behind(table, prefix);
     return at > 0 && bytes_equal(table->policies[at - 1].prefix, prefix) ? at - 1 : table->count;
-}
-
-void policy_table_write(const struct policy_table *table, struct buf *out)
-{
-    for (size_t i = 0; i < policy_table_count(table); i++) {
-        const struct policy *policy = &table->policies[i];
-
-        words_quote(policy->prefix, out);
-        for (unsigned field = 0; field < POLICY_FIELD_COUNT; field++)
-            if (policy_sets(policy, (enum policy_field)field))
-                buf_printf(out, " %s %lld", policy_field_name((enum policy_field)field),
-                           (long long)policy->values[field]);
-        buf_append_byte(out, '\n');
-    }
 }

@@ -25,6 +25,3 @@ size_t policy_table_place(const struct policy_table *table, struct bytes prefix)
 const struct policy *policy_table_match(const struct policy_table *table, struct bytes key);
 /* The next shorter one, or NULL. */
 const struct policy *policy_table_parent(const struct policy_table *table, const struct policy *policy);
-
-/* What is set, a line for each policy. */
-void policy_table_write(const struct policy_table *table, struct buf *out);

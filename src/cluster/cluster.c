@@ -56,7 +56,7 @@ void cluster_free(struct cluster **cluster)
         beliefs_drop(c, c->nodes[i]);
         node_free(c->nodes[i]);
     }
-    buf_free(&c->shared_text);
+    shared_set_free(&c->shared.set);
     alloc_free(c->links);
     alloc_free(c->nodes);
     alloc_free(c->indices);

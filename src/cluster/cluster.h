@@ -13,7 +13,6 @@
  *     cluster_persisted     file is safe     EFFECT_VIEW     state ok/fail, node addresses or flags changed
  *     cluster_<command>     CLUSTER ...      EFFECT_LOG      a line
  *                                            EFFECT_DROP_KEYS keys of slots we lost
- *                                            EFFECT_SHARED    a later text that all are to have
  *                                            EFFECT_SHARED_ITEM another node's item, which was taken over
  *                                            EFFECT_PUBLISH  for the clients of this node
  *
@@ -46,7 +45,6 @@ enum effect_kind {
     EFFECT_VIEW,
     EFFECT_LOG,
     EFFECT_DROP_KEYS,
-    EFFECT_SHARED,
     EFFECT_SHARED_ITEM,
     EFFECT_PUBLISH
 };
@@ -55,7 +53,7 @@ struct effect {
     enum effect_kind kind;
     uint16_t node; /* CONNECT: index of the node; the caller makes a link and says cluster_link_opened(node, link) */
     cluster_link link; /* CLOSE, SEND */
-    /* SEND: the message; SHARED: the text; PERSIST: the file's whole content; LOG: the line; OWNERS, DROP_KEYS: a bit for each slot, see
+    /* SEND: the message; PERSIST: the file's whole content; LOG: the line; OWNERS, DROP_KEYS: a bit for each slot, see
      * effect_next_slot(); PUBLISH: the channel, and the message behind it. Owned by the queue. */
     struct bytes data;
     char ip[46];             /* CONNECT */
@@ -100,13 +98,6 @@ void cluster_free(struct cluster **cluster);
 void cluster_configure(struct cluster *cluster, const struct cluster_options *options, struct effects *effects);
 /* The state file's content as it should be now (versioned, checksummed). */
 void cluster_save(const struct cluster *cluster, struct buf *out);
-/* A text that all nodes of our kind are to have the same of (cluster/shared.c), as it is here by now; what is not later than the last one is ignored.
- * That of another node which is later comes as an EFFECT_SHARED: whoever takes it over says so here. */
-struct cluster_shared_version {
-    uint64_t epoch, number, digest; /* the number of the first is above 0 */
-};
-#define CLUSTER_SHARED_BYTES_MAX (2u << 20)
-void cluster_share(struct cluster *cluster, const struct cluster_shared_version *version, struct bytes text);
 
 /* --- The shared set (cluster/shared.h) --- */
 #define CLUSTER_ERROR_BYTES 256

@@ -14,6 +14,8 @@
  *     commands.c    what an operator asks for
  *     moves.c       which of us has a slot that two of our kind claim
  *     difference.c  who sees other owners than we do
+ *     shared_set.c  items that all nodes of our kind are to have the same of
+ *     shared.c      how they come to
  *     text.c        CLUSTER NODES, CLUSTER INFO and the questions
  *     state_file.c  the same view on disk
  *     cluster.c     birth, ticks and links
@@ -29,6 +31,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "cluster/cluster.h"
+#include "cluster/shared_set.h"
 
 #define NODES_MAX 4096u     /* known nodes, handshakes included: what a hostile member could make us hold */
 #define HANDSHAKES_MAX 256u /* anybody who reaches the port can ask for one */
@@ -66,11 +69,23 @@ enum node_flag {
 #define MESSAGE_TYPES 11u
 
 struct message;
+struct mark;
 struct beliefs;
 
 struct failure_report {
     uint16_t reporter; /* index */
     int64_t at_ms;
+};
+
+/* What we know of another node's shared set, see shared.c. */
+struct node_shared {
+    uint32_t digest; /* as the latest of its messages said, and since when */
+    int64_t since_ms;
+    uint32_t incarnation; /* of that message */
+    uint64_t sequence;
+    bool has_said;                   /* that it has changed, and we have not asked it since */
+    uint32_t left_ours, left_theirs; /* while they are so it is not asked until then */
+    int64_t left_until_ms;
 };
 
 struct node {
@@ -114,10 +129,7 @@ struct node {
     uint64_t view;           /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
-    struct cluster_shared_version shared_said,
-        shared_heard; /* of the text that is shared: what we said last of ours, and it of its own */
-    int64_t shared_said_ms, shared_asked_ms, shared_told_ms;
-    bool shared_awaited;
+    struct node_shared shared;
     bool view_wanted;        /* at once: it was said to have slots of ours, and does not claim them */
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
 
@@ -195,8 +207,18 @@ struct cluster {
     uint32_t incarnation; /* drawn at each start */
     uint64_t told_sequence;
 
-    struct cluster_shared_version shared_version;
-    struct buf shared_text;
+    struct {
+        struct shared_set set;
+        int64_t changed_ms;
+        size_t to_say, say_at; /* so many hear that it has changed; the next one's place in `nodes` */
+        bool is_asking;        /* what follows is of that */
+        bool page_is_due;      /* with the next tick */
+        uint16_t asked;        /* index of the node */
+        uint32_t asked_digest; /* that it had at the beginning */
+        uint64_t asked_from;   /* the hash that the page begins with */
+        int64_t asked_ms;
+        size_t pages, told_bytes; /* heard; told to all others; since the last tick */
+    } shared;
 
     uint64_t current_epoch, last_vote_epoch;
     bool ok;
@@ -238,7 +260,7 @@ void emit_drop_keys(struct effects *effects, uint16_t slot);
 void emit_persist(struct effects *effects, struct buf *content, uint64_t sequence, bool sync);
 void emit_publish(struct effects *effects, bool shard, struct bytes channel, struct bytes text);
 void emit_view(struct effects *effects);
-void emit_shared(struct effects *effects, struct bytes text);
+void emit_shared_item(struct effects *effects, const struct shared_item *item);
 void emit_log(struct effects *effects, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -409,6 +431,10 @@ void difference_module(struct cluster *c, struct node *node, cluster_link link, 
 void beliefs_drop(struct cluster *c, struct node *node);
 
 /* --- shared.c --- */
+/* Of what every message of ours says it. */
+uint32_t shared_digest(const struct cluster *c);
+/* What a message of a known node says of its own. */
+void shared_heard(const struct cluster *c, struct node *node, const struct mark *mark, int64_t now_ms);
 void shared_tick(struct cluster *c, int64_t now_ms, struct effects *e);
 /* A MODULE message of a known node of our kind. */
 void shared_module(struct cluster *c, struct node *node, cluster_link link, const struct message *message,

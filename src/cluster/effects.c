@@ -115,13 +115,17 @@ void emit_view(struct effects *effects)
     add(effects, EFFECT_VIEW);
 }
 
-void emit_shared(struct effects *effects, struct bytes text)
+void emit_shared_item(struct effects *effects, const struct shared_item *item)
 {
-    struct effect *effect = add(effects, EFFECT_SHARED);
-    struct buf copy = { 0 };
+    struct effect *effect = add(effects, EFFECT_SHARED_ITEM);
+    char *data = alloc(item->name.len + item->text.len + 1); /* fits: of one packet */
 
-    buf_append_bytes(&copy, text);
-    effect->data = buf_bytes(&copy);
+    if (item->name.len > 0) memcpy(data, item->name.data, item->name.len);
+    if (item->text.len > 0) memcpy(data + item->name.len, item->text.data, item->text.len);
+    effect->data = (struct bytes){ data, item->name.len + item->text.len };
+    effect->item = *item;
+    effect->item.name.data = data;
+    effect->item.text.data = data + item->name.len;
 }
 
 void emit_log(struct effects *effects, enum log_level level, const char *format, ...)

@@ -33,7 +33,8 @@ void header_begin(struct cluster *c, unsigned type, struct buf *out)
                                   .mark = { .is_ours = true,
                                             .incarnation = c->incarnation,
                                             .sequence = ++c->told_sequence,
-                                            .view = c->view_digest },
+                                            .view = c->view_digest,
+                                            .shared = shared_digest(c) },
                               });
 }
 

@@ -131,9 +131,11 @@ static const uint8_t mark_magic[4] = { 'r', 's', 'h', 'd' };
 static struct mark get_mark(const uint8_t *at)
 {
     if (memcmp(at, mark_magic, sizeof(mark_magic)) != 0 || at[4] != MARK_VERSION) return (struct mark){ 0 };
-    return (struct mark){
-        .is_ours = true, .incarnation = get32(at + 6), .sequence = get64(at + 10), .view = get64(at + 18)
-    };
+    return (struct mark){ .is_ours = true,
+                          .incarnation = get32(at + 6),
+                          .sequence = get64(at + 10),
+                          .view = get64(at + 18),
+                          .shared = get32(at + 26) };
 }
 
 static void put_mark(uint8_t *at, const struct mark *mark)
@@ -144,6 +146,7 @@ static void put_mark(uint8_t *at, const struct mark *mark)
     put32(at + 6, mark->incarnation);
     put64(at + 10, mark->sequence);
     put64(at + 18, mark->view);
+    put32(at + 26, mark->shared);
 }
 
 static bool has_gossip(uint16_t type)

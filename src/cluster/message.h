@@ -14,9 +14,10 @@
  * other, and what they tell each other with every message:
  *
  *     2216  2220     2221    2222         2226      2234  2242
- *     rshd  version  zero    incarnation  sequence  view  zero
+ *     rshd  version  zero    incarnation  sequence  view  shared
  *
- * The incarnation is drawn at each start; the sequence grows with every message of one; the view is a digest of who owns which slot.
+ * The incarnation is drawn at each start; the sequence grows with every message of one; the view is a digest of who owns which slot, shared one of
+ * the shared set (cluster/shared.h), 0 of an empty one.
  *
  * Decoding borrows from the packet and believes nothing: each length is checked before it is followed, ids are 40 of [a-z0-9],
  * texts are made of what addresses and host names are made of, so that nothing read here can forge a line of the state file or
@@ -51,6 +52,7 @@ struct mark {
         is_ours; /* false: the sender is of another kind, or of a version that we do not know, and nothing else is set */
     uint32_t incarnation;
     uint64_t sequence, view;
+    uint32_t shared;
 };
 
 struct message {

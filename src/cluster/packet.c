@@ -74,6 +74,7 @@ static void learn_header(struct cluster *c, const struct packet *packet, struct 
     sender->data_received_ms = packet->now_ms;
     epoch_saw(c, sender, message->current_epoch, e);
     sender->offset = message->offset;
+    shared_heard(c, sender, &message->mark, packet->now_ms);
 }
 
 /* Only together with the slots it is said of. Taken from a message whose slots nobody reads it would stand beside older ones: a slot

@@ -48,27 +48,23 @@ static void policy_set(struct call *call)
     }
     settings = alloc((size_t)call->argc * sizeof(*settings));
     if (parse_settings(call, settings, &count)) {
-        if (!policies_set(call->node->policies, call_arg(call, 2), settings, count, policy_keeper_epoch(keeper), error))
-            reply_error(call->reply, error);
-        else if (policy_keeper_changed(keeper, error))
+        if (policy_keeper_set(keeper, call_arg(call, 2), settings, count, error))
             reply_ok(call->reply);
         else
-            reply_errorf(call->reply, "ERR %s", error);
+            reply_error(call->reply, error);
     }
     alloc_free(settings);
 }
 
 static void policy_del(struct call *call)
 {
-    struct policy_keeper *keeper = call->node->policy_keeper;
-    char error[256] = "";
+    char error[POLICY_ERROR_BYTES] = "";
+    bool was_there;
 
-    if (!policies_delete(call->node->policies, call_arg(call, 2), policy_keeper_epoch(keeper)))
-        reply_integer(call->reply, 0);
-    else if (policy_keeper_changed(keeper, error))
-        reply_integer(call->reply, 1);
+    if (policy_keeper_delete(call->node->policy_keeper, call_arg(call, 2), &was_there, error))
+        reply_integer(call->reply, was_there);
     else
-        reply_errorf(call->reply, "ERR %s", error);
+        reply_error(call->reply, error);
 }
 
 static void reply_value(struct reply *reply, enum policy_field field, int64_t value)

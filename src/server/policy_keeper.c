@@ -6,38 +6,20 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "bus/bus.h"
-#include "bus/state_file.h"
-#include "cache/policy.h"
 #include "cache/policy_sweep.h"
 #include "server/config.h"
 #include "server/node.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-#define REPLACED_MAX 8 /* tables that wait for the sweep */
-
 struct policy_keeper {
     struct node *node;
-    struct state_file *file; /* NULL without a cluster */
-    uint64_t directives;     /* the digest of what the file and the command line say */
-    pthread_mutex_t guard;   /* what follows a change is done for one at a time, so that the last is what stays */
+    pthread_mutex_t guard; /* of changes: table and set are changed together, and what is shown is of the last */
 };
-
-uint64_t policy_keeper_epoch(const struct policy_keeper *keeper)
-{
-    struct effects *effects;
-    uint64_t epoch;
-
-    if (keeper->node->bus == NULL) return 0;
-    epoch = cluster_epoch(bus_lock(keeper->node->bus, &effects));
-    bus_unlock(keeper->node->bus);
-    return epoch;
-}
 
 /* --- The configuration shows them --- */
 
@@ -91,52 +73,54 @@ static void show_all(struct policy_keeper *keeper)
     buf_free(&shown.lines);
 }
 
-/* --- The file ---
- *
- *     directives 0123456789abcdef        the digest of those of the last start
- *     redis-shard policies 1             the rest is policies_save()'s
- *     ... */
+/* --- The shared set has them --- */
 
-#define DIRECTIVES "directives "
-#define DIRECTIVES_BYTES (sizeof(DIRECTIVES "0123456789abcdef\n") - 1)
-
-/* Its ticket. */
-static uint64_t save(struct policy_keeper *keeper)
+static void item_of(struct bytes prefix, struct bytes text, bool is_gone, struct shared_item *item)
 {
-    struct buf content = { 0 };
-
-    buf_printf(&content, DIRECTIVES "%016" PRIx64 "\n", keeper->directives);
-    policies_save(keeper->node->policies, &content);
-    return state_file_submit(keeper->file, &content, 0);
+    *item = (struct shared_item){ .kind = SHARED_POLICY, .is_gone = is_gone, .name = prefix, .text = text };
 }
 
-struct loading {
-    struct policies *policies;
-    uint64_t directives;
-};
-
-static bool accept_content(void *context, struct bytes content, char reason[256])
+/* Under guard. The table has changed at a prefix; where the set refuses that, it is as it was before. */
+static bool share(struct policy_keeper *keeper, struct bytes prefix, const struct policy_text *former,
+                  char error[POLICY_ERROR_BYTES])
 {
-    struct loading *loading = context;
-    struct bytes text = { content.data + DIRECTIVES_BYTES, content.len - DIRECTIVES_BYTES };
-    char line[DIRECTIVES_BYTES + 1];
-    unsigned long long directives;
+    struct policies *policies = keeper->node->policies;
+    struct buf text = { 0 };
+    struct shared_item item;
+    char reason[POLICY_ERROR_BYTES];
+    bool is_there, ok;
 
-    _Static_assert(POLICY_ERROR_BYTES == 256, "a reason is passed on");
-    if (content.len <= DIRECTIVES_BYTES) {
-        snprintf(reason, 256, "it is cut off");
-        return false;
-    }
-    memcpy(line, content.data, DIRECTIVES_BYTES);
-    line[DIRECTIVES_BYTES] = '\0';
-    if (sscanf(line, DIRECTIVES "%16llx\n", &directives) != 1) {
-        snprintf(reason, 256, "its first line cannot be read");
-        return false;
-    }
-    /* A table without a version, of a node that never had a policy, is as good as none. */
-    if (policies_load(loading->policies, text, reason) == POLICIES_DAMAGED) return false;
-    loading->directives = directives;
-    return true;
+    _Static_assert(POLICY_ERROR_BYTES == CLUSTER_ERROR_BYTES, "an error is passed on");
+    if (keeper->node->bus == NULL) return true;
+    is_there = policies_text(policies, prefix, &text);
+    item_of(prefix, buf_bytes(&text), !is_there, &item);
+    ok = bus_share_item(keeper->node->bus, SHARE_LATEST, &item, error);
+    if (!ok) policies_take(policies, former, 1, reason);
+    buf_free(&text);
+    return ok;
+}
+
+/* On the control loop: other nodes' policies, or those that there are at the start. */
+static void came(void *context, const struct shared_item *items, size_t count)
+{
+    struct policy_keeper *keeper = context;
+    struct policies *policies = keeper->node->policies;
+    struct policy_text *texts = alloc((count + 1) * sizeof(*texts));
+    char error[POLICY_ERROR_BYTES];
+    size_t latest = 0, refused;
+
+    _Static_assert(POLICIES_TAKEN_MAX >= SHARED_TAKEN_ITEMS_MAX, "whatever the set has");
+    pthread_mutex_lock(&keeper->guard);
+    for (size_t i = 0; i < count; i++) /* What was set here since is later. */
+        if (bus_shared_is_latest(keeper->node->bus, &items[i]))
+            texts[latest++] = (struct policy_text){ items[i].name, items[i].text, items[i].is_gone };
+    refused = policies_take(policies, texts, latest, error);
+    show_all(keeper);
+    pthread_mutex_unlock(&keeper->guard);
+    alloc_free(texts);
+    if (refused > 0)
+        log_warning("policies: of %zu of the cluster %zu mean nothing to this node: %s", latest, refused, error);
+    policy_sweep_wake(keeper->node->policy_sweep);
 }
 
 /* --- The start --- */
@@ -147,9 +131,7 @@ static bool set_one(struct policy_keeper *keeper, struct bytes prefix, enum poli
     struct policies *policies = keeper->node->policies;
     char reason[POLICY_ERROR_BYTES] = "";
 
-    if (policies_set(policies, prefix, &(struct policy_setting){ field, value }, 1, policies_version(policies).epoch,
-                     reason))
-        return true;
+    if (policies_set(policies, prefix, &(struct policy_setting){ field, value }, 1, reason)) return true;
     snprintf(error, 512, "The policies of the configuration cannot be set: %s", reason);
     return false;
 }
@@ -169,10 +151,30 @@ static bool set_line(struct policy_keeper *keeper, const struct words *words, ch
     return ok;
 }
 
-static bool set_directives(struct policy_keeper *keeper, struct bytes text, char error[512])
+/* What the configuration file and the command line say: kept apart, for the configuration will show what holds. */
+struct directives {
+    struct buf text; /* lines of policy */
+    int64_t ttl_ms, max_ttl_ms;
+    char digest[17];
+};
+
+static void read_directives(struct config *config, struct directives *directives)
 {
-    int64_t ttl_ms = config_int(keeper->node->config, default_ttl_ms),
-            max_ttl_ms = config_int(keeper->node->config, max_ttl_ms);
+    struct buf *text = &directives->text;
+    size_t len;
+
+    *directives = (struct directives){ .ttl_ms = config_int(config, default_ttl_ms),
+                                       .max_ttl_ms = config_int(config, max_ttl_ms) };
+    config_text(config, CONFIG_POLICY, text);
+    len = text->len;
+    buf_printf(text, "\n%lld %lld", (long long)directives->ttl_ms, (long long)directives->max_ttl_ms);
+    snprintf(directives->digest, sizeof(directives->digest), "%016" PRIx64, crc64(0, buf_bytes(text)));
+    text->len = len;
+}
+
+static bool set_all(struct policy_keeper *keeper, const struct directives *directives, char error[512])
+{
+    struct bytes text = buf_bytes(&directives->text);
     bool ok = true;
 
     while (ok && text.len > 0) {
@@ -186,90 +188,67 @@ static bool set_directives(struct policy_keeper *keeper, struct bytes text, char
         text.data += len;
         text.len -= len;
     }
-    if (ok && ttl_ms != 0) ok = set_one(keeper, BYTES_NONE, POLICY_FIELD_TTL, ttl_ms, error);
-    if (ok && max_ttl_ms != 0) ok = set_one(keeper, BYTES_NONE, POLICY_FIELD_MAX_TTL, max_ttl_ms, error);
+    if (ok && directives->ttl_ms != 0) ok = set_one(keeper, BYTES_NONE, POLICY_FIELD_TTL, directives->ttl_ms, error);
+    if (ok && directives->max_ttl_ms != 0)
+        ok = set_one(keeper, BYTES_NONE, POLICY_FIELD_MAX_TTL, directives->max_ttl_ms, error);
     return ok;
 }
 
-static bool read_all(struct policy_keeper *keeper, char error[512])
+struct sharing {
+    struct bus *bus;
+    enum share_as as;
+    bool ok;
+    cluster_error error;
+};
+
+static void share_one(void *context, const struct policy *policy)
 {
-    struct loading loading = { .policies = keeper->node->policies };
-    struct config *config = keeper->node->config;
-    struct policy_version version;
+    struct sharing *sharing = context;
     struct buf text = { 0 };
-    bool ok = true;
+    struct shared_item item;
 
-    if (keeper->file != NULL) switch (state_file_load(keeper->file, accept_content, &loading, error)) {
-        case STATE_REFUSED:
-            return false;
-        case STATE_FORMER:
-            log_warning("%s", error);
-            break;
-        case STATE_NONE:
-        case STATE_CURRENT:
-            break;
-        }
-    config_text(config, CONFIG_POLICY, &text);
-    buf_printf(&text, "\n%lld %lld", (long long)config_int(config, default_ttl_ms),
-               (long long)config_int(config, max_ttl_ms));
-    keeper->directives = crc64(0, buf_bytes(&text));
-    buf_clear(&text);
-    config_text(config, CONFIG_POLICY, &text);
-    if (keeper->directives != loading.directives) ok = set_directives(keeper, buf_bytes(&text), error);
-    version = policies_version(keeper->node->policies);
-    if (ok && version.number > 0)
-        log_notice("policies: %zu, of version %" PRIu64 ".%" PRIu64, policies_count(keeper->node->policies),
-                   version.epoch, version.number);
-    buf_free(&text);
-    return ok;
-}
-
-/* What is told and shown, but for the disk. */
-static void tell(struct policy_keeper *keeper)
-{
-    struct policy_version version;
-    struct buf text = { 0 };
-
-    show_all(keeper);
-    if (keeper->node->bus == NULL) return;
-    version = policies_save(keeper->node->policies, &text);
-    bus_share(keeper->node->bus, &(struct cluster_shared_version){ version.epoch, version.number, version.digest },
-              buf_bytes(&text));
+    policy_write(policy, &text);
+    item_of(policy->prefix, buf_bytes(&text), false, &item);
+    if (sharing->ok) sharing->ok = bus_share_item(sharing->bus, sharing->as, &item, sharing->error);
     buf_free(&text);
 }
 
-static void heard(void *context, struct bytes text)
+/* Sets the directives where they are not those of the last start. */
+static bool heed(struct policy_keeper *keeper, const struct directives *directives, char error[512])
 {
-    policy_keeper_heard(context, text);
+    struct sharing sharing = { .bus = keeper->node->bus, .as = SHARE_DEFAULT, .ok = true };
+    struct shared_item item = { .kind = SHARED_DIRECTIVES, .text = bytes_of(directives->digest) };
+    struct buf former = { 0 };
+    bool are_same;
+
+    if (sharing.bus == NULL) return set_all(keeper, directives, error);
+    if (bus_shared_text(sharing.bus, SHARED_DIRECTIVES, BYTES_NONE, &former)) sharing.as = SHARE_LATEST;
+    are_same = bytes_equal(buf_bytes(&former), item.text);
+    buf_free(&former);
+    if (are_same) return true;
+    if (!set_all(keeper, directives, error)) return false;
+    policies_each(keeper->node->policies, share_one, &sharing);
+    if (sharing.ok) sharing.ok = bus_share_item(sharing.bus, SHARE_LATEST, &item, sharing.error);
+    if (!sharing.ok) snprintf(error, 512, "The policies of the configuration cannot be set: %s", sharing.error);
+    return sharing.ok;
 }
 
 struct policy_keeper *policy_keeper_open(struct node *node, char error[512])
 {
     struct policy_keeper *keeper = alloc_zeroed(sizeof(*keeper));
-    char path[PATH_MAX];
-    size_t len;
+    struct directives directives;
 
     keeper->node = node;
     pthread_mutex_init(&keeper->guard, NULL);
-    if (node->bus != NULL) {
-        config_text_copy(node->config, CONFIG_CLUSTER_CONFIG_FILE, path, sizeof(path));
-        len = strlen(path);
-        snprintf(path + len, sizeof(path) - len, ".policies");
-        keeper->file = state_file_open(path, error);
-        if (keeper->file == NULL) goto failed;
-    }
-    if (!read_all(keeper, error)) goto failed;
-    if (keeper->file != NULL) {
-        state_file_start(keeper->file, NULL, NULL);
-        if (policies_version(node->policies).number > 0) save(keeper);
-    }
-    tell(keeper);
+    read_directives(node->config, &directives);
+    if (node->bus != NULL) bus_on_shared_items(node->bus, SHARED_POLICY, came, keeper);
+    if (!heed(keeper, &directives, error)) policy_keeper_close(&keeper);
+    buf_free(&directives.text);
+    if (keeper == NULL) return NULL;
+    show_all(keeper);
     policy_sweep_wake(node->policy_sweep);
-    if (node->bus != NULL) bus_on_shared(node->bus, heard, keeper);
+    if (policies_count(node->policies) > 0) log_notice("policies: %zu", policies_count(node->policies));
     return keeper;
-failed:
-    policy_keeper_close(&keeper);
-    return NULL;
 }
 
 void policy_keeper_close(struct policy_keeper **closed)
@@ -278,65 +257,70 @@ void policy_keeper_close(struct policy_keeper **closed)
 
     *closed = NULL;
     if (keeper == NULL) return;
-    state_file_close(&keeper->file);
     pthread_mutex_destroy(&keeper->guard);
     alloc_free(keeper);
 }
 
 /* --- Changes --- */
 
-/* The ticket to wait for; 0 where nothing is kept. */
-static uint64_t spread(struct policy_keeper *keeper)
+/* Sets, or, without settings, deletes. */
+static bool change(struct policy_keeper *keeper, struct bytes prefix, const struct policy_setting *settings,
+                   size_t count, bool *was_there, char error[POLICY_ERROR_BYTES])
 {
-    uint64_t ticket = 0;
+    struct policies *policies = keeper->node->policies;
+    struct policy_text former = { .prefix = prefix };
+    struct buf text = { 0 };
+    bool ok = true;
 
     pthread_mutex_lock(&keeper->guard);
-    if (keeper->file != NULL) ticket = save(keeper);
-    tell(keeper);
+    *was_there = policies_text(policies, prefix, &text);
+    former.text = buf_bytes(&text);
+    former.is_gone = !*was_there;
+    if (settings == NULL)
+        policies_delete(policies, prefix);
+    else
+        ok = policies_set(policies, prefix, settings, count, error);
+    if (ok) ok = share(keeper, prefix, &former, error);
+    show_all(keeper);
     pthread_mutex_unlock(&keeper->guard);
-    policy_sweep_wake(keeper->node->policy_sweep);
-    return ticket;
+    buf_free(&text);
+    return ok;
 }
 
-bool policy_keeper_changed(struct policy_keeper *keeper, char error[256])
+/* What may wait. */
+static bool settle(struct policy_keeper *keeper, char error[POLICY_ERROR_BYTES])
 {
-    uint64_t ticket = spread(keeper);
+    struct node *node = keeper->node;
 
+    policy_sweep_wake(node->policy_sweep);
     /* Whoever sets policies faster than the sweep goes round frees the former tables himself. */
-    if (policies_waiting(keeper->node->policies) > REPLACED_MAX)
-        policies_settle(keeper->node->policies, keeper->node->keyspace);
-    if (ticket == 0 || state_file_wait(keeper->file, ticket)) return true;
-    snprintf(error, 256, "The policies hold, but are not on disk: %s", strerror(errno));
+    if (policies_waiting(node->policies) > POLICIES_WAITING_MAX) policies_settle(node->policies, node->keyspace);
+    if (node->bus == NULL || bus_shared_wait(node->bus)) return true;
+    snprintf(error, POLICY_ERROR_BYTES, "ERR The policies hold, but are not on disk: %s", strerror(errno));
     return false;
 }
 
-void policy_keeper_heard(struct policy_keeper *keeper, struct bytes text)
+bool policy_keeper_set(struct policy_keeper *keeper, struct bytes prefix, const struct policy_setting *settings,
+                       size_t count, char error[POLICY_ERROR_BYTES])
 {
-    char error[POLICY_ERROR_BYTES];
-    struct policy_version version;
+    bool was_there;
 
-    /* It will be told again, when the sweep has come round. */
-    if (policies_waiting(keeper->node->policies) > REPLACED_MAX) return;
-    switch (policies_load(keeper->node->policies, text, error)) {
-    case POLICIES_LOADED:
-        spread(keeper);
-        version = policies_version(keeper->node->policies);
-        log_notice("policies: taken over from another node, %zu of version %" PRIu64 ".%" PRIu64,
-                   policies_count(keeper->node->policies), version.epoch, version.number);
-        return;
-    case POLICIES_NOT_LATER:
-        return;
-    case POLICIES_DAMAGED:
-        log_warning("policies: what another node has sent is refused: %s", error);
-        return;
-    }
+    return change(keeper, prefix, settings, count, &was_there, error) && settle(keeper, error);
 }
 
-bool policy_keeper_set_limits(struct policy_keeper *keeper, int64_t default_ttl_ms, int64_t max_ttl_ms, char error[256])
+bool policy_keeper_delete(struct policy_keeper *keeper, struct bytes prefix, bool *was_there,
+                          char error[POLICY_ERROR_BYTES])
+{
+    return change(keeper, prefix, NULL, 0, was_there, error) && (!*was_there || settle(keeper, error));
+}
+
+bool policy_keeper_set_limits(struct policy_keeper *keeper, int64_t default_ttl_ms, int64_t max_ttl_ms,
+                              char error[POLICY_ERROR_BYTES])
 {
     struct policy_setting settings[] = { { POLICY_FIELD_TTL, default_ttl_ms }, { POLICY_FIELD_MAX_TTL, max_ttl_ms } };
 
-    if (!policies_set(keeper->node->policies, BYTES_NONE, settings, 2, policy_keeper_epoch(keeper), error))
-        return false;
-    return policy_keeper_changed(keeper, error);
+    if (policy_keeper_set(keeper, BYTES_NONE, settings, 2, error)) return true;
+    /* CONFIG SET says ERR itself. */
+    if (strncmp(error, "ERR ", 4) == 0) memmove(error, error + 4, strlen(error) - 3);
+    return false;
 }

@@ -81,14 +81,67 @@ test "a value that moves to another node is as old there as it was" {
     }
 }
 
-test "of what is set on two sides at once both come to hold the same" {
-    with_cluster {ada bob} {@split yes} {
+test "of what is set on several nodes at once all survive, and of one prefix the same on all" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set nodes {ada bob cleo}
         for {set round 0} {$round < 10} {incr round} {
-            resp::send ada policy set race: ttl [expr {100 + $round}]
-            resp::send bob policy set race: ttl [expr {200 + $round}]
-            assert_equal {{simple OK} {simple OK}} [list [resp::read ada] [resp::read bob]]
-            eventually { [llength [policies_of {ada bob}]] == 1 }
+            foreach name $nodes {
+                resp::send $name policy set $name:$round: ttl [expr {100 + $round}]
+                resp::send $name policy set race: ttl [expr {100 + 10 * $round + [lsearch $nodes $name]}]
+            }
+            foreach name $nodes {
+                assert_equal {{simple OK} {simple OK}} [list [resp::read $name] [resp::read $name]]
+            }
         }
+        eventually { [llength [policies_of $nodes]] == 1 }
+        set policies [on ada policy list]
+        foreach name $nodes {
+            for {set round 0} {$round < 10} {incr round} {
+                assert_equal [list ttl [expr {100 + $round}]] [dict get $policies $name:$round:]
+            }
+        }
+        assert_equal 31 [dict size $policies]
+        assert {[dict get $policies race:] in {{ttl 190} {ttl 191} {ttl 192}}}
+        # The last word is the last, wherever it is said, also that there is none any more.
+        foreach name $nodes {
+            on $name policy del race:
+            foreach other $nodes { eventually { ![dict exists [on $other policy list] race:] } }
+            on $name policy set race: guard yes
+            foreach other $nodes { eventually { [dict exists [on $other policy list] race:] } }
+        }
+    }
+}
+
+test "what was deleted while a node was away is not brought back by it, and what it was given is not lost" {
+    with_cluster {ada bob} {@split yes} {
+        on ada policy set gone: ttl 100
+        on ada policy set stays: ttl 100
+        eventually { [all_have {ada bob} {gone: {ttl 100} stays: {ttl 100}}] }
+        node_signal bob STOP
+        on ada policy del gone:
+        node_stop ada
+        node_signal bob CONT
+        on bob policy set new: ttl 5
+        on bob policy set stays: ttl 200
+        node_restart ada
+        connect ada2 ada
+        eventually { [resp::do ada2 policy list] eq {new: {ttl 5} stays: {ttl 200}} }
+        eventually { [on bob policy list] eq {new: {ttl 5} stays: {ttl 200}} }
+    }
+}
+
+test "a node that is started with directives overrides nothing that the cluster has" {
+    set directives {policy {user: ttl 100} default-ttl-ms 7000}
+    with_cluster {ada bob} [list @split yes {*}$directives] {
+        eventually { [all_have {ada bob} {{} {ttl 7} user: {ttl 100}}] }
+        on ada policy set user: ttl 300
+        on ada policy del ""
+        eventually { [all_have {ada bob} {user: {ttl 300}}] }
+        node_start cleo [list {*}$::cluster_options {*}$directives]
+        assert_equal {{} {ttl 7} user: {ttl 100}} [on cleo policy list]
+        on cleo cluster meet [node_host ada] [node_port ada]
+        eventually { [all_have {ada bob cleo} {user: {ttl 300}}] }
+        node_stop cleo
     }
 }
 

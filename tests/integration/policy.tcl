@@ -414,22 +414,22 @@ test "a directive counts against what was set when it is another than at the las
     }
 }
 
-test "a damaged file of policies is replaced by the former one, and two of them stop the start" {
+test "a damaged file of the shared set is replaced by the former one, and two of them stop the start" {
     with_node ada {cluster-enabled yes} {
         on ada policy set one: ttl 100
         on ada policy set two: ttl 100
         node_stop ada
-        set file [file join [node_dir ada] nodes.conf.policies]
+        set file [file join [node_dir ada] nodes.conf.shared]
         write_file $file [string map {two tow} [read_file $file]]
         node_restart ada
         connect second ada
         assert {"one:" in [resp::do second policy list]}
-        assert_match "*nodes.conf.policies*" [node_log ada]
+        assert_match "*nodes.conf.shared*" [node_log ada]
         node_stop ada
         foreach which {"" .old} { write_file $file$which "nothing of use, and longer than a line of forty bytes would be" }
         node_restart ada {@ready no}
         assert_equal "exit 1" [node_wait_end ada]
-        assert_match "*nodes.conf.policies*" [node_log ada]
+        assert_match "*nodes.conf.shared*" [node_log ada]
     }
 }
 

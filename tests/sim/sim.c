@@ -369,7 +369,6 @@ void sim_carry_out(struct sim *sim, size_t n)
                 break;
             case EFFECT_PUBLISH:
             case EFFECT_VIEW:
-            case EFFECT_SHARED:
             case EFFECT_SHARED_ITEM:
                 break;
             }

@@ -142,7 +142,7 @@ static void set(const char *prefix, enum policy_field field, int64_t value)
 {
     char error[POLICY_ERROR_BYTES];
 
-    CHECK(policies_set(policies, bytes_of(prefix), &(struct policy_setting){ field, value }, 1, 0, error));
+    CHECK(policies_set(policies, bytes_of(prefix), &(struct policy_setting){ field, value }, 1, error));
 }
 
 static struct slot *slot_of(struct bytes key)
@@ -173,7 +173,7 @@ TEST(without_policies_nobody_is_asked)
     CHECK(slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS), 0));
     CHECK(deadline_of(key) == NOW_MS + 1000 && slot_counts(slot_of(key)).expiring == 1);
     CHECK(!slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS), 0));
-    CHECK(policies_delete(policies, BYTES(""), 0));
+    CHECK(policies_delete(policies, BYTES("")));
     slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
     CHECK(deadline_of(key) == FOREVER && slot_counts(slot_of(key)).expiring == 0);
     slot_unlock(slot_of(key));

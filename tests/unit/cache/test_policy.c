@@ -1,6 +1,5 @@
 /* The longest prefix tells each field by itself; a table is read while it is replaced; what comes as text is believed only where it holds. */
 #include "base/alloc.h"
-#include "base/crc64.h"
 #include "base/random.h"
 #include "cache/policy.h"
 #include "store/keyspace.h"
@@ -16,7 +15,7 @@ static bool set(struct policies *policies, const char *prefix, enum policy_field
 {
     struct policy_setting setting = { field, value };
 
-    return policies_set(policies, bytes_of(prefix), &setting, 1, 0, reason);
+    return policies_set(policies, bytes_of(prefix), &setting, 1, reason);
 }
 
 static const struct policy_fields *find(const struct policies *policies, const char *key)
@@ -64,7 +63,7 @@ TEST(without_a_root_keys_of_no_prefix_have_no_policy)
     CHECK(set(policies, "b", POLICY_FIELD_TTL, 1));
     CHECK(find(policies, "") == NULL && find(policies, "a") == NULL && find(policies, "c") == NULL);
     CHECK(find(policies, "b") != NULL && find(policies, "bb") != NULL);
-    CHECK(policies_delete(policies, BYTES("b"), 0) && !policies_delete(policies, BYTES("b"), 0));
+    CHECK(policies_delete(policies, BYTES("b")) && !policies_delete(policies, BYTES("b")));
     CHECK(find(policies, "b") == NULL && policies_count(policies) == 0);
     policies_free(&policies);
 }
@@ -111,12 +110,12 @@ TEST(it_finds_what_looking_at_all_of_them_finds)
         struct policy_setting setting = { POLICY_FIELD_TTL, (int64_t)plain.count + 1 };
         size_t before = policies_count(policies);
 
-        CHECK(policies_set(policies, prefix, &setting, 1, 0, reason));
+        CHECK(policies_set(policies, prefix, &setting, 1, reason));
         if (policies_count(policies) == before) { /* it was there: the later value holds */
             for (size_t i = 0; i < plain.count; i++)
                 if (plain.len[i] == prefix.len && memcmp(plain.text[i], prefix.data, prefix.len) == 0)
                     setting.value = (int64_t)i + 1;
-            CHECK(policies_set(policies, prefix, &setting, 1, 0, reason));
+            CHECK(policies_set(policies, prefix, &setting, 1, reason));
         } else {
             plain.len[plain.count++] = prefix.len;
         }
@@ -186,134 +185,120 @@ TEST(prefixes_and_policies_are_bounded)
     CHECK(policies_count(policies) == POLICIES_MAX);
     CHECK(!set(policies, "one more", POLICY_FIELD_TTL, 1) && strstr(reason, "1024 policies") != NULL);
     CHECK(set(policies, "77", POLICY_FIELD_TTL, 5) && find(policies, "77")->ttl_ms == 5);
-    CHECK(policies_delete(policies, BYTES("78"), 0) && set(policies, "one more", POLICY_FIELD_TTL, 1));
+    CHECK(policies_delete(policies, BYTES("78")) && set(policies, "one more", POLICY_FIELD_TTL, 1));
     policies_free(&policies);
 }
 
-TEST(each_change_is_a_later_version)
+static size_t take(struct policies *policies, const char *prefix, const char *text)
 {
-    struct policies *policies = policies_new();
-    struct policy_version one, two;
+    struct policy_text one = { .prefix = bytes_of(prefix), .is_gone = text == NULL };
 
-    CHECK(policies_version(policies).number == 0);
-    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1));
-    one = policies_version(policies);
-    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1)); /* as it was */
-    two = policies_version(policies);
-    CHECK(policy_version_compare(&one, &two) == 0);
-    CHECK(policies_set(policies, BYTES("a"), &(struct policy_setting){ POLICY_FIELD_TTL, 2 }, 1, 7, reason));
-    two = policies_version(policies);
-    CHECK(two.epoch == 7 && two.number == 2 && policy_version_compare(&one, &two) < 0);
-    CHECK(policies_delete(policies, BYTES("a"), 3));
-    one = policies_version(policies);
-    CHECK(one.epoch == 7 && one.number == 3 && policy_version_compare(&two, &one) < 0);
-    policies_free(&policies);
+    if (text != NULL) one.text = bytes_of(text);
+    return policies_take(policies, &one, 1, reason);
 }
 
-static void load(struct policies *policies, const struct buf *text, enum policies_loaded expected)
+static bool reads(struct policies *policies, const char *prefix, const char *text)
 {
-    CHECK(policies_load(policies, buf_bytes(text), reason) == expected);
+    struct buf out = { 0 };
+    bool is = policies_text(policies, bytes_of(prefix), &out) && bytes_equal(buf_bytes(&out), bytes_of(text));
+
+    buf_free(&out);
+    return is;
 }
 
-TEST(a_table_goes_to_another_node_as_text)
+TEST(a_policy_goes_to_another_node_as_text)
 {
     struct policies *here = policies_new(), *there = policies_new();
-    struct policy_version a, b;
-    struct buf text = { 0 }, again = { 0 };
+    struct buf text = { 0 };
 
-    CHECK(set(here, "", POLICY_FIELD_MAX_TTL, 1500) && set(here, "a \"quoted\"\n\x01\xff", POLICY_FIELD_TTL, 9));
-    CHECK(set(here, "user:", POLICY_FIELD_GUARD, 1) && set(here, "user:", POLICY_FIELD_SALT, 4));
-    policies_save(here, &text);
-    load(there, &text, POLICIES_LOADED);
-    load(there, &text, POLICIES_NOT_LATER);
-    policies_save(there, &again);
-    CHECK(bytes_equal(buf_bytes(&text), buf_bytes(&again)));
-    CHECK(find(there, "a \"quoted\"\n\x01\xff..")->ttl_ms == 9 && find(there, "user:1")->salt == 4);
-    a = policies_version(here);
-    b = policies_version(there);
-    CHECK(policy_version_compare(&a, &b) == 0);
-
-    /* On two sides of a cut: as late, of another content. One of them wins on both. */
-    CHECK(set(here, "here", POLICY_FIELD_TTL, 1) && set(there, "there", POLICY_FIELD_TTL, 1));
-    buf_clear(&text);
-    buf_clear(&again);
-    policies_save(here, &text);
-    policies_save(there, &again);
-    if (policies_load(here, buf_bytes(&again), reason) == POLICIES_NOT_LATER) load(there, &text, POLICIES_LOADED);
-    CHECK((find(here, "here")->ttl_ms == 1) == (find(there, "here")->ttl_ms == 1));
-    CHECK((find(here, "there")->ttl_ms == 1) == (find(there, "there")->ttl_ms == 1));
-    buf_free(&text);
-    buf_free(&again);
+    CHECK(set(here, "", POLICY_FIELD_MAX_TTL, 1500) && set(here, "user:", POLICY_FIELD_GUARD, 1));
+    CHECK(set(here, "user:", POLICY_FIELD_SALT, 4) && reads(here, "user:", "guard 1 salt 4"));
+    CHECK(reads(here, "", "max-ttl 1500") && !policies_text(here, BYTES("user"), &text) && text.len == 0);
+    CHECK(take(there, "user:", "guard 1 salt 4") == 0 && take(there, "", "max-ttl 1500") == 0);
+    CHECK(find(there, "user:1")->salt == 4 && find(there, "user:1")->max_ttl_ms == 1500);
+    /* All of it: a field that is not in the text is not set any more. */
+    CHECK(take(there, "user:", "salt 5") == 0 && reads(there, "user:", "salt 5"));
+    CHECK(take(there, "user:", NULL) == 0 && take(there, "user:", NULL) == 0);
+    CHECK(!find(there, "user:1")->guard && policies_count(there) == 1);
     policies_free(&here);
     policies_free(&there);
 }
 
-static void sign(struct buf *text)
+TEST(several_are_taken_over_at_once_and_of_one_prefix_the_last)
 {
-    uint64_t sum = crc64(0, buf_bytes(text));
+    static const struct {
+        const char *prefix, *text;
+    } given[] = { { "m", "ttl 1" }, { "c", NULL },    { "z", "ttl 2" }, { "a", "ttl 3" },
+                  { "m", NULL },    { "e", "ttl x" }, { "a", "ttl 4" }, { "", "ttl 5" },
+                  { "q", NULL },    { "q", "ttl 6" }, { "d", "ttl 7" } };
+    struct policy_text texts[sizeof(given) / sizeof(given[0])] = { 0 };
+    struct policies *policies = policies_new();
 
-    buf_printf(text, "sum %016llx\n", (unsigned long long)sum);
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        texts[i].prefix = bytes_of(given[i].prefix);
+        texts[i].is_gone = given[i].text == NULL;
+        if (given[i].text != NULL) texts[i].text = bytes_of(given[i].text);
+    }
+    for (const char *prefix = "bcdem"; *prefix != '\0'; prefix++)
+        CHECK(set(policies, (char[]){ *prefix, '\0' }, POLICY_FIELD_TTL, 100));
+    CHECK(policies_take(policies, texts, sizeof(given) / sizeof(given[0]), reason) == 1);
+    CHECK(policies_count(policies) == 7);
+    CHECK(reads(policies, "", "ttl 5") && reads(policies, "a", "ttl 4") && reads(policies, "b", "ttl 100"));
+    CHECK(reads(policies, "d", "ttl 7") && reads(policies, "e", "ttl 100") && reads(policies, "q", "ttl 6"));
+    CHECK(reads(policies, "z", "ttl 2") && !reads(policies, "m", "ttl 1") && !reads(policies, "c", "ttl 100"));
+    policies_free(&policies);
 }
 
-TEST(a_damaged_text_changes_nothing)
+TEST(what_cannot_be_read_changes_nothing)
 {
     static const char *const wrong[] = {
-        "",
-        "version 1\n",
-        "version 1 -1\n",
-        "version 1 9223372036854775807\n",
-        "version 1 2\na ttl\n",
-        "version 1 2\na ttl 1 guard\n",
-        "version 1 2\na ttl -1\n",
-        "version 1 2\na ttl 3153600000001\n",
-        "version 1 2\na salt 0\n",
-        "version 1 2\na guard 2\n",
-        "version 1 2\na other 1\n",
-        "version 1 2\na ttl 1\na ttl 1\n",
-        "version 1 2\nb ttl 1\na ttl 1\n",
-        "version 1 2\n\"a ttl 1\n",
-        "version 1 2\n\n",
-        "version 1 2\na\n",
+        "",    "ttl",     "ttl 1 guard", "ttl -1",  "ttl 3153600000001",    "salt 0",
+        "ttl", "guard 2", "other 1",     "\"ttl 1", "ttl \"1\"2",           "ttl 1 2",
+        " ",   "guard",   "guard yes",   "1 ttl",   "ttl 9999999999999999", "jitter 100",
     };
     struct policies *policies = policies_new();
-    struct buf text = { 0 };
+    char prefix[POLICY_PREFIX_BYTES_MAX + 2];
 
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 9));
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        buf_clear(&text);
-        buf_printf(&text, "redis-shard policies 1\n%s", wrong[i]);
-        sign(&text);
-        load(policies, &text, POLICIES_DAMAGED);
-        CHECK(reason[0] != '\0' && policies_version(policies).number == 0 && policies_count(policies) == 0);
+        reason[0] = '\0';
+        CHECK(take(policies, "a", wrong[i]) == 1);
+        CHECK(reason[0] != '\0' && reads(policies, "a", "ttl 9") && policies_count(policies) == 1);
     }
-    buf_clear(&text);
-    buf_append_text(&text, "redis-shard policies 2\nversion 1 2\n");
-    sign(&text);
-    load(policies, &text, POLICIES_DAMAGED);
+    memset(prefix, 'p', sizeof(prefix));
+    prefix[POLICY_PREFIX_BYTES_MAX + 1] = '\0';
+    CHECK(take(policies, prefix, "ttl 1") == 1 && take(policies, prefix, NULL) == 1);
+    prefix[POLICY_PREFIX_BYTES_MAX] = '\0';
+    CHECK(take(policies, prefix, "ttl 1") == 0 && policies_count(policies) == 2);
+    policies_free(&policies);
+}
 
-    buf_clear(&text);
-    buf_append_text(&text, "redis-shard policies 1\nversion 1 2\na ttl 1\n");
-    sign(&text);
-    for (size_t len = 0; len < text.len; len++)
-        CHECK(policies_load(policies, (struct bytes){ text.data, len }, reason) == POLICIES_DAMAGED);
-    for (size_t at = 0; at < text.len; at++) {
-        text.data[at] ^= 1;
-        load(policies, &text, POLICIES_DAMAGED);
-        text.data[at] ^= 1;
+TEST(of_other_nodes_more_are_taken_than_are_set_here)
+{
+    static struct policy_text texts[POLICIES_TAKEN_MAX];
+    static char prefixes[POLICIES_TAKEN_MAX][8];
+    struct policies *policies = policies_new();
+
+    for (unsigned i = 0; i < POLICIES_TAKEN_MAX; i++) {
+        snprintf(prefixes[i], sizeof(prefixes[i]), "%u", i);
+        texts[i] = (struct policy_text){ .prefix = bytes_of(prefixes[i]), .text = BYTES("ttl 7") };
     }
-    load(policies, &text, POLICIES_LOADED);
+    CHECK(policies_take(policies, texts, POLICIES_TAKEN_MAX, reason) == 0);
+    CHECK(policies_count(policies) == POLICIES_TAKEN_MAX && find(policies, "9999")->ttl_ms == 7);
+    CHECK(!set(policies, "new", POLICY_FIELD_TTL, 1) && set(policies, "9999", POLICY_FIELD_TTL, 8));
+    CHECK(find(policies, "9999")->ttl_ms == 8);
+    policies_free(&policies);
+}
 
-    buf_clear(&text);
-    buf_append_text(&text, "redis-shard policies 1\nversion 9 9\n");
-    for (unsigned i = 0; i <= POLICIES_MAX; i++) buf_printf(&text, "p%04u ttl 1\n", i);
-    sign(&text);
-    load(policies, &text, POLICIES_DAMAGED); /* one too many */
-    buf_clear(&text);
-    buf_append_text(&text, "redis-shard policies 1\nversion 9 9\n");
-    for (unsigned i = 0; i <= POLICY_PREFIX_BYTES_MAX; i++) buf_append_byte(&text, 'p');
-    buf_append_text(&text, " ttl 1\n");
-    sign(&text);
-    load(policies, &text, POLICIES_DAMAGED);
-    buf_free(&text);
+TEST(a_policy_that_stays_as_it_is_stays_as_far_walked)
+{
+    struct policies *policies = policies_new();
+
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1) && policies_waiting(policies) == 0);
+    CHECK(set(policies, "a", POLICY_FIELD_TTL, 1) && take(policies, "a", "ttl 1") == 0);
+    CHECK(!policies_delete(policies, BYTES("b")) && take(policies, "b", NULL) == 0);
+    CHECK(policies_waiting(policies) == 0); /* the table is still the first */
+    CHECK(take(policies, "a", "ttl 2") == 0 && policies_waiting(policies) == 1);
     policies_free(&policies);
 }
 
@@ -396,8 +381,8 @@ TEST(readers_see_one_table_or_the_other)
     for (int64_t round = 1; round < 400; round++) {
         struct policy_setting settings[] = { { POLICY_FIELD_TTL, round }, { POLICY_FIELD_MAX_TTL, round } };
 
-        CHECK(policies_set(shared, BYTES("user:"), settings, 2, 0, reason));
-        if (round % 50 == 0) CHECK(policies_delete(shared, BYTES("user:"), 0));
+        CHECK(policies_set(shared, BYTES("user:"), settings, 2, reason));
+        if (round % 50 == 0) CHECK(policies_delete(shared, BYTES("user:")));
         if (policies_waiting(shared) > 4) policies_settle(shared, keyspace);
         CHECK(policies_waiting(shared) <= 5);
     }
@@ -411,6 +396,8 @@ TEST(readers_see_one_table_or_the_other)
 
 TESTS(without_policies_no_key_has_one, the_longest_prefix_that_sets_a_field_tells_it,
       without_a_root_keys_of_no_prefix_have_no_policy, it_finds_what_looking_at_all_of_them_finds,
-      words_are_read_and_bounded, prefixes_and_policies_are_bounded, each_change_is_a_later_version,
-      a_table_goes_to_another_node_as_text, a_damaged_text_changes_nothing, a_key_is_told_where_each_field_comes_from,
-      a_replaced_table_stays_until_all_slots_were_gone_through, readers_see_one_table_or_the_other)
+      words_are_read_and_bounded, prefixes_and_policies_are_bounded, a_policy_goes_to_another_node_as_text,
+      several_are_taken_over_at_once_and_of_one_prefix_the_last, what_cannot_be_read_changes_nothing,
+      of_other_nodes_more_are_taken_than_are_set_here, a_policy_that_stays_as_it_is_stays_as_far_walked,
+      a_key_is_told_where_each_field_comes_from, a_replaced_table_stays_until_all_slots_were_gone_through,
+      readers_see_one_table_or_the_other)

@@ -39,7 +39,7 @@ static void set(const char *prefix, enum policy_field field, int64_t value)
 {
     char error[POLICY_ERROR_BYTES];
 
-    CHECK(policies_set(policies, bytes_of(prefix), &(struct policy_setting){ field, value }, 1, 0, error));
+    CHECK(policies_set(policies, bytes_of(prefix), &(struct policy_setting){ field, value }, 1, error));
     policy_sweep_wake(sweep);
 }
 
@@ -109,7 +109,7 @@ TEST(none_is_left_while_others_write)
             slot_unlock(slot);
             CHECK(counts.keys == counts.expiring);
         }
-        CHECK(policies_delete(policies, BYTES(""), 0));
+        CHECK(policies_delete(policies, BYTES("")));
     }
     atomic_store(&over, true);
     for (unsigned i = 0; i < 2; i++) CHECK(pthread_join(writers[i], NULL) == 0);
