@@ -27,13 +27,13 @@
 #define NODES_MAX 100
 #define START_MS_MAX 20000
 #define FORM_MS_MAX 60000
+#define CONFIG_PATH_BYTES (PATH_MAX + 32)
 
 struct cluster_node {
     pid_t pid;
     int port;
     int first, last; /* its share of the slots */
     char dir[PATH_MAX];
-    char config[PATH_MAX]; /* its file */
     redisContext *link;
 };
 
@@ -111,15 +111,20 @@ static bool port_is_free(int port)
 }
 
 /* Each node has a file of its own, empty at first, for what CONFIG REWRITE keeps: the cluster manager's set-timeout asks for that. */
-static bool make_config(struct cluster_node *node)
+static void config_path(const struct cluster_node *node, char path[CONFIG_PATH_BYTES])
 {
+    snprintf(path, CONFIG_PATH_BYTES, "%s/redis-shard.conf", node->dir);
+}
+
+static bool make_config(const struct cluster_node *node)
+{
+    char path[CONFIG_PATH_BYTES];
     int fd;
 
-    if (snprintf(node->config, sizeof(node->config), "%s/redis-shard.conf", node->dir) >= (int)sizeof(node->config))
-        return false;
-    fd = open(node->config, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    config_path(node, path);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        fprintf(stderr, "%s: %s\n", node->config, strerror(errno));
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return false;
     }
     close(fd);
@@ -152,13 +157,14 @@ static bool lay_out(struct dev_cluster *cluster)
 static bool start_node(const struct dev_cluster *cluster, struct cluster_node *node)
 {
     pid_t parent = getpid();
-    char port[16], program[PATH_MAX] = "";
+    char port[16], program[PATH_MAX] = "", config[CONFIG_PATH_BYTES];
 
     (void)cluster;
     /* By its real path, so that ps and the message about a held port name it. */
     if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
         snprintf(program, sizeof(program), "/proc/self/exe");
     snprintf(port, sizeof(port), "%d", node->port);
+    config_path(node, config);
     node->pid = fork();
     if (node->pid < 0) {
         fprintf(stderr, "Cannot start a process: %s\n", strerror(errno));
@@ -169,7 +175,7 @@ static bool start_node(const struct dev_cluster *cluster, struct cluster_node *n
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1); /* it died before we asked to be told */
-    execl(program, "redis-shard", node->config, "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile",
+    execl(program, "redis-shard", config, "--port", port, "--bind", "127.0.0.1", "--dir", node->dir, "--logfile",
           "node.log", "--cluster-enabled", "yes", "--io-threads", "1", "--enable-debug-command", "local", (char *)NULL);
     _exit(127);
 }
