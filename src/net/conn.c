@@ -62,8 +62,10 @@ static size_t advance(struct piece *piece, size_t sent)
 {
     size_t own = sent < piece->bytes.len ? sent : piece->bytes.len;
 
-    piece->bytes.data += own;
-    piece->bytes.len -= own;
+    if (own > 0) { /* else there may be nowhere to be at */
+        piece->bytes.data += own;
+        piece->bytes.len -= own;
+    }
     if (piece->bytes.len == 0) piece_release(piece);
     return sent - own;
 }

@@ -232,13 +232,15 @@ static void look_at_replies(struct worker *worker, struct client *client)
         batch_set_marks(worker);
 }
 
-/* The time that commands are told has become old; where it is much older than TIME_NS_MAX the command that has just run took that long. */
-static void look_at_time(struct worker *worker, struct client *client, uint64_t clock)
+/* The time that commands are told has become old; where it is much older than TIME_NS_MAX the command that has just run took that long. The next one begins
+ * behind this: never before the time it is told. */
+static void look_at_time(struct worker *worker, struct client *client, uint64_t *clock)
 {
-    if (clock_ticks_to_ns(clock - worker->now_ticks) > LONG_NS ||
-        clock_ticks_to_ns(clock - worker->turn_began) > TURN_NS_MAX)
+    if (clock_ticks_to_ns(*clock - worker->now_ticks) > LONG_NS ||
+        clock_ticks_to_ns(*clock - worker->turn_began) > TURN_NS_MAX)
         client_set(client, CLIENT_MORE);
     look_up(worker);
+    *clock = worker->now_ticks;
 }
 
 /* Runs what was read of a part. */
@@ -278,7 +280,7 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
             if (client->intake.entry != NULL) intake_end(client);
             end_reply(client, &call, mark, errors);
             if (worker->out.len + worker->pieces.bytes > worker->look_at) look_at_replies(worker, client);
-            if (clock_ticks_to_ns(*clock - worker->now_ticks) > TIME_NS_MAX) look_at_time(worker, client, *clock);
+            if (clock_ticks_to_ns(*clock - worker->now_ticks) > TIME_NS_MAX) look_at_time(worker, client, clock);
         }
         part->used += request->consumed;
     }
