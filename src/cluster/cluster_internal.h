@@ -190,6 +190,8 @@ struct cluster {
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
     uint8_t giver_knows[SLOT_BITMAP_BYTES]; /* of taken_from: that node has been heard without the slot; not on disk */
     bool any_taken_from;                    /* one that does not know */
+    uint8_t remembered
+        [SLOT_BITMAP_BYTES]; /* of taken_from: moved here since we began, so that nothing later is forgotten */
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
     uint8_t yielded[SLOT_BITMAP_BYTES];
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
@@ -332,8 +334,8 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
                 struct effects *e);
 /* A yielded slot is its owner's, who has said so. */
 void view_settled(struct cluster *c, uint16_t slot, struct effects *e);
-/* One of our kind says in its view whose a slot is that we yielded to it, or that it does not claim though we hold it for its own. True where
- * it is ours now: each of us would wait for the other. */
+/* One of our kind says in its view whose a slot is (NULL: nobody's) that we yielded to it, or that it does not claim though we hold it for its own.
+ * True where it is ours now: each of us would wait for the other. */
 bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
@@ -408,6 +410,8 @@ struct announcement announce_now(const struct cluster *c);
 enum kin { KIN_VIEW_ASK = 1, KIN_VIEW = 2, KIN_MOVED = 3, KIN_HELD = 4, KIN_KEEPS = 5 };
 /* An operator has moved a slot to us. */
 void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
+/* The same as the state file has it: what came after it may not be in there. */
+void moves_took_once(struct cluster *c, uint16_t slot, uint16_t from);
 /* An operator says that those of these slots that are ours are so: as if we had taken them with the epoch we have. */
 void moves_confirm(struct cluster *c, unsigned first, unsigned last);
 /* A node's own word on its slots: what was moved here from it, and it claims no more, it knows of. */

@@ -296,11 +296,14 @@ refused:
 
 static void take_back(struct cluster *c, const struct node *node, const struct beliefs *beliefs, struct effects *e)
 {
-    unsigned back = 0;
+    unsigned back = 0, slot = 0;
 
-    for (size_t i = 0; i < beliefs->run_count; i++)
-        for (unsigned slot = beliefs->runs[i].first; slot <= beliefs->runs[i].last; slot++)
+    for (size_t i = 0; i < beliefs->run_count; i++) {
+        for (; slot < beliefs->runs[i].first; slot++) back += view_told(c, node, (uint16_t)slot, NULL, e);
+        for (; slot <= beliefs->runs[i].last; slot++)
             back += view_told(c, node, (uint16_t)slot, believed(beliefs, &beliefs->runs[i]), e);
+    }
+    for (; slot < beliefs->known_below; slot++) back += view_told(c, node, (uint16_t)slot, NULL, e);
     if (back > 0)
         emit_log(e, LOG_NOTICE, "slots: %u are mine again, says %.40s, which was said to have them", back, node->id);
 }

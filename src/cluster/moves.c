@@ -10,6 +10,9 @@
  *     HELD   I had these, since these epochs; you claim    ->  who took it later has it: it lets go, or says KEEPS
  *     KEEPS  I have these, since these epochs              ->  we drop the keys we kept, or let go
  *
+ * Each word has the epoch since when, and whether its teller took the slot after it began and so has forgotten nothing that came later. Of two nodes that
+ * both had a slot moved from the other, the one that remembers is right: the other gave it away before a crash, and no disk knew of it.
+ *
  * Where both took one with the same epoch, neither from the other, an operator gave it to two who did not hear each other. Nothing tells which of
  * them is right, so it is the one with the smaller id, and both say so.
  *
@@ -19,13 +22,27 @@
 
 #include "cluster/message.h"
 
-#define ENTRY_BYTES 10u /* slot 2, epoch 8 */
+#define ENTRY_BYTES 10u       /* slot and flag 2, epoch 8 */
+#define REMEMBERED (1u << 15) /* beside the slot */
 
-void moves_took(struct cluster *c, uint16_t slot, uint16_t from)
+void moves_took_once(struct cluster *c, uint16_t slot, uint16_t from)
 {
     c->taken_from[slot] = from;
     bitmap_clear(c->giver_knows, slot);
+    bitmap_clear(c->remembered, slot);
     c->any_taken_from = true;
+}
+
+void moves_took(struct cluster *c, uint16_t slot, uint16_t from)
+{
+    moves_took_once(c, slot, from);
+    bitmap_set(c->remembered, slot);
+}
+
+/* Was it moved here from that node since we began? */
+static bool remembers(const struct cluster *c, unsigned slot, uint16_t from)
+{
+    return bitmap_has(c->remembered, slot) && c->owner[slot] == c->myself->index && c->taken_from[slot] == from;
 }
 
 void moves_confirm(struct cluster *c, unsigned first, unsigned last)
@@ -66,11 +83,13 @@ bool moves_insists(const struct cluster *c, const struct node *node, unsigned sl
     return c->taken_from[slot] == node->index && !bitmap_has(c->giver_knows, slot);
 }
 
-static void put_entry(struct buf *out, unsigned slot, uint64_t epoch)
+static void put_entry(const struct cluster *c, const struct node *to, unsigned slot, struct buf *out)
 {
-    buf_append_byte(out, (char)(slot >> 8));
-    buf_append_byte(out, (char)slot);
-    for (int shift = 56; shift >= 0; shift -= 8) buf_append_byte(out, (char)(epoch >> shift));
+    unsigned word = slot | (remembers(c, slot, to->index) ? REMEMBERED : 0);
+
+    buf_append_byte(out, (char)(word >> 8));
+    buf_append_byte(out, (char)word);
+    for (int shift = 56; shift >= 0; shift -= 8) buf_append_byte(out, (char)(c->since_epoch[slot] >> shift));
 }
 
 static void say(struct cluster *c, cluster_link link, enum kin what, struct buf *entries, struct effects *e)
@@ -93,13 +112,13 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
         }
         if (!bitmap_has(bitmap, slot)) continue;
         if (bitmap_has(c->yielded, slot) && c->owner[slot] == node->index)
-            put_entry(&held, slot, c->since_epoch[slot]);
+            put_entry(c, node, slot, &held);
         else if (!bitmap_has(mine, slot) || !bitmap_has(told.slots, slot))
             continue;
         else if (moves_insists(c, node, slot))
-            put_entry(&moved, slot, c->since_epoch[slot]);
+            put_entry(c, node, slot, &moved);
         else if (epoch == c->myself->config_epoch)
-            put_entry(&held, slot, c->since_epoch[slot]);
+            put_entry(c, node, slot, &held);
     }
     say(c, node->outbound, KIN_MOVED, &moved, e);
     say(c, node->outbound, KIN_HELD, &held, e);
@@ -107,9 +126,13 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
 
 /* Whether we let it go at another's word. That it was moved there we know ourselves where it leaves for there; otherwise the later taker has it.
  * Who had it before us, and gave it to us, did not take it later, whatever the epochs: each of us may not have known the other's. */
-static bool is_theirs(const struct cluster *c, const struct node *node, enum kin what, unsigned slot, uint64_t epoch)
+static bool is_theirs(const struct cluster *c, const struct node *node, enum kin what, unsigned slot,
+                      bool they_remember, uint64_t epoch)
 {
+    bool we_remember = remembers(c, slot, node->index);
+
     if (what == KIN_MOVED && c->migrating[slot] == node->index) return true;
+    if (we_remember != they_remember) return they_remember;
     if (what == KIN_HELD && c->taken_from[slot] == node->index) return false;
     /* With one epoch, which takes an operator who had both take it from each other and neither know, it has to be somebody. */
     if (what == KIN_MOVED && c->since_epoch[slot] == epoch)
@@ -127,7 +150,7 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
     if (entries.len % ENTRY_BYTES != 0 || !node_is_primary(node)) return;
     for (size_t at = 0; at < entries.len; at += ENTRY_BYTES) {
         const uint8_t *entry = (const uint8_t *)entries.data + at;
-        unsigned slot = (unsigned)entry[0] << 8 | entry[1];
+        unsigned word = (unsigned)entry[0] << 8 | entry[1], slot = word & ~REMEMBERED;
         uint64_t epoch = 0;
 
         for (unsigned i = 2; i < ENTRY_BYTES; i++) epoch = epoch << 8 | entry[i];
@@ -137,7 +160,7 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
             view_settled(c, (uint16_t)slot, e);
         } else if (c->owner[slot] != c->myself->index) {
             continue;
-        } else if (is_theirs(c, node, what, slot, epoch)) {
+        } else if (is_theirs(c, node, what, slot, (word & REMEMBERED) != 0, epoch)) {
             slot_bind(c, (uint16_t)slot, node, e);
             emit_drop_keys(e, (uint16_t)slot);
             gone++;
@@ -146,7 +169,7 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
             tied++;
         } else if (what != KIN_KEEPS && bitmap_has(told.slots, slot)) {
             if (c->taken_from[slot] == node->index) raise_since(c, slot, epoch);
-            put_entry(&keeps, slot, c->since_epoch[slot]);
+            put_entry(c, node, slot, &keeps);
         }
     }
     if (node->outbound != 0)

@@ -282,7 +282,7 @@ static bool read_open_slot(struct reader *reader, const struct node *node, struc
         c->importing[slot] = other->index;
         break;
     case '=':
-        moves_took(c, (uint16_t)slot, other->index);
+        moves_took_once(c, (uint16_t)slot, other->index);
         break;
     default:
         reader->yielded_to[slot] = other->index;

@@ -169,6 +169,12 @@ static void log_lost(struct cluster *c, const struct node *to, uint64_t epoch, e
         emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
 }
 
+/* Is it of our kind? Of whom nothing was heard since we began that may be: what is said of it waits for its own word. */
+static bool may_be_kin(const struct node *node, enum word word)
+{
+    return node->is_ours || (word == WORD_HEARSAY && !node->heard_view);
+}
+
 void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const uint8_t *bitmap, enum word word,
                 struct effects *e)
 {
@@ -207,7 +213,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         mine = owner == c->myself;
-        if (mine && claimer->is_ours && moves_insists(c, claimer, slot)) {
+        if (mine && may_be_kin(claimer, word) && moves_insists(c, claimer, slot)) {
             insist = true;
             continue;
         }
@@ -227,6 +233,18 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
     if (lost > 0) log_lost(c, claimer, epoch, word, lost, e);
 }
 
+/* Whoever has slots or may have some has been heard, and is not silent now: what nobody of them claims is nobody's. */
+static bool all_are_heard(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct node *node = c->nodes[i];
+
+        if (node == c->myself || !node_is_primary(node)) continue;
+        if (!node->heard_view || node_is(node, FLAG_PFAIL | FLAG_FAIL | FLAG_HANDSHAKE | FLAG_NOADDR)) return false;
+    }
+    return true;
+}
+
 bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e)
 {
     uint64_t since_epoch = c->since_epoch[slot];
@@ -234,7 +252,9 @@ bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, cons
 
     if (c->owner[slot] != teller->index || c->importing[slot] != INDEX_NONE) return false;
     if (!bitmap_has(c->yielded, slot) && !bitmap_has(c->not_claiming, slot)) return false;
-    owner = node_find(c, owner_id);
+    /* It has let it go, and forgotten for whom: for us, where nobody else claims it. */
+    if (owner_id == NULL && (!bitmap_has(c->yielded, slot) || !all_are_heard(c))) return false;
+    owner = owner_id == NULL ? c->myself : node_find(c, owner_id);
     if (owner == NULL || owner == teller || node_is(owner, FLAG_HANDSHAKE)) return false;
     if (owner != c->myself) {
         if (!bitmap_has(c->yielded, slot)) return false;

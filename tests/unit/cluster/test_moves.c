@@ -140,7 +140,7 @@ TEST(what_others_say_of_a_redis_node_or_of_others_slots_counts_at_once)
     done(&f);
 }
 
-/* What C's view says of slot 0 and 1: whose they are. */
+/* What C's view says of slot 0 and 1: whose they are; NULL: nobody's. */
 static void told_view(struct fixture *f, const struct node *from, const char *zero, const char *one)
 {
     struct cluster *c = cluster_new(&options, 7, NOW);
@@ -151,7 +151,9 @@ static void told_view(struct fixture *f, const struct node *from, const char *ze
 
     c->solo = false;
     for (uint16_t slot = 0; slot < 2; slot++) {
-        struct node *owner = node_find(c, owners[slot]);
+        struct node *owner = owners[slot] != NULL ? node_find(c, owners[slot]) : NULL;
+
+        if (owners[slot] == NULL) continue;
         slot_bind(c, slot, owner != NULL ? owner : known(&g, owners[slot], 9001), &g.e);
     }
     effects_clear(&g.e);
@@ -175,6 +177,8 @@ static void told_kin(struct fixture *f, const struct node *from, enum kin what, 
     buf_free(&data);
 }
 #define SLOT_SINCE(slot, epoch) "\0" slot "\0\0\0\0\0\0\0" epoch, 10
+/* The same of who had it moved from the hearer after it began. */
+#define REMEMBERED_SINCE(slot, epoch) "\x80" slot "\0\0\0\0\0\0\0" epoch, 10
 
 /* B is silent, and C goes on saying that it has slot 0. */
 static struct fixture with_slot_0_yielded_to_b(void)
@@ -383,7 +387,7 @@ TEST(what_was_moved_here_is_not_given_back_to_who_has_not_heard_of_it)
     ping(&f, f.b, 9, 1u << 1, true);
     CHECK(is_mine(&f, 1) && f.c->myself->config_epoch == 10);
     CHECK(kin_words(&f, KIN_MOVED, &moved) == 1 && moved.len == 10 &&
-          memcmp(moved.data, "\0\1\0\0\0\0\0\0\0\3", 10) == 0);
+          memcmp(moved.data, REMEMBERED_SINCE("\1", "\3")) == 0);
     /* Once it has been heard without the slot, a claim to it is a new one. */
     ping(&f, f.b, 9, 0, true);
     ping(&f, f.b, 20, 1u << 1, true);
@@ -403,7 +407,8 @@ TEST(what_was_moved_here_was_taken_later_than_its_former_owner_took_it_whatever_
     f.c->taken_from[1] = f.b->index;
     f.c->any_taken_from = true;
     told_kin(&f, f.b, KIN_HELD, 0, SLOT_SINCE("\1", "\7"));
-    CHECK(is_mine(&f, 1) && kin_words(&f, KIN_KEEPS, &keeps) == 1 && memcmp(keeps.data, SLOT_SINCE("\1", "\x8")) == 0);
+    CHECK(is_mine(&f, 1) && kin_words(&f, KIN_KEEPS, &keeps) == 1 &&
+          memcmp(keeps.data, REMEMBERED_SINCE("\1", "\x8")) == 0);
     told_kin(&f, f.b, KIN_HELD, 0, SLOT_SINCE("\1", "\7"));
     CHECK(is_mine(&f, 1));
     buf_free(&keeps);
@@ -496,10 +501,92 @@ TEST(of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_later_has_it)
 
     ping(&f, f.b, 2, 1u << 1, true);
     import_1(&f); /* with epoch 3 */
+    told_kin(&f, f.b, KIN_MOVED, 1u << 1, REMEMBERED_SINCE("\1", "\2"));
+    CHECK(is_mine(&f, 1));
+    told_kin(&f, f.b, KIN_MOVED, 1u << 1, REMEMBERED_SINCE("\1", "\4"));
+    CHECK(cluster_slot_owner(f.c, 1) == f.b->index && drops(&f, 1));
+    done(&f);
+}
+
+static void restart(struct fixture *f)
+{
+    struct buf file = { 0 };
+    char error[256];
+
+    cluster_save(f->c, &file);
+    cluster_free(&f->c);
+    f->c = cluster_load(buf_bytes(&file), &options, 1, NOW, error);
+    CHECK(f->c != NULL);
+    f->b = node_find(f->c, ID_B);
+    f->other = node_find(f->c, ID_C);
+    link_both_ways(f, f->b, OUT);
+    link_both_ways(f, f->other, C_OUT);
+    buf_free(&file);
+}
+
+/* One of the two gave it away before a crash, and its disk knew nothing of that. */
+TEST(of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_not_crash_has_it)
+{
+    struct fixture f = with_two();
+    struct buf keeps = { 0 };
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    import_1(&f); /* with epoch 3 */
+    cluster_persisted(f.c, f.c->save_sequence, true, NOW, &f.e);
+    told_kin(&f, f.b, KIN_MOVED, 1u << 1, SLOT_SINCE("\1", "\7"));
+    CHECK(is_mine(&f, 1) && kin_words(&f, KIN_KEEPS, &keeps) == 1 &&
+          memcmp(keeps.data, REMEMBERED_SINCE("\1", "\x8")) == 0);
+    told_kin(&f, f.b, KIN_KEEPS, 1u << 1, SLOT_SINCE("\1", "\x9"));
+    CHECK(is_mine(&f, 1));
+    /* What a third node has is another matter. */
+    ping(&f, f.other, 1, 1u << 1, true);
+    told_kin(&f, f.other, KIN_KEEPS, 1u << 1, SLOT_SINCE("\1", "\x9"));
+    CHECK(cluster_slot_owner(f.c, 1) == f.other->index);
+    buf_free(&keeps);
+    done(&f);
+
+    f = with_two();
+    ping(&f, f.b, 2, 1u << 1, true);
+    import_1(&f);
+    restart(&f);
+    CHECK(is_mine(&f, 1) && f.c->taken_from[1] == f.b->index);
+    ping(&f, f.b, 2, 1u << 1, true);
     told_kin(&f, f.b, KIN_MOVED, 1u << 1, SLOT_SINCE("\1", "\2"));
     CHECK(is_mine(&f, 1));
-    told_kin(&f, f.b, KIN_MOVED, 1u << 1, SLOT_SINCE("\1", "\4"));
-    CHECK(cluster_slot_owner(f.c, 1) == f.b->index && drops(&f, 1));
+    told_kin(&f, f.b, KIN_MOVED, 1u << 1, REMEMBERED_SINCE("\1", "\2"));
+    CHECK(cluster_slot_owner(f.c, 1) == f.b->index);
+    done(&f);
+}
+
+/* Of who was not heard since the start nobody knows yet of what kind it is. */
+TEST(what_was_moved_here_is_not_given_back_on_hearsay_of_a_node_that_was_not_heard_yet)
+{
+    struct fixture f = with_two();
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    restart(&f);
+    import_1(&f);
+    CHECK(!f.b->heard_view);
+    told_of_b(&f, 20, 1u << 1, NOW);
+    told_of_b(&f, 20, 1u << 1, NOW + 9000);
+    CHECK(is_mine(&f, 1) && f.c->myself->config_epoch > 20);
+    done(&f);
+}
+
+/* Whoever has it was told so by the giver, whose disk forgot it. */
+TEST(a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard)
+{
+    struct fixture f = with_slot_0_yielded_to_b();
+
+    ping(&f, f.b, 9, 1u << 1, true);
+    cluster_tick(f.c, NOW, &f.e);
+    told_view(&f, f.b, NULL, ID_B);
+    CHECK(!is_mine(&f, 0)); /* C may have it */
+    ping(&f, f.other, 1, 1u << 2, true);
+    ping(&f, f.b, 9, 1u << 1, true);
+    cluster_tick(f.c, NOW + 600, &f.e);
+    told_view(&f, f.b, NULL, ID_B);
+    CHECK(is_mine(&f, 0) && !drops(&f, 0));
     done(&f);
 }
 
@@ -621,6 +708,9 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       what_was_moved_on_is_not_given_back_to_an_earlier_owner_that_remembers_an_older_move,
       a_word_that_is_replayed_or_overtaken_gives_nothing_away,
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_later_has_it,
+      of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_not_crash_has_it,
+      what_was_moved_here_is_not_given_back_on_hearsay_of_a_node_that_was_not_heard_yet,
+      a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard,
       between_our_own_no_id_decides_who_has_a_slot, what_was_moved_here_is_not_given_back_to_who_has_not_heard_of_it,
       what_an_operator_moves_on_is_not_insisted_on, a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch,
       a_slot_of_a_third_node_is_not_insisted_on, a_node_whose_state_cannot_be_saved_takes_no_slot_from_another,
