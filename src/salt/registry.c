@@ -1,7 +1,6 @@
 #include "salt/registry.h"
 
 #include "base/alloc.h"
-#include "base/crc64.h"
 #include "base/option.h"
 
 #include <inttypes.h>
@@ -15,7 +14,7 @@ struct salt_registry {
 static void entry_free(struct salt_entry *entry)
 {
     alloc_free((void *)(uintptr_t)entry->base.data);
-    buf_free(&entry->line);
+    buf_free(&entry->text);
     alloc_free(entry);
 }
 
@@ -95,20 +94,23 @@ struct salt_entry *salt_registry_find_name(const struct salt_registry *registry,
 
 /* --- As text --- */
 
-static void write_line(struct salt_entry *entry)
+static void write_text(struct salt_entry *entry)
 {
-    struct buf *line = &entry->line;
+    struct buf *text = &entry->text;
 
-    buf_clear(line);
-    words_quote(entry->base, line);
-    buf_printf(line, " %s %" PRIu64 " ", entry->mode == SALT_MODE_SUM ? "sum" : "names", entry->epoch);
-    words_quote((struct bytes){ &entry->separator, 1 }, line);
-    buf_printf(line, " %d %" PRId64, entry->automatic, entry->kept_until_ms);
-    for (unsigned i = 0; i < entry->count; i++) buf_printf(line, " %u", entry->ids[i]);
+    buf_clear(text);
+    buf_printf(text, "%s %" PRIu64 " ", entry->mode == SALT_MODE_SUM ? "sum" : "names", entry->epoch);
+    words_quote((struct bytes){ &entry->separator, 1 }, text);
+    buf_printf(text, " %d %" PRId64, entry->automatic, entry->kept_until_ms);
+    for (unsigned i = 0; i < entry->count; i++) buf_printf(text, " %u", entry->ids[i]);
     for (unsigned i = 0; i < entry->retired_count; i++)
-        buf_printf(line, " %u@%" PRId64, entry->retired[i].id, entry->retired[i].until_ms);
-    entry->digest = crc64(0, buf_bytes(line));
+        buf_printf(text, " %u@%" PRId64, entry->retired[i].id, entry->retired[i].until_ms);
 }
+_Static_assert(sizeof("names 18446744073709551615 \"\\xff\" 0 9223372036854775807") +
+                       (SALT_NAMES_MAX - 1) * sizeof(" 65535") +
+                       SALT_RETIRED_MAX * sizeof(" 65535@9223372036854775807") <=
+                   SALT_TEXT_BYTES_MAX,
+               "what is written can be read");
 
 static bool is_known(const struct salt_entry *entry, unsigned id)
 {
@@ -137,25 +139,24 @@ static bool read_id(struct salt_entry *entry, struct bytes word)
     return true;
 }
 
-/* The entry's base is lent. */
-static bool read_line(const struct words *words, struct salt_entry *entry)
+static bool read_text(const struct words *words, struct salt_entry *entry)
 {
     const struct bytes *word = words->items;
     int64_t automatic;
 
-    if (words->count < 6 || word[0].len > SALT_KEY_BYTES_MAX) return false;
-    *entry = (struct salt_entry){ .base = word[0] };
-    if (bytes_equal(word[1], BYTES("sum")))
+    if (words->count < 5) return false;
+    *entry = (struct salt_entry){ 0 };
+    if (bytes_equal(word[0], BYTES("sum")))
         entry->mode = SALT_MODE_SUM;
-    else if (!bytes_equal(word[1], BYTES("names")))
+    else if (!bytes_equal(word[0], BYTES("names")))
         return false;
-    if (!bytes_to_u64(word[2], &entry->epoch) || entry->epoch == 0 || entry->epoch > INT64_MAX) return false;
-    if (word[3].len != 1 || !salt_separator_ok(word[3].data[0])) return false;
-    entry->separator = word[3].data[0];
-    if (!bytes_to_i64(word[4], &automatic) || automatic < 0 || automatic > 1) return false;
+    if (!bytes_to_u64(word[1], &entry->epoch) || entry->epoch == 0 || entry->epoch > INT64_MAX) return false;
+    if (word[2].len != 1 || !salt_separator_ok(word[2].data[0])) return false;
+    entry->separator = word[2].data[0];
+    if (!bytes_to_i64(word[3], &automatic) || automatic < 0 || automatic > 1) return false;
     entry->automatic = automatic == 1;
-    if (!bytes_to_i64(word[5], &entry->kept_until_ms) || entry->kept_until_ms < 0) return false;
-    for (size_t i = 6; i < words->count; i++)
+    if (!bytes_to_i64(word[4], &entry->kept_until_ms) || entry->kept_until_ms < 0) return false;
+    for (size_t i = 5; i < words->count; i++)
         if (!read_id(entry, word[i])) return false;
     return true;
 }
@@ -245,7 +246,7 @@ struct salt_entry *salt_registry_change(struct salt_registry *registry, struct b
     entry->count = change->count;
     if (change->count > 0) memcpy(entry->ids, change->ids, change->count * sizeof(*entry->ids));
     entry->kept_until_ms = change->count > 0 ? 0 : change->now_ms + SALT_FORGET_MS;
-    write_line(entry);
+    write_text(entry);
     return entry;
 }
 
@@ -267,66 +268,80 @@ static bool drop_over(struct salt_entry *entry, int64_t now_ms)
 }
 
 /* Puts what was read in the place of what was there. */
-static void take_over(struct salt_entry *entry, const struct salt_entry *read, struct bytes line)
+static void take_over(struct salt_entry *entry, const struct salt_entry *read, struct bytes text)
 {
     struct salt_entry former = *entry;
 
     *entry = *read;
     entry->base = former.base;
-    entry->line = former.line;
+    entry->text = former.text;
     entry->marks = former.marks;
-    buf_clear(&entry->line);
-    buf_append_bytes(&entry->line, line);
+    buf_clear(&entry->text);
+    buf_append_bytes(&entry->text, text);
 }
 
-static enum salt_taken take(struct salt_registry *registry, struct salt_entry *read, struct bytes line, int64_t now_ms,
-                            struct salt_entry **taken)
+static enum salt_taken take(struct salt_registry *registry, struct bytes base, struct salt_entry *read,
+                            struct bytes text, int64_t now_ms, struct salt_entry **taken)
 {
-    struct salt_entry *entry = salt_registry_find(registry, read->base);
+    struct salt_entry *entry = salt_registry_find(registry, base);
 
-    read->digest = crc64(0, line);
-    if (entry != NULL && (entry->epoch > read->epoch || (entry->epoch == read->epoch && entry->digest >= read->digest)))
-        return SALT_NOT_LATER;
+    if (entry != NULL && bytes_equal(buf_bytes(&entry->text), text)) return SALT_NOTHING;
     drop_over(read, now_ms);
-    if (entry == NULL && is_over(read, now_ms)) return SALT_NOT_LATER;
+    if (entry == NULL && is_over(read, now_ms)) return SALT_NOTHING;
     if (entry == NULL) {
         if (registry->count == SALT_ENTRIES_MAX) return SALT_FULL;
-        entry = add(registry, read->base);
+        entry = add(registry, base);
     }
-    take_over(entry, read, line);
+    take_over(entry, read, text);
     *taken = entry;
     return SALT_TAKEN;
 }
 
-enum salt_taken salt_registry_take(struct salt_registry *registry, struct bytes line, int64_t now_ms,
+enum salt_taken salt_registry_take(struct salt_registry *registry, struct bytes base, struct bytes text, int64_t now_ms,
                                    struct salt_entry **entry, char error[SALT_ERROR_BYTES])
 {
     struct salt_entry *read;
     struct words words;
     enum salt_taken taken = SALT_DAMAGED;
 
-    if (line.len > SALT_LINE_BYTES_MAX) {
-        snprintf(error, SALT_ERROR_BYTES, "a line of it is too long");
+    if (base.len > SALT_KEY_BYTES_MAX || text.len > SALT_TEXT_BYTES_MAX) {
+        snprintf(error, SALT_ERROR_BYTES, "it is too long");
         return SALT_DAMAGED;
     }
     read = alloc(sizeof(*read));
-    if (words_split(line, &words) && read_line(&words, read))
-        taken = take(registry, read, line, now_ms, entry);
+    if (words_split(text, &words) && read_text(&words, read))
+        taken = take(registry, base, read, text, now_ms, entry);
     else
-        snprintf(error, SALT_ERROR_BYTES, "a line of it cannot be read");
+        snprintf(error, SALT_ERROR_BYTES, "it cannot be read");
     words_free(&words);
     alloc_free(read);
     return taken;
+}
+
+static void remove_at(struct salt_registry *registry, size_t at)
+{
+    entry_free(registry->entries[at]);
+    registry->count--;
+    memmove(&registry->entries[at], &registry->entries[at + 1], (registry->count - at) * sizeof(*registry->entries));
+}
+
+void salt_registry_forget(struct salt_registry *registry, struct bytes base,
+                          void (*forgotten)(void *context, struct salt_entry *entry), void *context)
+{
+    struct salt_entry *entry = salt_registry_find(registry, base);
+
+    if (entry == NULL) return;
+    forgotten(context, entry);
+    remove_at(registry, place_of(registry, base));
 }
 
 bool salt_registry_expire(struct salt_registry *registry, int64_t now_ms,
                           void (*changed)(void *context, struct salt_entry *entry),
                           void (*forgotten)(void *context, struct salt_entry *entry), void *context)
 {
-    size_t kept = 0;
     bool any = false;
 
-    for (size_t i = 0; i < registry->count; i++) {
+    for (size_t i = 0; i < registry->count;) {
         struct salt_entry *entry = registry->entries[i];
         bool dropped = drop_over(entry, now_ms);
 
@@ -334,12 +349,11 @@ bool salt_registry_expire(struct salt_registry *registry, int64_t now_ms,
         if (is_over(entry, now_ms)) {
             any = true;
             forgotten(context, entry);
-            entry_free(entry);
+            remove_at(registry, i);
             continue;
         }
-        registry->entries[kept++] = entry;
         if (dropped) changed(context, entry);
+        i++;
     }
-    registry->count = kept;
     return any;
 }

@@ -5,14 +5,12 @@
  *     star -> mode, epoch, separator      ids 1 4 9        listed: what SALT replies, beside star itself
  *                                         retired 2 until  aliases as those are, for who has learned them before
  *
- * Only the node where a key is at home changes its entry, and the entry's epoch rises with it; of two of the same key the one with the later epoch
- * counts, and of two with the same epoch (made on two sides of a cut network) the one with the greater digest. Epochs are milliseconds of the wall
- * clock or one more than the last, so that an entry that is made again, after all have forgotten the former, is later than it.
+ * Only the node where a key is at home changes its entry, and the entry's epoch rises with it. Epochs are milliseconds of the wall clock or one more
+ * than the last, so that an entry that is made again, after all have forgotten the former, is later than it. Nodes tell each other their entries as
+ * items of the shared set (cluster/shared.h), named by the key, which also decides which of two counts and keeps them on disk. An item's text:
  *
- * An entry is a line of text, which is what nodes tell each other and keep on disk:
- *
- *     star names 1795325880123 "~" 0 0 1 4 9 2@1795329480123
- *     key  mode  epoch sep made-by-policy kept-until ids retired@until
+ *     names 1795325880123 "~" 0 0 1 4 9 2@1795329480123
+ *     mode  epoch        separator made-by-policy kept-until ids retired@until
  *
  * Pure: no lock, no clock, no files. Times are milliseconds of the wall clock, which is all that nodes have in common. */
 #pragma once
@@ -23,10 +21,10 @@
 
 #define SALT_ENTRIES_MAX 1024u
 /* Of one key: who changes the factor more often has to wait. */
-#define SALT_RETIRED_MAX 192u
+#define SALT_RETIRED_MAX 128u
 /* So long an entry without names is remembered at least, so that every node hears that it has none. */
 #define SALT_FORGET_MS 60000
-#define SALT_LINE_BYTES_MAX (4u * SALT_KEY_BYTES_MAX + 128u + SALT_NAMES_MAX * 6u + SALT_RETIRED_MAX * 27u)
+#define SALT_TEXT_BYTES_MAX 4096u
 
 enum salt_mode {
     SALT_MODE_NAMES,
@@ -43,13 +41,13 @@ struct salt_entry {
     enum salt_mode mode;
     char separator;
     bool automatic; /* the factor is a policy's to choose */
-    uint64_t epoch, digest;
+    uint64_t epoch;
     int64_t kept_until_ms; /* where there are no names */
     unsigned count;        /* of ids; the factor is one more */
     uint16_t ids[SALT_NAMES_MAX - 1];
     unsigned retired_count;
     struct salt_retired retired[SALT_RETIRED_MAX];
-    struct buf line;
+    struct buf text;
     void *marks; /* whoever has placed some keeps them here */
 };
 
@@ -84,13 +82,16 @@ struct salt_entry *salt_registry_change(struct salt_registry *registry, struct b
 
 enum salt_taken {
     SALT_TAKEN,
-    SALT_NOT_LATER, /* nothing was changed: ours is as late, or over by now */
-    SALT_FULL,      /* likewise */
-    SALT_DAMAGED,   /* likewise; error says why */
+    SALT_NOTHING, /* nothing was changed: it is what we have, or over by now */
+    SALT_FULL,    /* likewise */
+    SALT_DAMAGED, /* likewise; error says why */
 };
-/* Takes over an entry from its line, where it is later than ours. Believes nothing. Of SALT_TAKEN, *entry is the entry. */
-enum salt_taken salt_registry_take(struct salt_registry *registry, struct bytes line, int64_t now_ms,
+/* Makes the entry of a key what a text says. Believes nothing. Of SALT_TAKEN, *entry is the entry. */
+enum salt_taken salt_registry_take(struct salt_registry *registry, struct bytes base, struct bytes text, int64_t now_ms,
                                    struct salt_entry **entry, char error[SALT_ERROR_BYTES]);
+/* Forgets the entry of a key, where there is one. */
+void salt_registry_forget(struct salt_registry *registry, struct bytes base,
+                          void (*forgotten)(void *context, struct salt_entry *entry), void *context);
 
 /* Forgets retired names whose time is over, and entries of which nothing is left; told of each before: changed() of one that goes on with fewer
  * names, forgotten() of one that goes. True where there were any. */

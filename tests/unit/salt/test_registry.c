@@ -1,4 +1,4 @@
-/* The later entry counts on every node; names that are given up are aliases for their time; what comes as text is believed only where it holds. */
+/* Names that are given up are aliases for their time; what comes as text is believed only where it holds; each name leads to its key. */
 #include "base/random.h"
 #include "salt/marks.h"
 #include "salt/registry.h"
@@ -19,11 +19,11 @@ static struct salt_entry *change(struct salt_registry *registry, const char *bas
     return salt_registry_change(registry, bytes_of(base), &change, error);
 }
 
-static enum salt_taken take(struct salt_registry *registry, const char *line, int64_t now_ms)
+static enum salt_taken take(struct salt_registry *registry, const char *base, const char *text, int64_t now_ms)
 {
     struct salt_entry *entry;
 
-    return salt_registry_take(registry, bytes_of(line), now_ms, &entry, error);
+    return salt_registry_take(registry, bytes_of(base), bytes_of(text), now_ms, &entry, error);
 }
 
 static bool has(const struct salt_registry *registry, const char *name, const char *base)
@@ -72,7 +72,7 @@ TEST(names_that_are_given_up_are_aliases_for_their_time)
 TEST(there_is_no_room_beyond_the_bounds)
 {
     struct salt_registry *registry = salt_registry_new();
-    char key[SALT_KEY_BYTES_MAX + 2], line[64];
+    char key[SALT_KEY_BYTES_MAX + 2];
     uint16_t ids[SALT_NAMES_MAX - 1];
     int rounds = 0;
 
@@ -84,9 +84,9 @@ TEST(there_is_no_room_beyond_the_bounds)
         CHECK(change(registry, key, 1, 1, (uint16_t[]){ 1 }) != NULL);
     }
     CHECK(change(registry, "one more", 1, 1, (uint16_t[]){ 1 }) == NULL && strstr(error, "1024 keys") != NULL);
-    CHECK(take(registry, "another names 7 \"~\" 0 0 1", 1) == SALT_FULL);
-    snprintf(line, sizeof(line), "key:7 names %d \"~\" 0 0 2", 70);
-    CHECK(take(registry, line, 1) == SALT_TAKEN && salt_registry_count(registry) == SALT_ENTRIES_MAX);
+    CHECK(take(registry, "another", "names 7 \"~\" 0 0 1", 1) == SALT_FULL);
+    CHECK(take(registry, "key:7", "names 70 \"~\" 0 0 2", 1) == SALT_TAKEN &&
+          salt_registry_count(registry) == SALT_ENTRIES_MAX);
     /* Names that change all the time are too many at some point. */
     for (unsigned k = 0; change(registry, "key:1", 2, SALT_NAMES_MAX - 1, ids) != NULL || k == 0; k++) {
         for (unsigned i = 0; i < SALT_NAMES_MAX - 1; i++) ids[i] = (uint16_t)(1 + k * 100 + i);
@@ -97,37 +97,32 @@ TEST(there_is_no_room_beyond_the_bounds)
     salt_registry_free(&registry, NULL, NULL);
 }
 
-TEST(of_two_entries_the_later_counts_everywhere)
+TEST(what_another_node_says_holds_until_it_is_over)
 {
     struct salt_registry *one = salt_registry_new(), *other = salt_registry_new();
-    struct salt_entry *a = change(one, "star", 100, 2, (uint16_t[]){ 1, 2 });
-    struct salt_entry *b = change(other, "star", 100, 2, (uint16_t[]){ 3, 4 }), *taken;
-    struct buf first = { 0 }, second = { 0 };
+    struct salt_entry *entry = change(one, "star", 100, 2, (uint16_t[]){ 1, 2 }), *taken;
+    unsigned forgotten = 0;
 
-    buf_append_bytes(&first, buf_bytes(&a->line));
-    buf_append_bytes(&second, buf_bytes(&b->line));
-    CHECK((salt_registry_take(one, buf_bytes(&second), 100, &taken, error) == SALT_TAKEN) !=
-          (salt_registry_take(other, buf_bytes(&first), 100, &taken, error) == SALT_TAKEN));
-    CHECK(bytes_equal(buf_bytes(&salt_registry_find(one, BYTES("star"))->line),
-                      buf_bytes(&salt_registry_find(other, BYTES("star"))->line)));
-    CHECK(salt_registry_take(one, buf_bytes(&first), 100, &taken, error) == SALT_NOT_LATER);
-    /* A later one on either side, whatever it says. */
-    CHECK(change(one, "star", 50, 0, NULL)->epoch == 101);
-    buf_clear(&first);
-    buf_append_bytes(&first, buf_bytes(&salt_registry_find(one, BYTES("star"))->line));
-    CHECK(salt_registry_take(other, buf_bytes(&first), 100, &taken, error) == SALT_TAKEN && taken->count == 0);
-    CHECK(salt_registry_take(other, buf_bytes(&second), 100, &taken, error) == SALT_NOT_LATER);
+    CHECK(salt_registry_take(other, BYTES("star"), buf_bytes(&entry->text), 100, &taken, error) == SALT_TAKEN);
+    CHECK(has(other, "star~2", "star") && taken->epoch == 100);
+    CHECK(salt_registry_take(other, BYTES("star"), buf_bytes(&entry->text), 100, &taken, error) == SALT_NOTHING);
+    entry = change(one, "star", 50, 0, NULL); /* by a clock that has gone back */
+    CHECK(entry->epoch == 101);
+    CHECK(salt_registry_take(other, BYTES("star"), buf_bytes(&entry->text), 100, &taken, error) == SALT_TAKEN);
+    CHECK(taken->count == 0 && taken->retired_count == 2 && has(other, "star~2", "star"));
     /* What is over is not taken up again. */
     CHECK(expire(other, 100000) && salt_registry_count(other) == 0);
-    CHECK(salt_registry_take(other, buf_bytes(&first), 100000, &taken, error) == SALT_NOT_LATER);
+    CHECK(salt_registry_take(other, BYTES("star"), buf_bytes(&entry->text), 100000, &taken, error) == SALT_NOTHING);
     CHECK(salt_registry_count(other) == 0);
-    buf_free(&first);
-    buf_free(&second);
+    salt_registry_forget(one, BYTES("stars"), count_one, &forgotten);
+    CHECK(forgotten == 0);
+    salt_registry_forget(one, BYTES("star"), count_one, &forgotten);
+    CHECK(forgotten == 1 && salt_registry_count(one) == 0);
     salt_registry_free(&one, NULL, NULL);
     salt_registry_free(&other, NULL, NULL);
 }
 
-TEST(a_line_is_read_as_it_was_written)
+TEST(a_text_is_read_as_it_was_written)
 {
     struct salt_registry *one = salt_registry_new(), *other = salt_registry_new();
     static const char odd[] = "a \"b\"\n\0{c}~";
@@ -144,11 +139,11 @@ TEST(a_line_is_read_as_it_was_written)
     CHECK(salt_registry_change(one, base, &wanted, error) != NULL);
     wanted.count = 1;
     written = salt_registry_change(one, base, &wanted, error);
-    CHECK(salt_registry_take(other, buf_bytes(&written->line), 100, &read, error) == SALT_TAKEN);
+    CHECK(salt_registry_take(other, base, buf_bytes(&written->text), 100, &read, error) == SALT_TAKEN);
     CHECK(bytes_equal(read->base, base) && read->mode == SALT_MODE_SUM && read->separator == '"' && read->automatic);
-    CHECK(read->epoch == written->epoch && read->digest == written->digest && read->count == 1 && read->ids[0] == 2);
+    CHECK(read->epoch == written->epoch && read->count == 1 && read->ids[0] == 2);
     CHECK(read->retired_count == 1 && read->retired[0].id == 65535 && read->retired[0].until_ms == 1100);
-    CHECK(written->line.len <= SALT_LINE_BYTES_MAX);
+    CHECK(written->text.len <= SALT_TEXT_BYTES_MAX);
     salt_registry_free(&one, NULL, NULL);
     salt_registry_free(&other, NULL, NULL);
 }
@@ -157,48 +152,49 @@ TEST(nothing_else_is_believed)
 {
     static const char *const damaged[] = {
         "",
-        "star",
-        "star names 1 \"~\" 0",
-        "star other 1 \"~\" 0 0",
-        "star names 0 \"~\" 0 0",
-        "star names -1 \"~\" 0 0",
-        "star names 9223372036854775808 \"~\" 0 0",
-        "star names 1 \"~~\" 0 0",
-        "star names 1 \"{\" 0 0",
-        "star names 1 \"\" 0 0",
-        "star names 1 \"~\" 2 0",
-        "star names 1 \"~\" 0 -1",
-        "star names 1 \"~\" 0 x",
-        "star names 1 \"~\" 0 0 0",
-        "star names 1 \"~\" 0 0 65536",
-        "star names 1 \"~\" 0 0 1 1",
-        "star names 1 \"~\" 0 0 1 1@5",
-        "star names 1 \"~\" 0 0 1@5 1@6",
-        "star names 1 \"~\" 0 0 1@",
-        "star names 1 \"~\" 0 0 1@-1",
-        "star names 1 \"~\" 0 0 @1",
-        "star names 1 \"~\" 0 0 1@2@3",
-        "\"star names 1 \"~\" 0 0 1",
+        "names",
+        "names 1 \"~\" 0",
+        "other 1 \"~\" 0 0",
+        "names 0 \"~\" 0 0",
+        "names -1 \"~\" 0 0",
+        "names 9223372036854775808 \"~\" 0 0",
+        "names 1 \"~~\" 0 0",
+        "names 1 \"{\" 0 0",
+        "names 1 \"\" 0 0",
+        "names 1 \"~\" 2 0",
+        "names 1 \"~\" 0 -1",
+        "names 1 \"~\" 0 x",
+        "names 1 \"~\" 0 0 0",
+        "names 1 \"~\" 0 0 65536",
+        "names 1 \"~\" 0 0 1 1",
+        "names 1 \"~\" 0 0 1 1@5",
+        "names 1 \"~\" 0 0 1@5 1@6",
+        "names 1 \"~\" 0 0 1@",
+        "names 1 \"~\" 0 0 1@-1",
+        "names 1 \"~\" 0 0 @1",
+        "names 1 \"~\" 0 0 1@2@3",
+        "\"names 1 \"~\" 0 0 1",
     };
     struct salt_registry *registry = salt_registry_new();
     struct buf line = { 0 };
 
     for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++)
-        CHECK(take(registry, damaged[i], 1) == SALT_DAMAGED);
-    buf_append_text(&line, "star names 1 \"~\" 0 0");
+        CHECK(take(registry, "star", damaged[i], 1) == SALT_DAMAGED);
+    buf_append_text(&line, "names 1 \"~\" 0 0");
     for (unsigned i = 1; i <= SALT_NAMES_MAX; i++) buf_printf(&line, " %u", i);
     buf_append_byte(&line, '\0');
-    CHECK(take(registry, line.data, 1) == SALT_DAMAGED); /* one name too many */
+    CHECK(take(registry, "star", line.data, 1) == SALT_DAMAGED); /* one name too many */
     *(strrchr(line.data, ' ')) = '\0';
-    CHECK(take(registry, line.data, 1) == SALT_TAKEN);
+    CHECK(take(registry, "star", line.data, 1) == SALT_TAKEN);
     buf_clear(&line);
-    buf_append_text(&line, "star names 2 \"~\" 0 0");
+    buf_append_text(&line, "names 2 \"~\" 0 0");
     for (unsigned i = 1; i <= SALT_RETIRED_MAX + 1; i++) buf_printf(&line, " %u@99", i);
     buf_append_byte(&line, '\0');
-    CHECK(take(registry, line.data, 1) == SALT_DAMAGED);
+    CHECK(take(registry, "star", line.data, 1) == SALT_DAMAGED);
     buf_clear(&line);
-    for (unsigned i = 0; i <= SALT_LINE_BYTES_MAX; i++) buf_append_byte(&line, 'x');
-    CHECK(salt_registry_take(registry, buf_bytes(&line), 1, &(struct salt_entry *){ NULL }, error) == SALT_DAMAGED);
+    for (unsigned i = 0; i <= SALT_TEXT_BYTES_MAX; i++) buf_append_byte(&line, 'x');
+    CHECK(salt_registry_take(registry, BYTES("star"), buf_bytes(&line), 1, &(struct salt_entry *){ NULL }, error) ==
+          SALT_DAMAGED);
     CHECK(salt_registry_count(registry) == 1);
     buf_free(&line);
     salt_registry_free(&registry, NULL, NULL);
@@ -281,7 +277,7 @@ TEST(each_name_has_a_mark_that_leads_to_its_key)
     CHECK(expire(registry, 1200) && salt_marks_place(keyspace, entry) == -2);
     CHECK(leads_to(keyspace, "star~1", NULL) && leads_to(keyspace, "star~4", "star") && marked_slots(keyspace) == 3);
     /* Another node gave it names with another separator. */
-    CHECK(take(registry, "star names 900 # 0 0 4", 1200) == SALT_TAKEN && salt_marks_place(keyspace, entry) == -1);
+    CHECK(take(registry, "star", "names 900 # 0 0 4", 1200) == SALT_TAKEN && salt_marks_place(keyspace, entry) == -1);
     CHECK(leads_to(keyspace, "star#4", "star") && leads_to(keyspace, "star~4", NULL));
     CHECK(salt_marks_lift(keyspace, entry) == -2 && salt_marks_lift(keyspace, entry) == 0);
     CHECK(leads_to(keyspace, "star#4", NULL) && !is_salted(keyspace, "star") && marked_slots(keyspace) == 0);
@@ -290,5 +286,5 @@ TEST(each_name_has_a_mark_that_leads_to_its_key)
 }
 
 TESTS(names_that_are_given_up_are_aliases_for_their_time, there_is_no_room_beyond_the_bounds,
-      of_two_entries_the_later_counts_everywhere, a_line_is_read_as_it_was_written, nothing_else_is_believed,
+      what_another_node_says_holds_until_it_is_over, a_text_is_read_as_it_was_written, nothing_else_is_believed,
       entries_are_found_among_many, each_name_has_a_mark_that_leads_to_its_key)
