@@ -137,7 +137,7 @@ test-deps:
 
 # The fuzz targets are built by clang, the layers they need with them.
 FUZZ_CC ?= clang
-FUZZ_LAYERS := base proto types store cache cluster transfer
+FUZZ_LAYERS := base proto types store cache cluster transfer salt
 FUZZ_CFLAGS := -std=gnu11 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthread -Wall -Wextra -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -DSANITIZED=1
 FUZZ_LDFLAGS :=

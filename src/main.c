@@ -37,6 +37,7 @@
 #include "server/policy_keeper.h"
 #include "server/process.h"
 #include "server/pubsub.h"
+#include "server/salt_keeper.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
 #include "store/lazyfree.h"
@@ -400,6 +401,13 @@ static int serve(struct node *node)
         if (node->bus) bus_free(&node->bus);
         return 1;
     }
+    if (node->bus && (node->salt_keeper = salt_keeper_open(node, error)) == NULL) {
+        log_warning("%s", error);
+        acceptor_stop(&node->acceptor);
+        bus_free(&node->bus);
+        policy_keeper_close(&node->policy_keeper);
+        return 1;
+    }
     /* Not before it is sure to run: the file may be that of a node which already does. */
     write_pid(node, pid_path);
     start_workers(node);
@@ -415,6 +423,7 @@ static int serve(struct node *node)
     stop_workers(node);
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
+    salt_keeper_close(&node->salt_keeper);
     if (node->bus) bus_free(&node->bus);
     policy_keeper_close(&node->policy_keeper);
     policy_sweep_stop(&node->policy_sweep);

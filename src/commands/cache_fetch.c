@@ -188,4 +188,4 @@ static const struct command command_fetch = {
     .run = fetch,
 };
 
-const struct command *const commands_cache[] = { &command_fetch, &command_invalidate, NULL };
+const struct command *const commands_cache[] = { &command_fetch, &command_invalidate, &command_salt, NULL };

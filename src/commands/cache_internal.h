@@ -44,3 +44,4 @@ bool entry_is_due(const struct call *call, const struct entry *entry);
 #define FRESH_NO_MORE 1u
 
 extern const struct command command_invalidate;
+extern const struct command command_salt;

@@ -510,6 +510,9 @@ SUB(replicate, "Become a replica of a primary", "3.0.0", "O(1)", 3, CHANGE, clus
 SUB(reset, "Leave the cluster and forget it", "3.0.0", "O(N), N being the nodes", -2,
     COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_STALE | COMMAND_CLUSTER_ONLY, cluster_cmd_reset, .name = "reset",
     .args = args_reset, .finish = cluster_cmd_reset_wait);
+SUB(salts, "List the salted keys, with their names and where these are", "0.1.0",
+    "O(N), N being the names of all salted keys", 2, OPERATOR_QUESTION | COMMAND_UNLOCKED, cluster_cmd_salts,
+    .name = "salts", .tips = varies);
 SUB(saveconfig, "Write the state file now", "3.0.0", "O(1)", 2, CHANGE | COMMAND_UNLOCKED, cluster_cmd_saveconfig,
     .name = "saveconfig");
 SUB(set_config_epoch, "Set the config epoch of a new node", "3.0.0", "O(1)", 3, CHANGE, cluster_cmd_set_config_epoch,
@@ -553,6 +556,7 @@ static const struct command *const subcommands[] = {
     &sub_replicas,
     &sub_replicate,
     &sub_reset,
+    &sub_salts,
     &sub_saveconfig,
     &sub_set_config_epoch,
     &sub_setslot,

@@ -37,4 +37,5 @@ void cluster_cmd_setslot(struct call *call);
 void cluster_setslot_finish(struct call *call);
 void cluster_cmd_shards(struct call *call);
 void cluster_cmd_slot_stats(struct call *call);
+void cluster_cmd_salts(struct call *call);
 void cluster_cmd_slots(struct call *call);

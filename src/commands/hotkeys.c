@@ -10,6 +10,7 @@
 #include "server/call.h"
 #include "server/cost.h"
 #include "server/node.h"
+#include "server/salt_keeper.h"
 #include "server/stats.h"
 
 #include <math.h>
@@ -25,8 +26,15 @@ static int64_t shown(uint64_t number)
     return number > INT64_MAX ? INT64_MAX : (int64_t)number;
 }
 
-static void reply_report(struct reply *reply, const struct hot_report *hot)
+static unsigned factor_of(const struct call *call, const struct hot_report *hot)
 {
+    return call->node->salt_keeper == NULL ? 1 : salt_keeper_factor(call->node->salt_keeper, hot->name);
+}
+
+static void reply_report(const struct call *call, const struct hot_report *hot)
+{
+    struct reply *reply = call->reply;
+
     reply_map(reply, 10);
     reply_bulk_text(reply, "key");
     reply_bulk(reply, hot->name);
@@ -39,7 +47,7 @@ static void reply_report(struct reply *reply, const struct hot_report *hot)
     reply_bulk_text(reply, "share-percent");
     reply_double(reply, round(hot->share * 10000) / 100);
     reply_field(reply, "hot-since-ms", clock_deadline_to_wall_ms(hot->since_ms));
-    reply_field(reply, "salt", 1);
+    reply_field(reply, "salt", factor_of(call, hot));
 }
 
 static void hotkeys_list_command(struct call *call)
@@ -59,7 +67,7 @@ static void hotkeys_list_command(struct call *call)
     count = hotkeys_list(call->node->hotkeys, clock_now_ms(), stats_totals(call->node).commands, hot);
     reply_array(call->reply, (int64_t)count < most ? count : (size_t)most);
     for (size_t i = 0; i < count; i++) {
-        if ((int64_t)i < most) reply_report(call->reply, &hot[i]);
+        if ((int64_t)i < most) reply_report(call, &hot[i]);
         alloc_free((void *)(uintptr_t)hot[i].name.data);
     }
 }
@@ -77,7 +85,7 @@ static const struct command command_hotkeys_list = {
     .group = "server",
     .complexity = "O(1): 64 keys at most",
     .arity = -2,
-    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+    .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_UNLOCKED,
     .args = hotkeys_list_args,
     .tips = hotkeys_list_tips,
     .run = hotkeys_list_command,

@@ -27,6 +27,7 @@ static const struct section sections[] = {
     { "hotkeys", true, true, info_hotkeys },
     { "cluster", true, true, info_cluster },
     { "cache", true, true, info_cache },
+    { "salting", true, true, info_salting },
     { "keyspace", true, true, info_keyspace },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))

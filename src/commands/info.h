@@ -19,4 +19,5 @@ void info_latencystats(struct call *call, struct buf *out);
 void info_hotkeys(struct call *call, struct buf *out);
 void info_cluster(struct call *call, struct buf *out);
 void info_cache(struct call *call, struct buf *out);
+void info_salting(struct call *call, struct buf *out);
 void info_keyspace(struct call *call, struct buf *out);

@@ -67,6 +67,7 @@ enum config_text {
     CONFIG_OOM_SCORE_ADJ_VALUES,
     CONFIG_IGNORE_WARNINGS,
     CONFIG_POLICY,
+    CONFIG_SALT_SEPARATOR,
     CONFIG_PROC_TITLE_TEMPLATE,
     CONFIG_SERVER_CPULIST,
     CONFIG_BIO_CPULIST,
@@ -129,7 +130,7 @@ struct config {
         cluster_allow_replica_migration, cluster_link_sendbuf_limit, cluster_slot_stats_enabled;
 
     /* Watching */
-    _Atomic int64_t hotkey_threshold, hotkey_window_ms, slowlog_log_slower_than, slowlog_max_len,
+    _Atomic int64_t salt_grace, hotkey_threshold, hotkey_window_ms, slowlog_log_slower_than, slowlog_max_len,
         latency_monitor_threshold, latency_tracking, acllog_max_len, acl_pubsub_default, busy_reply_threshold;
 
     /* For what this node does not have: kept so that CONFIG GET shows what was asked for */

@@ -4,6 +4,7 @@
 #include "server/config_internal.h"
 
 #include "cache/policy.h"
+#include "salt/name.h"
 #include "server/event_class.h"
 
 #include <ctype.h>
@@ -183,6 +184,15 @@ bool config_check_events(const struct bytes *words, size_t count, struct buf *te
     buf_clear(text);
     event_classes_write(classes, text);
     return true;
+}
+
+bool config_check_salt_separator(const struct bytes *words, size_t count, struct buf *text,
+                                 char error[OPTION_ERROR_BYTES])
+{
+    (void)count;
+    (void)text;
+    if (words[0].len == 1 && salt_separator_ok(words[0].data[0])) return true;
+    return refuse(error, "salt-separator is one character that is no letter, digit, blank or brace");
 }
 
 /* --- Numbers in a row --- */

@@ -32,6 +32,8 @@ bool config_check_percentiles(const struct bytes *words, size_t count, struct bu
 bool config_check_announce_ip(const struct bytes *words, size_t count, struct buf *text,
                               char error[OPTION_ERROR_BYTES]);
 bool config_check_hostname(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
+bool config_check_salt_separator(const struct bytes *words, size_t count, struct buf *text,
+                                 char error[OPTION_ERROR_BYTES]);
 bool config_check_events(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_policy(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);
 bool config_check_save(const struct bytes *words, size_t count, struct buf *text, char error[OPTION_ERROR_BYTES]);

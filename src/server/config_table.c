@@ -264,6 +264,8 @@ static const struct option table[] = {
     { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .help = "Commands and expiry cycles that take at least so many milliseconds are shown by LATENCY; 0: none." },
     { INTEGER("hotkey-threshold", hotkey_threshold, 5000, 0, 1000000000), .section = WATCHING, .flags = OPTION_OURS, .help = "A key is hot that costs so much in a second: 1 for each command, 1 for each KiB of request and reply, 1 for each microsecond of work beyond the first. 0 looks for none." },
     { INTEGER("hotkey-window-ms", hotkey_window_ms, 100, 10, 10000), .section = WATCHING, .flags = OPTION_OURS, .help = "Milliseconds over which that is counted: a hot key is found within them, and what lasts shorter is not taken for one." },
+    { TEXT("salt-separator", CONFIG_SALT_SEPARATOR, "~"), .section = WATCHING, .check = config_check_salt_separator, .flags = OPTION_OURS, .help = "What stands between a key and the number in the names that SALT gives it. Keys that have names keep the one they were given." },
+    { INTEGER("salt-grace", salt_grace, 3600, 0, 2592000), .section = WATCHING, .flags = OPTION_OURS, .help = "Seconds for which a name that a key has no more still leads to it, for clients that have learned it before." },
     { TEXT("notify-keyspace-events", CONFIG_NOTIFY_KEYSPACE_EVENTS, ""), .section = WATCHING, .check = config_check_events,
       .help = "Which changes of keys are published, one letter a class: K on __keyspace@0__:<key> or E on __keyevent@0__:<event>, or both; g generic commands, "
               "$ strings, l lists, s sets, h hashes, z sorted sets, x expired, e evicted, t streams, d modules, A all of these; m reads that found nothing, n keys that "

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "server/alias.h"
 #include "server/build.h"
 #include "server/hold.h"
 #include "server/park.h"
@@ -88,13 +89,19 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
 {
     struct plan plan;
     uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
+    enum alias_outcome alias;
     bool ran;
 
     plan_init(&plan);
     plan_command(&plan, call);
-    do ran = run_locked(call, &plan);
-    while (ran && call->builds != NULL && build_all(call));
-    build_end(call);
+    alias = alias_settle(call, &plan, true);
+    ran = alias == ALIAS_READ;
+    if (alias == ALIAS_NONE) {
+        if (__builtin_expect(call->worker->aliases != NULL, 0)) alias_take_value(call);
+        do ran = run_locked(call, &plan);
+        while (ran && call->builds != NULL && build_all(call));
+        build_end(call);
+    }
     if (ran && !call->waits) {
         uint64_t ns = end_command(call, number, errors, clock);
 
@@ -103,6 +110,16 @@ static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
         client_set(call->client, CLIENT_DIRTY_EXEC);
     }
     slot_set_free(&plan.slots);
+    if (__builtin_expect(call->worker->aliases != NULL, 0)) alias_end(call->worker);
+}
+
+/* Is the key of a slot that has marks one of those that have them, other than for being salted? */
+static __attribute__((noinline)) bool key_is_marked(const struct call *call, const struct prepared *prepared)
+{
+    struct bytes key = call->argv[call->command->keys[0].first];
+
+    return slot_find_mark(prepared->slot, SLOT_MARK_NAME, prepared->hash, key) != NULL ||
+           slot_find_mark(prepared->slot, SLOT_MARK_IN_FLIGHT, prepared->hash, key) != NULL;
 }
 
 /* The usual command, with one key: no plan is made. */
@@ -115,7 +132,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
 
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
-    if (owner.state != OWNER_HERE || owner.flags != 0 || slot_has_marks(slot) ||
+    if (owner.state != OWNER_HERE || owner.flags != 0 || (slot_has_marks(slot) && key_is_marked(call, prepared)) ||
         (node->bus != NULL && !bus_state_ok(node->bus))) {
         slot_unlock(slot);
         run_on_slots(call, prepared->number, clock);
@@ -259,7 +276,7 @@ static bool may_queue(struct call *call)
 
     plan_init(&plan);
     plan_command(&plan, call);
-    admitted = plan.first_slot < 0 || plan_lock(call, &plan);
+    admitted = alias_settle(call, &plan, false) == ALIAS_NONE && (plan.first_slot < 0 || plan_lock(call, &plan));
     if (admitted && plan.first_slot >= 0) slot_set_unlock(&plan.slots, call->node->keyspace);
     slot_set_free(&plan.slots);
     return admitted;
@@ -313,6 +330,7 @@ static void queue_command(struct call *call, size_t number)
 
     if (!(client_flags(client) & CLIENT_DIRTY_EXEC)) {
         if (has_big_value(call)) intake_prepare(call);
+        if (__builtin_expect(call->worker->aliases != NULL, 0)) alias_take_value(call);
         transaction_queue(client, call->command, number, call->argc, call->argv, call->incoming);
     }
     reply_simple(call->reply, "QUEUED");

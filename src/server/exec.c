@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bus/bus.h"
+#include "server/alias.h"
 #include "server/plan.h"
 #include "server/run.h"
 #include "server/transaction.h"
@@ -129,6 +130,7 @@ void transaction_exec(struct call *call)
     bool all_slots = false, ran = false;
     struct took *took = alloc_zeroed((transaction->count + 1) * sizeof(*took));
 
+    alias_settle_queue(call);
     plan_init(&plan);
     for (size_t i = 0; i < transaction->count; i++) {
         const struct queued_command *queued = &transaction->queue[i];

@@ -36,6 +36,7 @@ struct policies;
 struct policy_keeper;
 struct policy_sweep;
 struct pubsub;
+struct salt_keeper;
 struct slowlog;
 struct worker;
 
@@ -51,6 +52,7 @@ struct node {
     struct backstop_watch *backstop;     /* its counters are atomics */
     struct policy_sweep *policy_sweep;   /* guards itself */
     struct policy_keeper *policy_keeper; /* guards itself */
+    struct salt_keeper *salt_keeper;     /* guards itself; NULL without a cluster */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */
     uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */
@@ -93,6 +95,7 @@ struct node {
 
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
     struct withheld_list withheld;  /* replies that wait for DEBUG RELEASE; guards itself */
+    _Atomic int salt_marks;         /* on how many keys' slots there are marks of names: salt_keeper's to change */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 };
 

@@ -25,6 +25,8 @@ struct stats_totals stats_totals(const struct node *node)
         totals.expired_backlog += LOADED(counters->expired_backlog);
         totals.built += LOADED(counters->built);
         totals.built_locked += LOADED(counters->built_locked);
+        totals.salt_served += LOADED(counters->salt_served);
+        totals.salt_sent_home += LOADED(counters->salt_sent_home);
         totals.errors += LOADED(counters->errors);
         totals.reads += LOADED(counters->reads);
         totals.writes += LOADED(counters->writes);

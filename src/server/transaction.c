@@ -24,36 +24,55 @@ static void publish_sizes(struct client *client)
                           memory_order_relaxed);
 }
 
+/* One allocation with the bytes behind it, but for a value that is in its entry. *bytes is its size. */
+static struct bytes *copy_arguments(const struct command *command, int argc, const struct bytes *argv,
+                                    const struct entry *entry, size_t *bytes)
+{
+    struct bytes *copy;
+    char *text;
+
+    *bytes = (size_t)argc * sizeof(*argv);
+    for (int i = 0; i < argc; i++)
+        if (entry == NULL || i != command->value_arg) *bytes += argv[i].len;
+    copy = alloc(*bytes);
+    text = (char *)(copy + argc);
+    for (int i = 0; i < argc; i++) {
+        if (entry != NULL && i == command->value_arg) {
+            copy[i] = entry_value(entry);
+            continue;
+        }
+        if (argv[i].len > 0) memcpy(text, argv[i].data, argv[i].len);
+        copy[i] = (struct bytes){ text, argv[i].len };
+        text += argv[i].len;
+    }
+    return copy;
+}
+
+void transaction_set_arguments(struct queued_command *queued, const struct bytes *argv)
+{
+    size_t bytes;
+    struct bytes *copy = copy_arguments(queued->command, queued->argc, argv, queued->entry, &bytes);
+
+    alloc_free(queued->argv);
+    queued->argv = copy;
+}
+
 void transaction_queue(struct client *client, const struct command *command, size_t number, int argc,
                        const struct bytes *argv, struct entry **incoming)
 {
     struct transaction *transaction = transaction_of(client);
-    size_t bytes = (size_t)argc * sizeof(*argv);
     struct queued_command *queued;
-    char *text;
+    size_t bytes;
 
-    for (int i = 0; i < argc; i++)
-        if (*incoming == NULL || i != command->value_arg) bytes += argv[i].len;
     if (transaction->count == transaction->cap) {
         transaction->cap = transaction->cap == 0 ? 8 : transaction->cap * 2;
         transaction->queue = alloc_resize(transaction->queue, transaction->cap * sizeof(*transaction->queue));
     }
     queued = &transaction->queue[transaction->count++];
-    *queued = (struct queued_command){
-        .command = command, .number = number, .argc = argc, .argv = alloc(bytes), .entry = *incoming
-    };
+    *queued = (struct queued_command){ .command = command, .number = number, .argc = argc, .entry = *incoming };
     *incoming = NULL;
-    text = (char *)(queued->argv + argc);
-    for (int i = 0; i < argc; i++) {
-        if (queued->entry != NULL && i == command->value_arg) {
-            queued->argv[i] = entry_value(queued->entry);
-            bytes += entry_bytes(queued->entry);
-            continue;
-        }
-        if (argv[i].len > 0) memcpy(text, argv[i].data, argv[i].len);
-        queued->argv[i] = (struct bytes){ text, argv[i].len };
-        text += argv[i].len;
-    }
+    queued->argv = copy_arguments(command, argc, argv, queued->entry, &bytes);
+    if (queued->entry != NULL) bytes += entry_bytes(queued->entry);
     transaction->bytes += bytes;
     publish_sizes(client);
 }

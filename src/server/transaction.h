@@ -49,6 +49,8 @@ struct transaction {
 struct transaction *transaction_of(struct client *client);
 void transaction_queue(struct client *client, const struct command *command, size_t number, int argc,
                        const struct bytes *argv, struct entry **incoming);
+/* Gives a queued command other arguments, as many; copies them. Its entry's value is the value argument as before. */
+void transaction_set_arguments(struct queued_command *queued, const struct bytes *argv);
 /* Watches a key whose slot is locked; watching it again does nothing. */
 void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms);
 /* Forgets all watches; takes the slots' locks one at a time, except those in `held`. */

@@ -7,6 +7,7 @@
 #include "server/client_evict.h"
 #include "server/latency.h"
 #include "server/park.h"
+#include "server/alias.h"
 #include "server/worker_internal.h"
 #include "store/account.h"
 
@@ -400,6 +401,7 @@ void worker_free(struct worker **held)
     alloc_free(worker->gathered);
     reply_pieces_free(&worker->pieces);
     buf_free(&worker->out);
+    alias_free(worker);
     alloc_free(worker);
     *held = NULL;
 }

@@ -106,6 +106,7 @@ struct worker {
     struct prepared prepared[LOOK_AHEAD_MAX];
     int64_t now_ms; /* what commands are told; of now_ticks */
     uint64_t now_ticks;
+    struct aliases *aliases;  /* of the command that runs (server/alias.h); NULL until one has names */
     struct client *answering; /* whose requests run now, or NULL */
     int monitors;             /* of its clients */
     struct list shard_parts;  /* of topics (server/topics.h): the shard channels that its clients subscribe to */

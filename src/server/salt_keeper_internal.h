@@ -1,0 +1,52 @@
+/* server/salt_keeper_internal.h
+ *
+ * What the files of the salt keeper share. */
+#pragma once
+
+#include "salt/factor.h"
+#include "server/node.h"
+#include "server/salt_keeper.h"
+
+#include <pthread.h>
+
+struct salt_keeper {
+    struct node *node;
+    pthread_mutex_t guard;
+    struct salt_registry *registry; /* under guard, as the next two */
+    uint64_t changes;
+    struct salt_follower follower;
+
+    pthread_mutex_t wake_lock; /* the last that is taken; guards the next three */
+    pthread_cond_t wake;
+    bool news, ends;
+
+    bool has_thread;
+    pthread_t thread;
+    /* The thread's alone: */
+    uint64_t map_seen,
+        map_settled; /* what the map was like when it was looked at last, and when names were last chosen by it */
+    int64_t map_changed_ms;
+    struct salt_watched *watched; /* the keys whose factor a policy decides */
+    size_t watched_count;
+};
+
+/* Is the key's slot served here? */
+bool salt_is_home(const struct salt_keeper *keeper, struct bytes base);
+
+/* With the guard: gives a key so many names, chosen by this map, marks, shares and tells. False with the reply's error text. */
+bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode, bool automatic,
+                 const struct salt_map *map, char error[SALT_ERROR_BYTES]);
+
+/* --- server/salt_map.c --- */
+
+/* Which nodes may have names: those of our kind that serve slots and have not failed. False while that is not known of all of them. With no lock
+ * held. */
+bool salt_map_take(struct node *node, struct salt_map *map);
+/* On the thread: chooses names anew where slots have moved, when they have come to rest. */
+void salt_map_look(struct salt_keeper *keeper);
+
+/* --- server/salt_auto.c --- */
+
+/* On the thread: more names, or fewer, for keys with a policy. */
+void salt_auto_look(struct salt_keeper *keeper);
+void salt_auto_free(struct salt_keeper *keeper);

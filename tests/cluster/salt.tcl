@@ -1,0 +1,261 @@
+# Names of a salted key are read through every node: who has a name's slot sends to the key's home, and home takes any name for the key.
+
+proc entry_of {name key} {
+    foreach entry [on $name cluster salts] { if {[dict get $entry key] eq $key} { return $entry } }
+    return {}
+}
+# The names of a key but itself as a node knows them; with the nodes that have them.
+proc names_at {name key} {
+    set entry [entry_of $name $key]
+    if {$entry eq ""} { return {} }
+    return [lmap named [dict get $entry names] { lindex $named 0 }]
+}
+proc owners_at {name key} { return [lmap named [dict get [entry_of $name $key] names] { name_of_id [lindex $named 2] }] }
+# Gives a key names, and waits until all the nodes know them.
+proc salt {nodes home key n} {
+    set names [on $home salt $key $n]
+    eventually { [all_know $nodes $key [lrange $names 1 end]] }
+    return $names
+}
+proc all_know {nodes key names} {
+    foreach node $nodes { if {[names_at $node $key] ne $names} { return no } }
+    return yes
+}
+proc name_at {home key owner} {
+    foreach name [names_at $home $key] at [owners_at $home $key] { if {$at eq $owner} { return $name } }
+    fail "$owner has no name of $key"
+}
+proc key_of {owner {from 0}} {
+    for {set i $from} {1} {incr i} { if {[owner_of star:$i] eq $owner} { return star:$i } }
+}
+proc address {name} { return "[node_host $name]:[node_port $name]" }
+proc follow {name args} { return [exec redis-cli -c -h [node_host $name] -p [node_port $name] {*}$args 2>@1] }
+
+test "each node has as many names of a key as any other" {
+    with_cluster {ada bob cleo dan} {@split yes} {
+        set names [salt {ada bob cleo dan} [owner_of star] star 8]
+        foreach name $names { incr at([owner_of $name]) }
+        assert_equal {2 2 2 2} [lmap node {ada bob cleo dan} { set at($node) }]
+        # Home alone is asked.
+        foreach node {ada bob cleo dan} {
+            if {$node eq [owner_of star]} continue
+            assert_error "MOVED [slot_of star] *" { on $node salt star }
+            assert_error "MOVED [slot_of star] *" { on $node salt star 2 }
+        }
+        assert_equal $names [split [follow ada salt star] \n]
+        assert_equal $names [split [follow bob salt [lindex $names end]] \n]
+    }
+}
+
+test "who has a name's slot sends to the key's home, and home takes the name" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of ada]
+        salt {ada bob cleo} ada $key 6
+        on ada set $key v
+        set name [name_at ada $key bob]
+        set slot [slot_of $name]
+        assert_error "ASK $slot [address ada]" { on bob get $name }
+        assert_error "ASK $slot [address ada]" { on bob set $name w }
+        assert_equal v [on ada get $name]
+        on ada asking
+        assert_equal v [on ada get $name]
+        assert_error "MOVED $slot [address bob]" { on cleo get $name }
+        # Within a transaction nobody asks.
+        on bob multi
+        assert_error "MOVED $slot [address ada]" { on bob get $name }
+        assert_error "EXECABORT *" { on bob exec }
+        on ada multi
+        assert_equal QUEUED [on ada set $name w]
+        assert_equal QUEUED [on ada get $key]
+        assert_equal {OK w} [on ada exec]
+        # Several keys: each name is the key.
+        set other [name_at ada $key cleo]
+        assert_equal {w w w} [on ada mget $name $other $key]
+        assert_error "CROSSSLOT *" { on ada mget $name elsewhere }
+        assert_error "ASK $slot [address ada]" { on bob mget $name $other }
+        assert_error "CROSSSLOT *" { on bob mget $name elsewhere }
+        assert_equal 2 [on ada exists $name $other]
+        assert { [info_field bob salt_sent_home] >= 3 && [info_field ada salt_served] >= 4 }
+        foreach node {bob cleo} { assert_equal 0 [on $node dbsize] }
+        # Any other number is an ordinary key.
+        set i 1
+        while {[owner_of $key~$i] ne "bob" || "$key~$i" in [names_at ada $key]} { incr i }
+        assert_equal OK [on bob set $key~$i mine]
+        assert_equal mine [on bob get $key~$i]
+    }
+}
+
+test "redis-cli follows every name from every node, whatever it does" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set names [salt {ada bob cleo} [owner_of star] star 6]
+        set i 0
+        foreach node {ada bob cleo} {
+            foreach name $names {
+                assert_equal OK [follow $node set $name [incr i]]
+                foreach other $names { assert_equal $i [follow $node get $other] }
+                assert_equal [incr i] [follow $node incr $name]
+                assert_equal 1 [follow $node expire $name 100]
+                assert { [follow $node ttl star] > 90 }
+                assert_equal 1 [follow $node del $name]
+                assert_equal 0 [follow $node exists star]
+            }
+        }
+        assert_equal {0 0 0} [lmap node {ada bob cleo} { on $node dbsize }]
+    }
+}
+
+test "while the key's slot moves its names go where it goes" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of ada]
+        set names [salt {ada bob cleo} ada $key 6]
+        set slot [slot_of $key]
+        set name [name_at ada $key cleo]
+        on ada set $key v
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        assert_equal v [on ada get $name]
+        assert_error "MOVED $slot *" { on bob get $key }
+        # The salted key itself, by its name or by one of its names, leaves as any other.
+        assert_equal OK [on ada migrate [node_host bob] [node_port bob] [name_at ada $key ada] 0 30000]
+        assert_error "ASK $slot [address bob]" { on ada get $key }
+        assert_error "ASK $slot [address bob]" { on ada get $name }
+        assert_error "ASK [slot_of $name] [address ada]" { on cleo get $name }
+        on bob asking
+        assert_equal v [on bob get $name]
+        on bob asking
+        assert_equal OK [on bob set $name w]
+        foreach node {ada bob cleo} { assert_equal w [follow $node get $name] }
+        on bob cluster setslot $slot node [node_id bob]
+        on ada cluster setslot $slot node [node_id bob]
+        eventually { [owner_of $key cleo] eq "bob" }
+        foreach node {ada bob cleo} { foreach each $names { assert_equal w [follow $node get $each] } }
+        assert_error "ASK [slot_of $name] [address bob]" { on cleo get $name }
+        assert_equal $names [on bob salt $key]
+        assert_error "MOVED *" { on ada salt $key }
+        # The new home is who changes it.
+        on bob salt $key 2
+        eventually { [llength [names_at cleo $key]] == 1 && [llength [names_at ada $key]] == 1 }
+        foreach each $names { assert_equal w [follow cleo get $each] }
+    }
+}
+
+test "while a name's slot moves it leads home from either end" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of ada]
+        salt {ada bob cleo} ada $key 6
+        on ada set $key v
+        set name [name_at ada $key bob]
+        set slot [slot_of $name]
+        on cleo cluster setslot $slot importing [node_id bob]
+        on bob cluster setslot $slot migrating [node_id cleo]
+        assert_error "ASK $slot [address ada]" { on bob get $name }
+        assert_error "MOVED $slot [address bob]" { on cleo get $name }
+        on cleo asking
+        assert_error "ASK $slot [address ada]" { on cleo get $name }
+        on cleo cluster setslot $slot node [node_id cleo]
+        on bob cluster setslot $slot node [node_id cleo]
+        eventually { [owner_of_slot $slot ada] eq "cleo" }
+        assert_error "ASK $slot [address ada]" { on cleo get $name }
+        assert_error "MOVED $slot [address cleo]" { on bob get $name }
+        foreach node {ada bob cleo} { assert_equal v [follow $node get $name] }
+    }
+}
+
+test "names are chosen anew when slots have moved, and those that were lead home still" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of ada]
+        set names [salt {ada bob cleo} ada $key 6]
+        on ada set $key v
+        # Both of bob's go to cleo: she has four then.
+        foreach name [names_at ada $key] { if {[owner_of $name] eq "bob"} { give_slot [slot_of $name] bob cleo } }
+        eventually { [llength [dict get [entry_of cleo $key] retired]] > 0 && [lsort [owners_at cleo $key]] eq {ada bob bob cleo cleo} }
+        set now [on ada salt $key]
+        assert_equal 6 [llength $now]
+        eventually { [all_know {ada bob cleo} $key [lrange $now 1 end]] }
+        foreach node {ada bob cleo} { foreach each [concat $names $now] { assert_equal v [follow $node get $each] } }
+        # Of one name too many nothing is made.
+        set epoch [dict get [entry_of ada $key] epoch]
+        give_slot [slot_of [name_at ada $key bob]] bob cleo
+        eventually { [lsort [owners_at ada $key]] eq {ada bob cleo cleo cleo} }
+        wait_ms 3500
+        assert_equal $epoch [dict get [entry_of ada $key] epoch]
+    }
+}
+
+test "salted keys outlive their nodes' restarts, all at once too" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of bob]
+        set names [salt {ada bob cleo} bob $key 6]
+        set fewer [salt {ada bob cleo} bob $key 3]
+        set before [entry_of ada $key]
+        foreach node {ada bob cleo} { node_kill $node }
+        foreach node {ada bob cleo} { node_restart $node }
+        cluster_wait_agreed {ada bob cleo}
+        foreach node {ada bob cleo} {
+            set after [entry_of $node $key]
+            foreach field {key slot home mode epoch names} { assert_equal [dict get $before $field] [dict get $after $field] }
+            assert_equal [llength [dict get $before retired]] [llength [dict get $after retired]]
+        }
+        on bob set $key v
+        foreach node {ada bob cleo} { foreach each [concat $names $fewer] { assert_equal v [follow $node get $each] } }
+        wait_ms 3500
+        assert_equal [dict get $before epoch] [dict get [entry_of bob $key] epoch] "nothing is chosen anew because nodes come back one by one"
+    }
+}
+
+test "who joins later is told, and gets names when it gets slots" {
+    with_cluster {ada bob} {@split yes} {
+        for {set i 0} {[slot_of star:$i] < 4000 || [owner_of star:$i] ne "ada"} {incr i} {}
+        set key star:$i
+        set names [salt {ada bob} ada $key 6]
+        on ada set $key v
+        node_start cleo $::cluster_options
+        node_id cleo
+        on cleo cluster meet [node_host ada] [node_port ada]
+        eventually { [names_at cleo $key] eq [lrange $names 1 end] }
+        assert_error "MOVED *" { on cleo get [lindex $names 1] }
+        cluster_wait_agreed {ada bob cleo}
+        exec redis-cli --cluster reshard [address ada] --cluster-from [node_id ada] --cluster-to [node_id cleo] \
+            --cluster-slots 200 --cluster-yes --cluster-pipeline 100 >/dev/null 2>@1
+        eventually { [llength [lsearch -all [owners_at ada $key] cleo]] == 2 }
+        foreach each [concat $names [on ada salt $key]] { assert_equal v [follow cleo get $each] }
+        node_stop cleo
+    }
+}
+
+test "a redis-server among us minds nothing, and has no names" {
+    with_cluster {ada bob redis} {@split yes @binaries {redis redis-server}} {
+        set key [key_of ada]
+        set names [salt {ada bob} ada $key 8]
+        foreach name $names { assert { [owner_of $name] in {ada bob} } }
+        on ada set $key v
+        foreach node {ada bob redis} { foreach name $names { assert_equal v [follow $node get $name] } }
+        foreach name $names { assert_equal OK [follow redis set $name $name] }
+        assert_equal 0 [on redis dbsize]
+    }
+}
+
+test "a policy gives a hot key names as it gets hotter, and no more than it says" {
+    with_cluster {ada bob} {@split yes hotkey-threshold 200} {
+        set key [key_of ada]
+        proc heat {key} {
+            resp::write ada [string repeat [resp::encode get $key] 500]
+            for {set i 0} {$i < 500} {incr i} { resp::read ada }
+        }
+        for {set i 0} {$i < 20} {incr i} { heat $key; wait_ms 50 }
+        assert_equal $key [on ada salt $key]
+        on ada policy set star: salt 4
+        eventually { [heat $key; llength [on ada salt $key]] == 4 }
+        assert_equal policy [dict get [entry_of ada $key] chosen-by]
+        for {set i 0} {$i < 60} {incr i} { heat $key; wait_ms 50 }
+        assert_equal 4 [llength [on ada salt $key]]
+        eventually { [llength [names_at bob $key]] == 3 }
+        # A lower bound holds at once; what somebody has asked for is left alone.
+        on ada policy set star: salt 2
+        eventually { [llength [on ada salt $key]] == 2 }
+        on ada salt $key 6
+        for {set i 0} {$i < 20} {incr i} { heat $key; wait_ms 50 }
+        assert_equal 6 [llength [on ada salt $key]]
+        assert_equal command [dict get [entry_of ada $key] chosen-by]
+    }
+}
