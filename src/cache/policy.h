@@ -81,6 +81,11 @@ static inline const struct policy_fields *policies_find(const struct policies *p
     return policy_table_find(table, key);
 }
 
+/* Is a value past `refresh` percent of its life? Never where its birth is not known (0), or it has no deadline. A birth is kept in whole seconds: its
+ * value is taken to be born in the middle of that one, which is wrong by half a second at most, one way as often as the other. */
+bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms,
+                            int64_t now_ms);
+
 /* --- Words --- */
 
 /* A field by its name, in any case; false where there is none. */

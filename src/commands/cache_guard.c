@@ -18,11 +18,7 @@
 
 static bool is_past_refresh(const struct policy_fields *fields, const struct entry *entry, int64_t now_ms)
 {
-    int64_t expires_at_ms = entry_expires_at_ms(entry), birth_ms = (int64_t)entry_attributes(entry).birth_s * 1000;
-
-    if (fields->refresh_percent == 0 || birth_ms == 0 || expires_at_ms == ENTRY_KEEPS_FOREVER) return false;
-    if (birth_ms > now_ms || expires_at_ms < birth_ms) return false;
-    return (now_ms - birth_ms) / fields->refresh_percent >= (expires_at_ms - birth_ms) / 100;
+    return policy_is_past_refresh(fields, entry_attributes(entry).birth_s, entry_expires_at_ms(entry), now_ms);
 }
 
 bool entry_is_due(const struct call *call, const struct entry *entry)

@@ -394,10 +394,36 @@ TEST(readers_see_one_table_or_the_other)
     keyspace_free(&keyspace);
 }
 
+/* Of two seconds that begin anywhere in a second: on the average at four fifths, and never wrong by more than a tenth of a second. */
+TEST(a_value_is_due_for_refresh_when_so_much_of_its_life_is_over)
+{
+    struct policy_fields fields = { .refresh_percent = 80 };
+    int64_t off_by_ms = 0;
+
+    for (int64_t part = 0; part < 1000; part++) {
+        int64_t born_ms = INT64_C(1754000000000) + part, due_ms = born_ms;
+        uint32_t birth_s = (uint32_t)(born_ms / 1000);
+
+        while (!policy_is_past_refresh(&fields, birth_s, born_ms + 2000, due_ms)) due_ms++;
+        CHECK(due_ms >= born_ms + 1500 && due_ms <= born_ms + 1700);
+        off_by_ms += due_ms - (born_ms + 1600);
+    }
+    CHECK(off_by_ms > -20 * 1000 && off_by_ms < 20 * 1000);
+    /* Of an hour, where it does not matter. */
+    CHECK(!policy_is_past_refresh(&fields, 1754000000, 1754003600000, 1754002879000));
+    CHECK(policy_is_past_refresh(&fields, 1754000000, 1754003600000, 1754002882000));
+    /* Nobody knows when. */
+    CHECK(!policy_is_past_refresh(&fields, 0, 1754003600000, 1754003599000));
+    CHECK(!policy_is_past_refresh(&fields, 1754000000, -1, INT64_MAX)); /* it keeps for ever */
+    CHECK(!policy_is_past_refresh(&fields, 1754000000, 1754003600000, 1753999999000));
+    fields.refresh_percent = 0;
+    CHECK(!policy_is_past_refresh(&fields, 1754000000, 1754003600000, INT64_MAX));
+}
+
 TESTS(without_policies_no_key_has_one, the_longest_prefix_that_sets_a_field_tells_it,
       without_a_root_keys_of_no_prefix_have_no_policy, it_finds_what_looking_at_all_of_them_finds,
       words_are_read_and_bounded, prefixes_and_policies_are_bounded, a_policy_goes_to_another_node_as_text,
       several_are_taken_over_at_once_and_of_one_prefix_the_last, what_cannot_be_read_changes_nothing,
       of_other_nodes_more_are_taken_than_are_set_here, a_policy_that_stays_as_it_is_stays_as_far_walked,
-      a_key_is_told_where_each_field_comes_from, a_replaced_table_stays_until_all_slots_were_gone_through,
-      readers_see_one_table_or_the_other)
+      a_key_is_told_where_each_field_comes_from, a_value_is_due_for_refresh_when_so_much_of_its_life_is_over,
+      a_replaced_table_stays_until_all_slots_were_gone_through, readers_see_one_table_or_the_other)
