@@ -13,8 +13,6 @@
 #include "server/salt_keeper.h"
 #include "server/stats.h"
 
-#include <math.h>
-
 static void reply_field(struct reply *reply, const char *name, int64_t value)
 {
     reply_bulk_text(reply, name);
@@ -45,7 +43,7 @@ static void reply_report(const struct call *call, const struct hot_report *hot)
     reply_field(reply, "net-bytes-sec", shown(hot->bytes));
     reply_field(reply, "cpu-us-sec", shown(hot->cpu_us));
     reply_bulk_text(reply, "share-percent");
-    reply_double(reply, round(hot->share * 10000) / 100);
+    reply_double_rounded(reply, hot->share * 100, 4);
     reply_field(reply, "hot-since-ms", clock_deadline_to_wall_ms(hot->since_ms));
     reply_field(reply, "salt", factor_of(call, hot));
 }

@@ -175,6 +175,11 @@ void reply_bulk_i64(struct reply *reply, int64_t number)
 
 void reply_double(struct reply *reply, double number)
 {
+    reply_double_rounded(reply, number, 17);
+}
+
+void reply_double_rounded(struct reply *reply, double number, int digits)
+{
     char text[40];
 
     if (isinf(number))
@@ -182,7 +187,7 @@ void reply_double(struct reply *reply, double number)
     else if (isnan(number))
         snprintf(text, sizeof(text), "nan"); /* printf would write its sign */
     else
-        snprintf(text, sizeof(text), "%.17g", number);
+        snprintf(text, sizeof(text), "%.*g", digits, number);
 
     if (speaks_resp3(reply))
         buf_printf(reply->out, ",%s\r\n", text);

@@ -65,6 +65,8 @@ void reply_bulk_framed(struct reply *reply, struct bytes before, struct piece pi
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_i64(struct reply *reply, int64_t number);
 void reply_double(struct reply *reply, double number);
+/* With so many significant digits, up to 17. */
+void reply_double_rounded(struct reply *reply, double number, int digits);
 /* A whole number in decimal, however long. */
 void reply_big_number(struct reply *reply, const char *digits);
 void reply_bool(struct reply *reply, bool value);

@@ -306,6 +306,8 @@ void config_each(struct config *config, const struct bytes *globs, size_t glob_c
             buf_clear(&text);
             if (options[i].place == CONFIG_DIR && !option_is_number(&options[i]))
                 config_current_directory(&text);
+            else if (options[i].place == CONFIG_NOTIFY_KEYSPACE_EVENTS && !option_is_number(&options[i]))
+                event_classes_show(config_int(config, event_classes), &text);
             else
                 option_format(&options[i], &value, &text);
             visit(context, bytes_of(names[n]), buf_bytes(&text));

@@ -35,3 +35,9 @@ void event_classes_write(uint32_t classes, struct buf *out)
         classes &= ~letters[n].class;
     }
 }
+
+void event_classes_show(uint32_t classes, struct buf *out)
+{
+    if ((classes & EVENT_ALL) == EVENT_ALL) classes &= ~(uint32_t)EVENT_NEW;
+    event_classes_write(classes, out);
+}

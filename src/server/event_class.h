@@ -33,5 +33,7 @@ struct buf;
 
 /* The classes that letters name. False where one names none. */
 bool event_classes_read(struct bytes letters, uint32_t *classes);
-/* Appends their letters, as CONFIG GET shows them. */
+/* Appends their letters. */
 void event_classes_write(uint32_t classes, struct buf *out);
+/* As CONFIG GET shows them: as redis-server does, which beside A says nothing of n. */
+void event_classes_show(uint32_t classes, struct buf *out);

@@ -27,6 +27,7 @@ test "a key that is asked for often is listed, and is no more when nobody asks" 
         assert_equal {key db slot qps write-qps net-bytes-sec cpu-us-sec share-percent hot-since-ms salt} [dict keys $hot]
         assert_equal [list star 0 [slot_of star] 1] [lmap field {key db slot salt} { dict get $hot $field }]
         assert_equal 0 [dict get $hot write-qps]
+        assert {[regexp {^[0-9.]{1,8}$} [dict get $hot share-percent]]} "four digits: $hot"
         assert {[dict get $hot share-percent] >= 0 && [dict get $hot share-percent] <= 100}
         set since [dict get $hot hot-since-ms]
         assert {abs([clock milliseconds] - $since) < 60000}

@@ -68,6 +68,7 @@ TEST(a_double_is_written_as_redis_writes_it)
 {
     WRITES(3, ",3\r\n", reply_double(reply, 3));
     WRITES(3, ",3.2000000000000002\r\n", reply_double(reply, 3.2));
+    WRITES(3, ",3.333\r\n", reply_double_rounded(reply, 10.0 / 3, 4));
     WRITES(3, ",9.9999999999999995e-08\r\n", reply_double(reply, 1e-7));
     WRITES(3, ",10000000000000000\r\n", reply_double(reply, 1e16));
     WRITES(3, ",1e+17\r\n", reply_double(reply, 1e17));
