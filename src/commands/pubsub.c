@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 #include "server/call.h"
 #include "server/client.h"
+#include "server/events.h"
 #include "server/node.h"
 
 /* --- Subscribing --- */
@@ -85,30 +86,55 @@ static void sunsubscribe(struct call *call)
 /* --- Publishing --- */
 
 /* With no lock held. */
-static void publish_to(struct call *call, enum topic_kind kind)
+static void tell_nodes(struct call *call, enum topic_kind kind)
 {
-    struct bytes channel = call_arg(call, 1), message = call_arg(call, 2);
-    uint64_t subscribers = pubsub_publish(call->node, kind, channel, message);
+    if (call->node->bus != NULL)
+        bus_publish(call->node->bus, kind == TOPIC_SHARD, call_arg(call, 1), call_arg(call, 2));
+}
 
-    if (call->node->bus != NULL) bus_publish(call->node->bus, kind == TOPIC_SHARD, channel, message);
-    reply_integer(call->reply, (int64_t)subscribers);
+/* Who has been told already, under EXEC's locks. */
+static const char is_published;
+
+/* What wakes other threads comes after the locks. But where keyspace events are published EXEC's commands are told of in their order: then the message
+ * takes its place among them here. */
+static void publish_locked(struct call *call, enum topic_kind kind)
+{
+    call->kept = call->client;
+    if (!call->in_exec || !events_wanted(call->node, EVENT_KEYSPACE | EVENT_KEYEVENT)) return;
+    reply_integer(call->reply,
+                  (int64_t)pubsub_publish_in_order(call->node, kind, call_arg(call, 1), call_arg(call, 2)));
+    call->kept = (void *)(uintptr_t)&is_published;
+}
+
+static void publish_unlocked(struct call *call, enum topic_kind kind)
+{
+    if (call->kept == &is_published)
+        events_deliver(call->node);
+    else
+        reply_integer(call->reply, (int64_t)pubsub_publish(call->node, kind, call_arg(call, 1), call_arg(call, 2)));
+    call->kept = NULL;
+    tell_nodes(call, kind);
 }
 
 static void publish(struct call *call)
 {
-    publish_to(call, TOPIC_CHANNEL);
+    publish_locked(call, TOPIC_CHANNEL);
+}
+
+static void publish_finish(struct call *call)
+{
+    publish_unlocked(call, TOPIC_CHANNEL);
 }
 
 /* Its channel's slot is locked: that it is served here is all that there is to know. */
 static void spublish(struct call *call)
 {
-    call->kept = call->client;
+    publish_locked(call, TOPIC_SHARD);
 }
 
 static void spublish_finish(struct call *call)
 {
-    call->kept = NULL;
-    publish_to(call, TOPIC_SHARD);
+    publish_unlocked(call, TOPIC_SHARD);
 }
 
 /* --- PUBSUB --- */
@@ -328,9 +354,10 @@ static const struct command command_publish = {
     .group = "pubsub",
     .complexity = "O(N+M) for N subscribers and M patterns of all clients",
     .arity = 3,
-    .flags = SPEAKS | COMMAND_UNLOCKED,
+    .flags = SPEAKS,
     .args = message_args,
     .run = publish,
+    .finish = publish_finish,
 };
 
 static const struct command command_spublish = {

@@ -93,7 +93,6 @@ void events_note_deliveries(struct node *node, struct delivery *first)
 
     *noted = (struct noted){ .event = NULL, .deliveries = first };
     push(node->events, noted);
-    events_deliver(node); /* the other thread may have ended before it could see this */
 }
 
 /* Takes all that were noted, the oldest first. */

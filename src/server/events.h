@@ -47,7 +47,7 @@ static inline void events_deliver(struct node *node)
     if (__builtin_expect(events_are_pending(node), 0)) events_publish(node);
 }
 
-/* Messages that are to be posted behind the events that are pending: server/pubsub.c's own. Takes them over. */
+/* Messages that are to be posted behind the events that are pending: server/pubsub.c's own. Takes them over. Locks may be held. */
 void events_note_deliveries(struct node *node, struct delivery *first);
 
 /* How many were dropped since the start. */

@@ -106,7 +106,7 @@ static void run_put_off(struct call *call, struct put_off *later, struct took *t
         took[unfinished->queued].replied_bytes += text.len;
         if (reply.errors > 0) memcpy(call->reply->error_code, reply.error_code, sizeof(reply.error_code));
         call->reply->errors += reply.errors;
-        if (reply_is_too_much(call->reply))
+        if (text.len == 0 || reply_is_too_much(call->reply))
             buf_free(&text);
         else
             reply_insert(call->reply, unfinished->offset, &text);

@@ -194,10 +194,21 @@ uint64_t pubsub_publish(struct node *node, enum topic_kind kind, struct bytes ch
     /* What the publisher's commands have caused comes before what it says. */
     events_deliver(node);
     subscribers = collect(node, kind, channel, message, &first);
-    if (first != NULL && events_are_pending(node))
+    if (first != NULL && events_are_pending(node)) {
         events_note_deliveries(node, first); /* another thread is delivering them */
-    else
+        events_deliver(node);                /* and may have ended before it could see this */
+    } else {
         pubsub_post(node, first);
+    }
+    return subscribers;
+}
+
+uint64_t pubsub_publish_in_order(struct node *node, enum topic_kind kind, struct bytes channel, struct bytes message)
+{
+    struct delivery *first;
+    uint64_t subscribers = collect(node, kind, channel, message, &first);
+
+    if (first != NULL) events_note_deliveries(node, first);
     return subscribers;
 }
 

@@ -34,6 +34,8 @@ struct topics *pubsub_topics(const struct node *node);
 
 /* A message on a channel or a shard channel. Returns how many subscribers it is for. */
 uint64_t pubsub_publish(struct node *node, enum topic_kind kind, struct bytes channel, struct bytes message);
+/* The same from a command of EXEC, with its locks held: the message goes behind the events that were noted before it, by events_deliver(). */
+uint64_t pubsub_publish_in_order(struct node *node, enum topic_kind kind, struct bytes channel, struct bytes message);
 /* The same for a keyspace event, which need not queue behind the keyspace events: it is one. */
 void pubsub_publish_event(struct node *node, struct bytes channel, struct bytes message);
 /* Is so much on its way that who publishes had better wait? On yes the worker's paused clients are told when there is less. */

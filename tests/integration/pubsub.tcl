@@ -353,12 +353,41 @@ test "channels and patterns may be any bytes, and costly patterns cost their ste
 
 # --- Keyspace events ---
 
+# As redis-server does it: the same words, in the same order, to another connection.
+test "what a transaction publishes comes among the events of its commands" {
+    with_node ada {notify-keyspace-events KA} {
+        subscriber bob ada psubscribe news __keyspace*
+        connect carol ada
+        foreach words {multi {publish news one} {set k v} {publish news two} {del k} {publish nobody x} {set k2 v} {publish news three}} {
+            resp::do carol {*}$words
+        }
+        assert_equal {1 OK 1 1 0 OK 1} [resp::do carol exec]
+        foreach expected {{news one} {__keyspace@0__:k set} {news two} {__keyspace@0__:k del} {__keyspace@0__:k2 set} {news three}} {
+            assert_equal $expected [lrange [next bob] 2 3]
+        }
+        # Without keys nothing is locked; without events nothing has to be in order with them.
+        foreach words {multi {publish news four} {publish news five}} { resp::do carol {*}$words }
+        assert_equal {1 1} [resp::do carol exec]
+        on ada config set notify-keyspace-events ""
+        foreach words {multi {set k v} {publish news six} {get k}} { resp::do carol {*}$words }
+        assert_equal {OK 1 v} [resp::do carol exec]
+        foreach expected {four five six} { assert_equal $expected [lindex [next bob] 3] }
+        assert_silence bob
+    }
+}
+
 test "notify-keyspace-events is shown as redis-server shows it" {
     with_node ada {
-        foreach {given shown} {KEA AKE AKE AKE Kg gK xE xE KEnm nKEm {} {} mK Km {KEg$lshzxet} g\$lshzxetKE {g$lshzxetd} A H H AHKE AKEH} {
+        foreach {given shown} {KEA AKE AKE AKE Kg gK xE xE KEnm nKEm {} {} mK Km {KEg$lshzxet} g\$lshzxetKE {g$lshzxetd} A H H AHKE AKEH KEAn AKE nA A KEAmn AKEm {KEng$lshzxetd} AKE nK nK} {
             assert_equal OK [on ada config set notify-keyspace-events $given]
             assert_equal [list notify-keyspace-events $shown] [on ada config get notify-keyspace-events] $given
         }
+        # What is not shown is kept all the same.
+        assert_equal OK [on ada config set notify-keyspace-events KEAn]
+        subscriber bob ada subscribe __keyevent@0__:new
+        on ada set fresh 1
+        assert_equal {message __keyevent@0__:new fresh} [next bob]
+        assert_equal OK [on ada config set notify-keyspace-events AHKE]
         assert_error "*Invalid event class character*" { on ada config set notify-keyspace-events KEq }
         assert_equal {notify-keyspace-events AKEH} [on ada config get notify-keyspace-events]
     }
