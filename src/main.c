@@ -267,6 +267,7 @@ static void stop_workers(struct node *node)
     /* After those who post to them, before those they answer to. */
     migrator_free(&node->migrator);
     withheld_list_release(&node->withheld);
+    if (node->salt_keeper) salt_keeper_release(node->salt_keeper);
     if (node->bus) bus_end_claims(node->bus);
     for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
     alloc_free(node->workers);

@@ -819,6 +819,16 @@ bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item)
     return is;
 }
 
+bool bus_shared_is_everywhere(struct bus *bus)
+{
+    bool is;
+
+    lock_take(&bus->lock);
+    is = cluster_shared_is_everywhere(bus->cluster);
+    lock_release(&bus->lock);
+    return is;
+}
+
 void bus_on_shared_items(struct bus *bus, enum shared_kind kind,
                          void (*came)(void *context, const struct shared_item *items, size_t count), void *context)
 {

@@ -99,6 +99,8 @@ bool bus_shared_wait(struct bus *bus);
 bool bus_shared_text(struct bus *bus, enum shared_kind kind, struct bytes name, struct buf *out);
 /* Is this the item as it is now? What comes from another node may have been set here since. */
 bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item);
+/* cluster_shared_is_everywhere() */
+bool bus_shared_is_everywhere(struct bus *bus);
 /* Who is told of items of a kind that come from other nodes, some at a time, deleted ones among them: on the control loop, with no lock held; they are lent for the
  * call. Before the call returns he is told of all that are there. One for each kind; before the control loop runs. */
 void bus_on_shared_items(struct bus *bus, enum shared_kind kind,

@@ -119,6 +119,8 @@ void cluster_shared_save(const struct cluster *cluster, struct buf *out);
 bool cluster_shared_load(struct cluster *cluster, struct bytes text, int64_t now_ms, char error[256]);
 /* Grows with each change of what cluster_shared_save() gives. */
 uint64_t cluster_shared_changes(const struct cluster *cluster);
+/* Have all the nodes of our kind that we have a link to said that they have what we have? */
+bool cluster_shared_is_everywhere(const struct cluster *cluster);
 
 /* Emits an EFFECT_OWNERS of every slot and an EFFECT_VIEW: once after new/load. */
 void cluster_announce_all(struct cluster *cluster, struct effects *effects);

@@ -76,6 +76,13 @@ static bool is_reached(const struct node *node)
     return node->is_ours && node->outbound != 0 && !node_is(node, FLAG_MYSELF | FLAG_HANDSHAKE);
 }
 
+bool cluster_shared_is_everywhere(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (is_reached(c->nodes[i]) && !is_like_us(c, c->nodes[i])) return false;
+    return true;
+}
+
 /* --- Items --- */
 
 /* So many are to hear of it from us. */

@@ -12,16 +12,19 @@ struct salting {
     enum salt_mode mode;
 };
 
-static void show(void *context, const struct salt_entry *entry)
+static void reply_names(struct call *call, struct bytes base, bool all)
 {
-    struct call *call = context;
+    uint16_t ids[SALT_NAMES_MAX - 1];
     struct buf name = { 0 };
+    unsigned count = 0;
+    char separator = '~';
 
-    reply_array(call->reply, entry->count + 1);
-    reply_bulk(call->reply, entry->base);
-    for (unsigned i = 0; i < entry->count; i++) {
+    if (call->node->salt_keeper != NULL) count = salt_keeper_names(call->node->salt_keeper, base, all, &separator, ids);
+    reply_array(call->reply, count + 1);
+    reply_bulk(call->reply, base);
+    for (unsigned i = 0; i < count; i++) {
         buf_clear(&name);
-        salt_name(entry->base, entry->separator, entry->ids[i], &name);
+        salt_name(base, separator, ids[i], &name);
         reply_bulk(call->reply, buf_bytes(&name));
     }
     buf_free(&name);
@@ -67,9 +70,8 @@ static void salt_finish(struct call *call)
         reply_error(call->reply, error);
         return;
     }
-    if (keeper != NULL && salt_keeper_show(keeper, base, show, call)) return;
-    reply_array(call->reply, 1);
-    reply_bulk(call->reply, base);
+    reply_names(call, base, salting.n > 0);
+    if (salting.n > 0) salt_keeper_withhold(keeper, base, call->client);
 }
 
 static const struct command_arg salt_change_args[] = {

@@ -78,6 +78,13 @@ static bool lists(const struct salt_entry *entry, unsigned id)
     return false;
 }
 
+bool salt_entry_leads(const struct salt_entry *entry, unsigned id)
+{
+    for (unsigned i = 0; i < entry->retired_count; i++)
+        if (entry->retired[i].id == id) return true;
+    return lists(entry, id);
+}
+
 struct salt_entry *salt_registry_find_name(const struct salt_registry *registry, struct bytes name)
 {
     struct salt_parts parts;
@@ -86,10 +93,7 @@ struct salt_entry *salt_registry_find_name(const struct salt_registry *registry,
     if (registry->count == 0 || !salt_name_split(name, &parts)) return NULL;
     entry = salt_registry_find(registry, (struct bytes){ parts.base, parts.base_bytes });
     if (entry == NULL || entry->separator != parts.separator) return NULL;
-    if (lists(entry, parts.id)) return entry;
-    for (unsigned i = 0; i < entry->retired_count; i++)
-        if (entry->retired[i].id == parts.id) return entry;
-    return NULL;
+    return salt_entry_leads(entry, parts.id) ? entry : NULL;
 }
 
 /* --- As text --- */
@@ -112,13 +116,6 @@ _Static_assert(sizeof("names 18446744073709551615 \"\\xff\" 0 922337203685477580
                    SALT_TEXT_BYTES_MAX,
                "what is written can be read");
 
-static bool is_known(const struct salt_entry *entry, unsigned id)
-{
-    for (unsigned i = 0; i < entry->retired_count; i++)
-        if (entry->retired[i].id == id) return true;
-    return lists(entry, id);
-}
-
 /* "7" or "7@1795329480123". */
 static bool read_id(struct salt_entry *entry, struct bytes word)
 {
@@ -127,7 +124,7 @@ static bool read_id(struct salt_entry *entry, struct bytes word)
     uint64_t id;
     int64_t until_ms;
 
-    if (!bytes_to_u64(number, &id) || id < 1 || id > SALT_ID_MAX || is_known(entry, (unsigned)id)) return false;
+    if (!bytes_to_u64(number, &id) || id < 1 || id > SALT_ID_MAX || salt_entry_leads(entry, (unsigned)id)) return false;
     if (at == NULL) {
         if (entry->count == SALT_NAMES_MAX - 1) return false;
         entry->ids[entry->count++] = (uint16_t)id;

@@ -66,6 +66,9 @@ struct salt_entry *salt_registry_find(const struct salt_registry *registry, stru
 /* The same of one of its names, listed or retired. */
 struct salt_entry *salt_registry_find_name(const struct salt_registry *registry, struct bytes name);
 
+/* Is it one of its ids, listed or retired? */
+bool salt_entry_leads(const struct salt_entry *entry, unsigned id);
+
 /* What an entry is to become. */
 struct salt_change {
     enum salt_mode mode;

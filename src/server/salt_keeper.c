@@ -59,7 +59,6 @@ static void note_change(struct salt_keeper *keeper, struct salt_entry *entry)
 {
     keeper->changes++;
     place(keeper, entry);
-    if (salt_is_home(keeper, entry->base)) keyspace_event(keeper->node, EVENT_HOT, "salted", entry->base);
 }
 
 /* False, with the reply's error text, where there is no room. */
@@ -115,6 +114,8 @@ bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum
                                   .ids = ids,
                                   .now_ms = salt_keeper_now_ms(),
                                   .grace_ms = config_int(keeper->node->config, salt_grace) * 1000 };
+    uint16_t former_ids[SALT_NAMES_MAX - 1];
+    unsigned former_count = 0;
     struct buf former = { 0 };
     bool ok;
 
@@ -127,7 +128,11 @@ bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum
     if (entry != NULL && entry->mode == change.mode && entry->automatic == automatic && entry->count == change.count &&
         memcmp(entry->ids, ids, change.count * sizeof(*ids)) == 0)
         return true;
-    if (entry != NULL) buf_append_bytes(&former, buf_bytes(&entry->text));
+    if (entry != NULL) {
+        buf_append_bytes(&former, buf_bytes(&entry->text));
+        former_count = entry->count;
+        memcpy(former_ids, entry->ids, sizeof(former_ids));
+    }
     entry = salt_registry_change(keeper->registry, base, &change, error);
     ok = entry != NULL;
     if (ok && !share(keeper, base, buf_bytes(&entry->text), error)) {
@@ -140,7 +145,10 @@ bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum
             salt_registry_take(keeper->registry, base, buf_bytes(&former), 0, &entry, ignored);
         ok = false;
     }
-    if (ok) note_change(keeper, entry);
+    if (ok) {
+        note_change(keeper, entry);
+        salt_publish(keeper, entry, former_ids, former_count);
+    }
     buf_free(&former);
     return ok;
 }
@@ -220,6 +228,7 @@ static void take_item(struct salt_keeper *keeper, const struct items *items, siz
     switch (salt_registry_take(keeper->registry, base, text, now_ms, &entry, error)) {
     case SALT_TAKEN:
         note_change(keeper, entry);
+        if (salt_is_home(keeper, base)) keyspace_event(keeper->node, EVENT_HOT, "salted", base);
         return;
     case SALT_NOTHING:
         return;
@@ -322,6 +331,7 @@ static void *run(void *context)
         tick++;
         if (tick % EXPIRE_EVERY_TICKS == 0) expire(keeper);
         if (tick % MAP_EVERY_TICKS == 1) salt_map_look(keeper);
+        salt_publish_look(keeper);
         salt_auto_look(keeper);
     }
     return NULL;
@@ -376,6 +386,7 @@ void salt_keeper_close(struct salt_keeper **closed)
         pthread_mutex_unlock(&keeper->wake_lock);
         pthread_join(keeper->thread, NULL);
     }
+    salt_keeper_release(keeper);
     salt_registry_free(&keeper->registry, entry_forgotten, keeper);
     salt_auto_free(keeper);
     pthread_cond_destroy(&keeper->wake);
@@ -385,6 +396,24 @@ void salt_keeper_close(struct salt_keeper **closed)
 }
 
 /* --- Asking --- */
+
+unsigned salt_keeper_names(struct salt_keeper *keeper, struct bytes base, bool all, char *separator,
+                           uint16_t ids[SALT_NAMES_MAX - 1])
+{
+    const struct salt_entry *entry;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&keeper->guard);
+    entry = salt_registry_find(keeper->registry, base);
+    if (entry != NULL) {
+        *separator = entry->separator;
+        count = entry->count;
+        memcpy(ids, entry->ids, sizeof(entry->ids));
+        if (!all) count = salt_published(keeper, entry, ids);
+    }
+    pthread_mutex_unlock(&keeper->guard);
+    return count;
+}
 
 bool salt_keeper_show(struct salt_keeper *keeper, struct bytes base,
                       void (*visit)(void *context, const struct salt_entry *entry), void *context)

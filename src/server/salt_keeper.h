@@ -16,6 +16,7 @@
 
 #include "salt/registry.h"
 
+struct client;
 struct node;
 struct salt_keeper;
 
@@ -30,6 +31,15 @@ void salt_keeper_close(struct salt_keeper **keeper);
  * False with the reply's error text. */
 bool salt_keeper_set(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode,
                      char error[SALT_ERROR_BYTES]);
+
+/* Appends the ids of a key's names as clients are to know them: those of which not all nodes have heard are left out, but for who has set them. Returns how
+ * many; its separator is *separator. */
+unsigned salt_keeper_names(struct salt_keeper *keeper, struct bytes base, bool all, char *separator,
+                           uint16_t ids[SALT_NAMES_MAX - 1]);
+/* Where not all nodes have heard of a key's names the reply of this client, whose command runs on this worker, waits until they have. */
+void salt_keeper_withhold(struct salt_keeper *keeper, struct bytes base, struct client *client);
+/* Lets all replies go that wait so: for the end. */
+void salt_keeper_release(struct salt_keeper *keeper);
 
 /* Shows the entry of a salted key, lent for the visit, under the keeper's lock; false where it has none. The visitor takes no other lock. */
 bool salt_keeper_show(struct salt_keeper *keeper, struct bytes base,

@@ -12,9 +12,10 @@
 struct salt_keeper {
     struct node *node;
     pthread_mutex_t guard;
-    struct salt_registry *registry; /* under guard, as the next two */
+    struct salt_registry *registry; /* under guard, as the next three */
     uint64_t changes;
     struct salt_follower follower;
+    struct salt_pending *pending; /* keys whose new names are not told yet */
 
     pthread_mutex_t wake_lock; /* the last that is taken; guards the next three */
     pthread_cond_t wake;
@@ -36,6 +37,15 @@ bool salt_is_home(const struct salt_keeper *keeper, struct bytes base);
 /* With the guard: gives a key so many names, chosen by this map, marks, shares and tells. False with the reply's error text. */
 bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode, bool automatic,
                  const struct salt_map *map, char error[SALT_ERROR_BYTES]);
+
+/* --- server/salt_publish.c; with the guard, but for the second --- */
+
+/* An entry has changed here; these were its ids before. */
+void salt_publish(struct salt_keeper *keeper, const struct salt_entry *entry, const uint16_t *former, unsigned count);
+/* On the thread. */
+void salt_publish_look(struct salt_keeper *keeper);
+/* The ids that are to be told; returns how many. */
+unsigned salt_published(struct salt_keeper *keeper, const struct salt_entry *entry, uint16_t ids[SALT_NAMES_MAX - 1]);
 
 /* --- server/salt_map.c --- */
 

@@ -11,10 +11,10 @@ proc names_at {name key} {
     return [lmap named [dict get $entry names] { lindex $named 0 }]
 }
 proc owners_at {name key} { return [lmap named [dict get [entry_of $name $key] names] { name_of_id [lindex $named 2] }] }
-# Gives a key names, and waits until all the nodes know them.
+# Gives a key names: when that is answered all the nodes know them.
 proc salt {nodes home key n} {
     set names [on $home salt $key $n]
-    eventually { [all_know $nodes $key [lrange $names 1 end]] }
+    assert { [all_know $nodes $key [lrange $names 1 end]] } "not all know the names of $key"
     return $names
 }
 proc all_know {nodes key names} {
@@ -82,6 +82,39 @@ test "who has a name's slot sends to the key's home, and home takes the name" {
         while {[owner_of $key~$i] ne "bob" || "$key~$i" in [names_at ada $key]} { incr i }
         assert_equal OK [on bob set $key~$i mine]
         assert_equal mine [on bob get $key~$i]
+    }
+}
+
+test "a name is told when the nodes know it, and not before" {
+    with_cluster {ada bob cleo} {@split yes} {
+        set key [key_of ada]
+        foreach node {ada bob} { on $node config set notify-keyspace-events EH }
+        set first [salt {ada bob cleo} ada $key 2]
+        connect listener ada
+        connect other ada
+        connect setter ada
+        resp::do listener subscribe __keyevent@0__:salted
+        # One that stands still has not heard of them yet.
+        node_signal cleo STOP
+        resp::send setter salt $key 9
+        resp::send setter ping
+        eventually { [llength [names_at ada $key]] == 8 }
+        assert_equal $first [resp::do other salt $key]
+        node_signal cleo CONT
+        set names [resp::plain [resp::read setter]]
+        assert_equal 9 [llength $names]
+        assert_equal PONG [resp::plain [resp::read setter]]
+        assert_equal [list message __keyevent@0__:salted $key] [resp::plain [resp::read listener]]
+        assert_equal $names [on ada salt $key]
+        # Fewer are no secret, and who asked before the answer is answered with what is there.
+        node_signal cleo STOP
+        assert_equal [lrange $names 0 0] [on ada salt $key 1]
+        resp::send setter salt $key 3
+        eventually { [llength [names_at ada $key]] == 2 }
+        assert_equal $key [resp::do other salt $key]
+        # It is not waited for for ever.
+        assert_equal 3 [llength [resp::plain [resp::read setter]]]
+        node_signal cleo CONT
     }
 }
 
@@ -169,6 +202,7 @@ test "names are chosen anew when slots have moved, and those that were lead home
         # Both of bob's go to cleo: she has four then.
         foreach name [names_at ada $key] { if {[owner_of $name] eq "bob"} { give_slot [slot_of $name] bob cleo } }
         eventually { [llength [dict get [entry_of cleo $key] retired]] > 0 && [lsort [owners_at cleo $key]] eq {ada bob bob cleo cleo} }
+        eventually { [lrange [on ada salt $key] 1 end] eq [names_at ada $key] }
         set now [on ada salt $key]
         assert_equal 6 [llength $now]
         eventually { [all_know {ada bob cleo} $key [lrange $now 1 end]] }
@@ -186,7 +220,8 @@ test "salted keys outlive their nodes' restarts, all at once too" {
     with_cluster {ada bob cleo} {@split yes} {
         set key [key_of bob]
         set names [salt {ada bob cleo} bob $key 6]
-        set fewer [salt {ada bob cleo} bob $key 3]
+        set fewer [on bob salt $key 3]
+        eventually { [all_know {ada bob cleo} $key [lrange $fewer 1 end]] }
         set before [entry_of ada $key]
         foreach node {ada bob cleo} { node_kill $node }
         foreach node {ada bob cleo} { node_restart $node }
