@@ -125,6 +125,12 @@ static void schedule_packet(struct sim *sim, struct sim_link *link, int to, int6
                  .at_ms = at_ms, .kind = SIM_PACKET, .node = link->nodes[to], .link = link->ends[to], .data = data });
 }
 
+static bool is_of_shared_set(struct bytes packet)
+{
+    return message_type_of(packet) == MESSAGE_MODULE && packet.len >= CLUSTER_HEADER_BYTES + 8 &&
+           memcmp(packet.data + CLUSTER_HEADER_BYTES, "rshdset1", 8) == 0;
+}
+
 static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
 {
     int end;
@@ -136,6 +142,10 @@ static void send_packet(struct sim *sim, cluster_link id, struct effect *effect)
     if (link == NULL || !link->open[end] || !link->open[other]) return;
     sim->packets++;
     sim->bytes += effect->data.len;
+    if (is_of_shared_set(effect->data)) {
+        sim->shared_packets++;
+        sim->shared_bytes += effect->data.len;
+    }
     if (random_below(&sim->random, 1000) < sim->options.breaks_per_1000) {
         close_end(sim, link, 0, true);
         close_end(sim, link, 1, true);
@@ -316,6 +326,42 @@ static void persist(struct sim *sim, size_t n, const struct effect *effect)
     if (!node->writing) write_begin(sim, n);
 }
 
+/* At a tick: a disk is done with it now and then, and what came since its last time is lost when the node is stopped. */
+static void save_shared(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    if (node->shared_saved == cluster_shared_changes(node->core) || node->disk_full) return;
+    if (sim->options.disk_ms_max > 0 && random_below(&sim->random, 3) != 0) return;
+    if (random_below(&sim->random, 8) == 0) {
+        buf_clear(&node->shared_former);
+        buf_append_bytes(&node->shared_former, buf_bytes(&node->shared_file));
+    }
+    buf_clear(&node->shared_file);
+    cluster_shared_save(node->core, &node->shared_file);
+    node->shared_saved = cluster_shared_changes(node->core);
+}
+
+static void load_shared(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+    char error[256];
+
+    if (node->shared_file.len > 0 &&
+        !cluster_shared_load(node->core, buf_bytes(&node->shared_file), sim_node_now(sim, n), error))
+        sim_broken(sim, n, error);
+    node->shared_saved = cluster_shared_changes(node->core);
+}
+
+void sim_put_back_shared(struct sim *sim, size_t n)
+{
+    struct sim_node *node = sim->nodes[n];
+
+    sim_note(sim, n, "--- an older file of its shared set is put back");
+    buf_clear(&node->shared_file);
+    buf_append_bytes(&node->shared_file, buf_bytes(&node->shared_former));
+}
+
 /* --- Effects --- */
 
 #define CHECKED_AT_ONCE 16
@@ -367,9 +413,11 @@ void sim_carry_out(struct sim *sim, size_t n)
                         sim->options.keys_dropped(sim->options.context, n, (uint16_t)slot);
                 }
                 break;
+            case EFFECT_SHARED_ITEM:
+                if (sim->options.item_came != NULL) sim->options.item_came(sim->options.items, n, &effect->item);
+                break;
             case EFFECT_PUBLISH:
             case EFFECT_VIEW:
-            case EFFECT_SHARED_ITEM:
                 break;
             }
         }
@@ -402,6 +450,8 @@ void sim_free(struct sim **sim)
         effects_free(&s->nodes[i]->effects);
         buf_free(&s->nodes[i]->file);
         buf_free(&s->nodes[i]->unwritten);
+        buf_free(&s->nodes[i]->shared_file);
+        buf_free(&s->nodes[i]->shared_former);
         alloc_free(s->nodes[i]);
     }
     alloc_free(s->nodes);
@@ -554,6 +604,7 @@ void sim_start(struct sim *sim, size_t n)
     node->core =
         cluster_load(buf_bytes(&node->file), &node->options, random_u64(&sim->random), sim_node_now(sim, n), error);
     if (node->core == NULL) sim_broken(sim, n, error);
+    load_shared(sim, n);
     begin(sim, n);
 }
 
@@ -629,6 +680,7 @@ static void happen(struct sim *sim, struct sim_event *event)
     switch (event->kind) {
     case SIM_TICK:
         cluster_tick(node->core, now_ms, &node->effects);
+        save_shared(sim, event->node);
         schedule(sim, (struct sim_event){ .at_ms = sim->now_ms + SIM_TICK_MS, .kind = SIM_TICK, .node = event->node });
         break;
     case SIM_CONNECTED:
@@ -712,6 +764,16 @@ uint64_t sim_packets(const struct sim *sim)
 uint64_t sim_bytes(const struct sim *sim)
 {
     return sim->bytes;
+}
+
+uint64_t sim_shared_packets(const struct sim *sim)
+{
+    return sim->shared_packets;
+}
+
+uint64_t sim_shared_bytes(const struct sim *sim)
+{
+    return sim->shared_bytes;
 }
 
 bool sim_is_paused(const struct sim *sim, size_t node)

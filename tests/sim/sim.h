@@ -32,6 +32,9 @@ struct sim_options {
     jmp_buf *broken;           /* where to go when something does not hold that must; NULL: abort */
     void *context;             /* for the next */
     void (*keys_dropped)(void *context, size_t node, uint16_t slot); /* NULL: nobody cares */
+    void *items;                                                     /* for the next */
+    void (*item_came)(void *items, size_t node,
+                      const struct shared_item *item); /* likewise: of another node, to this one */
 };
 
 struct sim *sim_new(const struct sim_options *options);
@@ -60,6 +63,8 @@ void sim_add_slots(struct sim *sim, size_t node, unsigned first, unsigned last);
 void sim_stop(struct sim *sim, size_t node);
 /* Starts it again from that file. */
 void sim_start(struct sim *sim, size_t node);
+/* Its shared set's file becomes one of those that it had before, as if somebody had put back a copy. It does not run. */
+void sim_put_back_shared(struct sim *sim, size_t node);
 /* Chances of broken and of hung links from here on. */
 void sim_set_breaks(struct sim *sim, unsigned breaks_per_1000);
 void sim_set_hangs(struct sim *sim, unsigned hangs_per_1000);
@@ -94,9 +99,14 @@ bool sim_is_full_mesh(struct sim *sim);
 bool sim_agrees_on_slots(struct sim *sim);
 /* No two nodes with slots have one config epoch. */
 bool sim_epochs_are_unique(struct sim *sim);
+/* All have the same shared set. */
+bool sim_shares_alike(struct sim *sim);
 /* How many running nodes see these flags on a node. */
 size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags);
 /* Every node's CLUSTER NODES, and what is wrong with it. */
 void sim_describe(struct sim *sim, FILE *out);
 uint64_t sim_packets(const struct sim *sim);
 uint64_t sim_bytes(const struct sim *sim);
+/* Those of them that are about the shared set alone. */
+uint64_t sim_shared_packets(const struct sim *sim);
+uint64_t sim_shared_bytes(const struct sim *sim);

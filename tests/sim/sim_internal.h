@@ -43,6 +43,8 @@ struct sim_node {
     struct buf file, unwritten; /* on disk; what is to be written after what is being written */
     uint64_t unwritten_sequence;
     bool writing;
+    struct buf shared_file, shared_former; /* the file of the shared set, and one that it was before */
+    uint64_t shared_saved;                 /* its changes as they are on disk */
     struct sim_durable durable;
     unsigned saves;
     uint64_t owners[SLOT_COUNT];
@@ -61,7 +63,7 @@ struct sim {
     struct sim_options options;
     struct random random;
     int64_t now_ms;
-    uint64_t order, packets, bytes;
+    uint64_t order, packets, bytes, shared_packets, shared_bytes;
     char broke[256];
     struct sim_event *queue; /* a heap */
     size_t queue_count, queue_cap;

@@ -3,6 +3,8 @@
  * What is asked of all running nodes of a simulation together: do they know each other, do they agree. */
 #include "sim/sim.h"
 
+#include "base/buf.h"
+
 #include <string.h>
 
 bool sim_is_full_mesh(struct sim *sim)
@@ -49,6 +51,36 @@ bool sim_epochs_are_unique(struct sim *sim)
             if (a.slot_count > 0 && b.slot_count > 0 && a.config_epoch == b.config_epoch) return false;
         }
     return true;
+}
+
+/* A node's items as text, without the latest version there ever was, and the checksum. */
+static struct bytes items_of(const struct cluster *core, struct buf *out)
+{
+    const char *items;
+
+    buf_clear(out);
+    cluster_shared_save(core, out);
+    buf_append_byte(out, '\0'); /* for strchr() */
+    items = strchr(strchr(out->data, '\n') + 1, '\n');
+    return (struct bytes){ items, (size_t)(strrchr(items, 's') - items) };
+}
+
+bool sim_shares_alike(struct sim *sim)
+{
+    struct buf first = { 0 }, other = { 0 };
+    struct bytes items = BYTES_NONE;
+    bool alike = true;
+
+    for (size_t i = 0; alike && i < sim_count(sim); i++) {
+        if (!sim_is_running(sim, i)) continue;
+        if (items.data == NULL)
+            items = items_of(sim_core(sim, i), &first);
+        else
+            alike = bytes_equal(items_of(sim_core(sim, i), &other), items);
+    }
+    buf_free(&first);
+    buf_free(&other);
+    return alike;
 }
 
 size_t sim_seen_with(struct sim *sim, size_t node, unsigned flags)

@@ -5,6 +5,7 @@
 #include "sim/story.h"
 
 #include "base/random.h"
+#include "sim/items.h"
 #include "sim/keys.h"
 #include "sim/sim.h"
 
@@ -15,12 +16,15 @@
 #define FORMED_MS 60000
 #define HEALED_MS 60000
 #define SETTLED_MS 10000
+#define SHARED_MS 20000
+#define QUIET_MS 2000
 #define HOUR_MS 3600000
 
 struct story {
     struct random random;
     struct sim *sim;
     struct keys *keys; /* NULL: the careless operator's */
+    struct items *items;
 };
 
 static bool is_healed(struct sim *sim)
@@ -33,7 +37,11 @@ static void form(struct story *story, const struct sim_options *options, size_t 
     struct sim *sim = story->sim = sim_new(options);
 
     if (story->keys != NULL) keys_attach(story->keys, sim);
-    for (size_t i = 0; i < n; i++) sim_add_node(sim);
+    items_attach(story->items, sim);
+    for (size_t i = 0; i < n; i++) {
+        sim_add_node(sim);
+        items_set(story->items, i);
+    }
     for (size_t i = 0; i < n; i++)
         sim_add_slots(sim, i, (unsigned)(SLOT_COUNT * i / n), (unsigned)(SLOT_COUNT * (i + 1) / n - 1));
     for (size_t i = 1; i < n; i++) sim_meet(sim, i, random_below(&story->random, i));
@@ -85,6 +93,13 @@ static void ring(struct story *story)
             if (a != b && (a + 1) % n != b && (b + 1) % n != a) sim_cut(sim, a, b, true);
 }
 
+static void start(struct story *story, size_t node)
+{
+    if (random_below(&story->random, 4) == 0) sim_put_back_shared(story->sim, node);
+    sim_start(story->sim, node);
+    items_started(story->items, node);
+}
+
 static void stop(struct story *story, size_t node)
 {
     if (!sim_is_running(story->sim, node)) return;
@@ -105,7 +120,7 @@ static void misfortune(struct story *story)
         break;
     case 2:
     case 3:
-        if (!sim_is_running(sim, node)) sim_start(sim, node);
+        if (!sim_is_running(sim, node)) start(story, node);
         break;
     case 4:
         sim_set_breaks(sim, (unsigned)random_below(random, 30));
@@ -148,6 +163,7 @@ static void go_on(struct story *story, int64_t for_ms)
         size_t node = random_below(&story->random, sim_count(sim));
 
         sim_run(sim, 10 + (int64_t)random_below(&story->random, 200));
+        if (sim_now(sim) / 1000 % 2 == 0) items_set_somewhere(story->items);
         if (story->keys != NULL) {
             for (int i = 0; i < 3; i++) keys_write(story->keys);
             keys_move(story->keys);
@@ -168,8 +184,29 @@ static void heal(struct story *story)
     sim_heal_cuts(sim);
     for (size_t i = 0; i < sim_count(sim); i++) {
         sim_set_disk_full(sim, i, false);
-        if (!sim_is_running(sim, i)) sim_start(sim, i);
+        if (!sim_is_running(sim, i)) start(story, i);
     }
+}
+
+/* "" or what went wrong. One more node joins, and all come to have the same items; who agrees says nothing more. */
+static const char *share(struct story *story)
+{
+    struct sim *sim = story->sim;
+    size_t late = sim_add_node(sim);
+    uint64_t packets;
+    const char *wrong;
+
+    items_set(story->items, late);
+    items_remember(story->items);
+    sim_meet(sim, late, random_below(&story->random, late));
+    if (!sim_run_until(sim, SHARED_MS, sim_is_full_mesh)) return "a late node does not come to know all";
+    if (!sim_run_until(sim, SHARED_MS, sim_shares_alike)) return "not all have the same items";
+    wrong = items_check(story->items);
+    if (wrong != NULL) return wrong;
+    sim_run(sim, QUIET_MS);
+    packets = sim_shared_packets(sim);
+    sim_run(sim, QUIET_MS);
+    return sim_shared_packets(sim) == packets ? "" : "who has the same items goes on to speak of them";
 }
 
 /* "" or what went wrong. */
@@ -183,7 +220,8 @@ static const char *tell(struct story *story)
         go_on(story, (int64_t)random_below(&story->random, 3000));
     }
     heal(story);
-    if (story->keys == NULL) return sim_run_until(story->sim, HEALED_MS, is_healed) ? "" : "the cluster did not heal";
+    if (story->keys == NULL)
+        return sim_run_until(story->sim, HEALED_MS, is_healed) ? share(story) : "the cluster did not heal";
     /* Who is importing a slot listens to the operator alone about it: what was left open is closed first. */
     if (!sim_run_until(story->sim, HEALED_MS, sim_is_full_mesh)) return "not all know each other";
     sim_run(story->sim, SETTLED_MS);
@@ -194,7 +232,7 @@ static const char *tell(struct story *story)
     if (keys_is_any_open(story->keys)) return "a slot stays open";
     if (!sim_run_until(story->sim, HEALED_MS, is_healed)) return "the cluster did not heal";
     lost = keys_check(story->keys);
-    return lost != NULL ? lost : "";
+    return lost != NULL ? lost : share(story);
 }
 
 struct story_end story_run(uint64_t seed, FILE *trace)
@@ -216,7 +254,9 @@ struct story_end story_run(uint64_t seed, FILE *trace)
         .clock_jump_ms_max = random_below(&story.random, 2) == 0 ? HOUR_MS : 0,
         .trace = trace,
         .broken = &broken,
+        .item_came = items_came,
     };
+    story.items = options.items = items_new(seed, n + 1);
     if (seed % 2 == 0) {
         story.keys = keys_new(&story.random, n);
         options.context = story.keys;
@@ -234,5 +274,6 @@ struct story_end story_run(uint64_t seed, FILE *trace)
     if (trace != NULL && end.wrong[0] != '\0') sim_describe(story.sim, trace);
     sim_free(&story.sim);
     if (story.keys != NULL) keys_free(&story.keys);
+    items_free(&story.items);
     return end;
 }

@@ -252,10 +252,56 @@ TEST(two_hundred_nodes_become_one_cluster_while_links_break)
     sim_free(&sim);
 }
 
+/* Items are told once to each, whoever tells it, and what it takes to find that out stays small beside them. */
+TEST(a_thousand_items_reach_a_hundred_nodes_without_a_flood)
+{
+    struct sim *sim = sim_new(&(struct sim_options){ .seed = 100, .node_timeout_ms = 15000, .delay_ms_max = 5 });
+    struct shared_item item = { .kind = SHARED_POLICY,
+                                .text = BYTES("ttl 3600000 max-ttl 86400000 jitter 10 guard 1") };
+    uint64_t packets, bytes, all_bytes;
+    int64_t started_ms;
+    cluster_error error;
+    char name[32];
+
+    for (size_t i = 0; i < 100; i++) sim_add_node(sim);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof(name), "application %u:", i);
+        item.name = bytes_of(name);
+        CHECK(cluster_share_item(sim_core(sim, 0), SHARE_LATEST, &item, sim_now(sim), error));
+    }
+    started_ms = sim_now(sim);
+    for (size_t i = 1; i < 100; i++) sim_meet(sim, i, 0);
+    if (!sim_run_until(sim, 60000, is_known_to_all)) fail_msg("not everybody knows everybody");
+    if (!sim_run_until(sim, 60000, sim_shares_alike)) fail_msg("not all have the same items");
+    packets = sim_shared_packets(sim);
+    bytes = sim_shared_bytes(sim);
+    all_bytes = sim_bytes(sim);
+    print_message("1000 items, 99 nodes that join: everywhere after %lld ms; %llu packets, %llu bytes, %llu with "
+                  "heartbeats\n",
+                  (long long)(sim_now(sim) - started_ms), (unsigned long long)packets, (unsigned long long)bytes,
+                  (unsigned long long)all_bytes);
+    /* An item takes about a hundred bytes, a header more than two thousand. */
+    CHECK(bytes < 99 * (1000 * 100 + 100 * 2500) && packets < 99 * 100);
+
+    item.name = BYTES("one more");
+    CHECK(cluster_share_item(sim_core(sim, 50), SHARE_LATEST, &item, sim_now(sim), error));
+    started_ms = sim_now(sim);
+    if (!sim_run_until(sim, 20000, sim_shares_alike)) fail_msg("not all have one more");
+    print_message("one more: everywhere after %lld ms; %llu packets, %llu bytes\n",
+                  (long long)(sim_now(sim) - started_ms), (unsigned long long)(sim_shared_packets(sim) - packets),
+                  (unsigned long long)(sim_shared_bytes(sim) - bytes));
+    CHECK(sim_shared_packets(sim) - packets < 100 * 10);
+    sim_run(sim, 2000);
+    packets = sim_shared_packets(sim);
+    sim_run(sim, 20000);
+    CHECK(sim_shared_packets(sim) == packets);
+    sim_free(&sim);
+}
+
 TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot,
       a_dead_node_is_failed_at_all_and_is_taken_back_when_it_returns,
       a_node_cut_off_alone_suspects_but_does_not_fail_others,
       a_node_that_comes_back_serves_nothing_before_it_has_heard_a_majority,
       clocks_that_are_an_hour_apart_or_jump_so_far_make_nobody_suspected,
       a_slot_imported_is_its_new_owners_in_every_view, what_a_slow_disk_has_not_written_yet_is_told_to_nobody,
-      two_hundred_nodes_become_one_cluster_while_links_break)
+      two_hundred_nodes_become_one_cluster_while_links_break, a_thousand_items_reach_a_hundred_nodes_without_a_flood)
