@@ -223,6 +223,14 @@ static __attribute__((cold, noinline)) void tell_leaving(struct slot *slot, cons
     }
 }
 
+void slot_tell_restated(struct slot *slot, uint64_t hash)
+{
+    list_each_safe(at, &slot->feeds) {
+        struct slot_feed *feed = container_of(at, struct slot_feed, link);
+        if (feed->restated != NULL) feed->restated(feed, hash);
+    }
+}
+
 static void tell_flushed(struct slot *slot)
 {
     list_each_safe(at, &slot->feeds) {
@@ -381,6 +389,12 @@ struct entry *slot_use(struct slot *slot, uint64_t hash, struct bytes key, int64
     if (word == NULL) return NULL;
     if (touch == SLOT_TOUCH) remember_use(slot, word);
     return table_entry(word);
+}
+
+void slot_add_hits(struct slot *slot, uint64_t hits)
+{
+    slot_assert_locked(slot);
+    count(&slot->hits, (int64_t)hits);
 }
 
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms)
@@ -581,6 +595,7 @@ struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const 
     replace_word(slot, hash, word, entry);
     count_form(slot, entry, 1);
     charge(slot, taken_before, 0);
+    slot_tell_restated(slot, hash);
     return entry;
 }
 

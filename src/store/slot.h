@@ -34,6 +34,8 @@ struct slot_feed {
     /* A versioned entry's last moment, before one of the above: what comes in its place, or NULL. The entry itself where its value is
      * changed and its version therefore forgotten. */
     void (*leaving)(struct slot_feed *feed, const struct entry *entry, uint64_t hash, const struct entry *next);
+    /* The value is as it was, and something else that is known of it is not: its attributes; or it is marked. */
+    void (*restated)(struct slot_feed *feed, uint64_t hash);
     void (*flushed)(struct slot_feed *feed);
 };
 
@@ -98,6 +100,9 @@ struct entry *slot_find_hashed(struct slot *slot, uint64_t hash, struct bytes ke
 enum slot_touch { SLOT_TOUCH, SLOT_NO_TOUCH };
 struct entry *slot_use(struct slot *slot, uint64_t hash, struct bytes key, int64_t now_ms, enum slot_touch touch);
 
+/* Hits that were had without the lock (cache/hot_reads.h). */
+void slot_add_hits(struct slot *slot, uint64_t hits);
+
 /* Without side effects. */
 const struct entry *slot_peek(const struct slot *slot, struct bytes key, int64_t now_ms);
 
@@ -125,7 +130,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
  * use. */
 bool slot_limit_life(struct slot *slot, struct entry *entry, int64_t now_ms);
 
-/* Gives a lent entry these attributes; it may move. Tells the feeds nothing: to them the value is the same. */
+/* Gives a lent entry these attributes; it may move. To the feeds the value is the same: they are told that it is restated. */
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes);
 
 /* Gives the entry's value a new length, keeping what fits and zeroing what is new; may move it. Nobody else holds

@@ -46,3 +46,6 @@ _Static_assert(sizeof(struct slot) == 128, "two whole cache lines, so that neigh
                                            "16384 of them are what an empty node pays: 2 MiB");
 
 void slot_init(struct slot *slot, uint16_t id, struct slot_shared *shared);
+
+/* Tells the feeds that something is known of the key that was not; with the slot locked. */
+void slot_tell_restated(struct slot *slot, uint64_t hash);

@@ -22,6 +22,7 @@ void slot_mark(struct slot *slot, struct slot_mark *mark)
     mark->next = slot->marks;
     slot->marks = mark;
     set_count(slot, count(slot) + 1);
+    slot_tell_restated(slot, mark->hash);
 }
 
 void slot_unmark(struct slot *slot, struct slot_mark *mark)

@@ -192,6 +192,34 @@ static void put_versioned(struct slot *slot, uint64_t version, int64_t expires_a
     slot_put(slot, &entry);
 }
 
+static void note_restated(struct slot_feed *feed, uint64_t hash)
+{
+    CHECK(hash == hash_bytes(BYTES("a")));
+    note(container_of(feed, struct log_feed, feed), '~', BYTES("a"));
+}
+
+TEST(feeds_are_told_of_attributes_and_marks_though_the_value_stays)
+{
+    struct slot *slot = locked_slot();
+    struct slot_feed deaf = { .changed = NULL };
+    struct log_feed log = { .feed = { .changed = note_changed, .removed = note_removed, .restated = note_restated } };
+    struct slot_mark mark = { .hash = hash_bytes(BYTES("a")), .key = BYTES("a") };
+    struct entry *entry;
+
+    slot_feed_attach(slot, &deaf);
+    slot_feed_attach(slot, &log.feed);
+    put(slot, "a", "1", ENTRY_KEEPS_FOREVER);
+    entry = slot_find(slot, BYTES("a"), 0);
+    slot_set_attributes(slot, entry, &(struct entry_attributes){ .birth_s = 1 });
+    slot_mark(slot, &mark);
+    slot_unmark(slot, &mark);
+    CHECK(slot_remove(slot, BYTES("a"), 0));
+    CHECK(strcmp(log.text, "+a ~a ~a -a ") == 0);
+    slot_feed_detach(slot, &log.feed);
+    slot_feed_detach(slot, &deaf);
+    slot_end(&slot);
+}
+
 TEST(feeds_see_versions_leave)
 {
     struct slot *slot = locked_slot();
@@ -554,7 +582,8 @@ TEST(a_key_may_have_marks_of_several_kinds)
 
 TESTS(a_mark_is_of_a_key_whatever_becomes_of_its_entry, a_key_may_have_marks_of_several_kinds,
       an_entry_is_gone_at_its_deadline, an_expiry_may_be_set_and_cleared_and_a_value_resized,
-      feeds_are_told_of_each_change, feeds_see_versions_leave, a_slot_holds_what_its_model_holds,
+      feeds_are_told_of_each_change, feeds_are_told_of_attributes_and_marks_though_the_value_stays,
+      feeds_see_versions_leave, a_slot_holds_what_its_model_holds,
       a_random_key_is_live_also_when_nearly_all_are_expired, what_is_due_is_taken_a_few_at_a_time_and_nothing_else_is,
       how_late_a_key_went_is_counted_when_somebody_asks_for_it,
       a_scan_that_shows_nothing_twice_does_not_though_the_table_shrinks_and_grows, threads_share_slots)
