@@ -182,6 +182,7 @@ static void put(struct policies *policies, struct policy_table *table)
 
     if (policy_table_count(table) == 0) policy_table_free(&table);
     atomic_store_explicit(&policies->head.table, table, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&policies->head.changes, 1, memory_order_seq_cst);
     if (policies->armed != NULL) atomic_store_explicit(policies->armed, table != NULL, memory_order_seq_cst);
     atomic_store_explicit(&policies->due, end_of_walk(policies), memory_order_release);
     if (former != NULL) {

@@ -66,6 +66,7 @@ void policies_free(struct policies **policies);
 /* Where the present table is; its own type so that nobody needs the rest. */
 struct policies_head {
     _Atomic(const struct policy_table *) table; /* NULL: there are no policies */
+    _Atomic uint64_t changes;                   /* how often it was replaced; raised behind it */
 };
 
 const struct policy_fields *policy_table_find(const struct policy_table *table, struct bytes key);
@@ -85,6 +86,12 @@ static inline const struct policy_fields *policies_find(const struct policies *p
  * value is taken to be born in the middle of that one, which is wrong by half a second at most, one way as often as the other. */
 bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms,
                             int64_t now_ms);
+
+/* A number that is another one when the table is. What was found after it was asked for holds while it is the same. Any thread, no lock. */
+static inline uint64_t policies_changes(const struct policies *policies)
+{
+    return atomic_load_explicit(&((const struct policies_head *)policies)->changes, memory_order_acquire);
+}
 
 /* --- Words --- */
 

@@ -33,6 +33,20 @@ TEST(without_policies_no_key_has_one)
     CHECK(policies == NULL);
 }
 
+TEST(a_change_of_the_table_can_be_told_without_a_lock)
+{
+    struct policies *policies = policies_new();
+    uint64_t before = policies_changes(policies);
+
+    CHECK(set(policies, "user:", POLICY_FIELD_GUARD, 1));
+    CHECK(policies_changes(policies) != before);
+    before = policies_changes(policies);
+    CHECK(find(policies, "user:1") != NULL && policies_changes(policies) == before);
+    CHECK(policies_delete(policies, bytes_of("user:")));
+    CHECK(policies_changes(policies) != before);
+    policies_free(&policies);
+}
+
 TEST(the_longest_prefix_that_sets_a_field_tells_it)
 {
     struct policies *policies = policies_new();
@@ -420,10 +434,11 @@ TEST(a_value_is_due_for_refresh_when_so_much_of_its_life_is_over)
     CHECK(!policy_is_past_refresh(&fields, 1754000000, 1754003600000, INT64_MAX));
 }
 
-TESTS(without_policies_no_key_has_one, the_longest_prefix_that_sets_a_field_tells_it,
-      without_a_root_keys_of_no_prefix_have_no_policy, it_finds_what_looking_at_all_of_them_finds,
-      words_are_read_and_bounded, prefixes_and_policies_are_bounded, a_policy_goes_to_another_node_as_text,
-      several_are_taken_over_at_once_and_of_one_prefix_the_last, what_cannot_be_read_changes_nothing,
-      of_other_nodes_more_are_taken_than_are_set_here, a_policy_that_stays_as_it_is_stays_as_far_walked,
-      a_key_is_told_where_each_field_comes_from, a_value_is_due_for_refresh_when_so_much_of_its_life_is_over,
+TESTS(a_change_of_the_table_can_be_told_without_a_lock, without_policies_no_key_has_one,
+      the_longest_prefix_that_sets_a_field_tells_it, without_a_root_keys_of_no_prefix_have_no_policy,
+      it_finds_what_looking_at_all_of_them_finds, words_are_read_and_bounded, prefixes_and_policies_are_bounded,
+      a_policy_goes_to_another_node_as_text, several_are_taken_over_at_once_and_of_one_prefix_the_last,
+      what_cannot_be_read_changes_nothing, of_other_nodes_more_are_taken_than_are_set_here,
+      a_policy_that_stays_as_it_is_stays_as_far_walked, a_key_is_told_where_each_field_comes_from,
+      a_value_is_due_for_refresh_when_so_much_of_its_life_is_over,
       a_replaced_table_stays_until_all_slots_were_gone_through, readers_see_one_table_or_the_other)
