@@ -18,6 +18,7 @@
 #include "cache/backstop.h"
 #include "cache/eviction.h"
 #include "cache/hot_session.h"
+#include "cache/hot_reads.h"
 #include "cache/hotkeys.h"
 #include "cache/fill.h"
 #include "cache/policy_sweep.h"
@@ -317,6 +318,7 @@ static void build_node(struct node *node)
     node->eviction = eviction_new(node->keyspace);
     apply_memory_options(node);
     node->hotkeys = hotkeys_new((unsigned)config_int(node->config, io_threads));
+    node->hot_reads = hot_reads_new(node->keyspace, node->hotkeys, (unsigned)config_int(node->config, io_threads));
     node->hot_session = hot_session_new();
     cost_configure(node);
     node->fills = fills_new(node->keyspace);
@@ -363,6 +365,7 @@ static void free_node(struct node *node)
     pubsub_free(&node->pubsub);
     command_table_free(&node->commands);
     hot_session_free(&node->hot_session);
+    hot_reads_free(&node->hot_reads);
     hotkeys_free(&node->hotkeys);
     eviction_free(&node->eviction);
     fills_free(&node->fills);

@@ -276,6 +276,11 @@ static bool is_in(const struct hotkeys *hotkeys, const struct hotkeys_line *line
     return false;
 }
 
+bool hotkeys_has(const struct hotkeys *hotkeys, uint16_t slot, uint64_t hash)
+{
+    return is_in(hotkeys, &hotkeys->head.lines[slot], hash);
+}
+
 /* The key has passed the limit with this cost. False: it is hot already, or hotter ones have the table. */
 static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint32_t cost)
 {

@@ -65,6 +65,9 @@ void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot);
  * none is taken but where a key becomes hot. */
 bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use);
 
+/* Is this key of the slot hot? Any thread, without locks; told by its hash. */
+bool hotkeys_has(const struct hotkeys *hotkeys, uint16_t slot, uint64_t hash);
+
 /* --- For one thread that looks ten times a second --- */
 
 struct hot_gone {

@@ -16,14 +16,18 @@
 
 #define HOTKEYS_COUNTERS 4
 
+struct hot_slot;
+
 typedef _Atomic uint64_t hotkeys_counter; /* cost << 32 | hash; cost 0: free */
 
-/* All relaxed, and shared by all threads. */
+/* All relaxed but the last, and shared by all threads. */
 struct hotkeys_line {
     hotkeys_counter counters[HOTKEYS_COUNTERS]; /* two pairs */
     _Atomic int64_t began_ms;
     _Atomic uint64_t hot; /* bit i: the key at place i of the hot table is in this slot; changed under its lock */
-    uint64_t unused[2];
+    _Atomic(struct hot_slot *)
+        reads; /* what of it is read without the lock (cache/hot_reads.h): theirs, under the slot's lock */
+    uint64_t unused[1];
 };
 _Static_assert(sizeof(struct hotkeys_line) == 64, "a cache line; 16384 of them are 1 MiB");
 _Static_assert(HOTKEYS_MAX == 64, "a bit each in struct hotkeys_line");
@@ -34,6 +38,14 @@ struct hotkeys_head {
     _Atomic int64_t window_ms;
     struct hotkeys_line *lines; /* of the slots; set once */
 };
+
+/* Is any key hot in this slot? One load, of a line that hotkeys_prefetch() has fetched. */
+static inline bool hotkeys_any_in(const struct hotkeys *hotkeys, uint16_t slot)
+{
+    const struct hotkeys_head *head = (const struct hotkeys_head *)hotkeys;
+
+    return __builtin_expect(atomic_load_explicit(&head->lines[slot].hot, memory_order_relaxed) != 0, 0);
+}
 
 /* As much of a hash as a counter has. */
 static inline uint32_t hotkeys_hash_word(uint64_t hash)

@@ -32,13 +32,20 @@ struct policies {
 };
 _Static_assert(offsetof(struct policies, head) == 0, "policies_find() reads it there");
 
-bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms, int64_t now_ms)
+int64_t policy_refresh_at_ms(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms)
 {
     int64_t birth_ms = (int64_t)birth_s * 1000 + 500;
 
-    if (fields->refresh_percent == 0 || birth_s == 0) return false;
-    if (expires_at_ms < birth_ms || now_ms < birth_ms) return false; /* no deadline is before all births */
-    return (__int128)(now_ms - birth_ms) * 100 >= (__int128)(expires_at_ms - birth_ms) * fields->refresh_percent;
+    if (fields->refresh_percent == 0 || birth_s == 0) return INT64_MAX;
+    if (expires_at_ms < birth_ms) return INT64_MAX; /* no deadline is before all births */
+    return birth_ms + (int64_t)(((__int128)(expires_at_ms - birth_ms) * fields->refresh_percent + 99) / 100);
+}
+
+bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms, int64_t now_ms)
+{
+    int64_t refresh_at_ms = policy_refresh_at_ms(fields, birth_s, expires_at_ms);
+
+    return refresh_at_ms != INT64_MAX && now_ms >= refresh_at_ms;
 }
 
 /* --- Words --- */

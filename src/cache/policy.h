@@ -86,6 +86,8 @@ static inline const struct policy_fields *policies_find(const struct policies *p
  * value is taken to be born in the middle of that one, which is wrong by half a second at most, one way as often as the other. */
 bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms,
                             int64_t now_ms);
+/* From when on it is; INT64_MAX: never. */
+int64_t policy_refresh_at_ms(const struct policy_fields *fields, uint32_t birth_s, int64_t expires_at_ms);
 
 /* A number that is another one when the table is. What was found after it was asked for holds while it is the same. Any thread, no lock. */
 static inline uint64_t policies_changes(const struct policies *policies)

@@ -108,6 +108,18 @@ bool guard_withholds(struct call *call, const struct entry *entry)
     return true;
 }
 
+int64_t guard_gives_until_ms(const struct call *call, const struct entry *entry)
+{
+    int64_t expires_at_ms = entry_expires_at_ms(entry), refresh_ms;
+    const struct policy_fields *fields;
+
+    if (!entry_has_attributes(entry)) return expires_at_ms;
+    fields = policies_find(call->node->policies, call_arg(call, 1));
+    if (fields == NULL || !fields->guard) return expires_at_ms;
+    refresh_ms = policy_refresh_at_ms(fields, entry_attributes(entry).birth_s, expires_at_ms);
+    return expires_at_ms == ENTRY_KEEPS_FOREVER || refresh_ms < expires_at_ms ? refresh_ms : expires_at_ms;
+}
+
 enum guard_verdict guard_fill_begin(struct call *call, int key_arg, int64_t *expires_at_ms, struct slot_fills **quiet)
 {
     const struct policy_fields *fields = policies_find(call->node->policies, call_arg(call, key_arg));

@@ -20,6 +20,8 @@ bool guard_read_missing(struct call *call);
 void guard_note_miss(struct call *call, int arg);
 /* A GET of the first key: is the value withheld from this one, who is to load it anew? */
 bool guard_withholds(struct call *call, const struct entry *entry);
+/* Until when nobody is withheld it, and it is there; ENTRY_KEEPS_FOREVER: for ever. */
+int64_t guard_gives_until_ms(const struct call *call, const struct entry *entry);
 
 /* Before a plain SET: may the value be kept, and until when at most? Where *quiet is not NULL then, fill_quiet_end() it when it is. */
 enum guard_verdict { GUARD_KEEPS, GUARD_KEEPS_NOT };

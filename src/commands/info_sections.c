@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/hot_reads.h"
 #include "cache/hotkeys.h"
 #include "server/call.h"
 #include "server/client.h"
@@ -295,6 +296,7 @@ void info_modules(struct call *call, struct buf *out)
 void info_hotkeys(struct call *call, struct buf *out)
 {
     struct hotkeys_counts counts = hotkeys_counts(call->node->hotkeys);
+    struct hot_reads_counts reads = hot_reads_counts(call->node->hot_reads);
 
     buf_append_text(out, "# Hotkeys\r\n");
     line_u64(out, "hotkeys_now", counts.now);
@@ -302,6 +304,9 @@ void info_hotkeys(struct call *call, struct buf *out)
     line_u64(out, "hotkeys_cooled", counts.cooled);
     line_u64(out, "hotkeys_pushed_out", counts.pushed_out);
     line_u64(out, "hotkeys_missed", counts.missed);
+    line_u64(out, "hot_reads_lock_free", stats_totals(call->node).hot_reads);
+    line_u64(out, "hot_values_published", reads.published);
+    line_u64(out, "hot_values_withdrawn", reads.withdrawn);
 }
 
 void info_cluster(struct call *call, struct buf *out)

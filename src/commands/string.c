@@ -29,6 +29,14 @@ static bool reply_value(struct call *call, const struct entry *entry)
     return true;
 }
 
+/* To others the value is what it is to this one, until somebody changes it or one of them is to refresh it. */
+static __attribute__((noinline)) void publish(struct call *call, const struct entry *entry)
+{
+    uint64_t changes = policies_changes(call->node->policies); /* before the policies are looked at */
+
+    call_publish(call, entry_value(entry), guard_gives_until_ms(call, entry), changes);
+}
+
 static void get(struct call *call)
 {
     const struct entry *entry = call_find_read(call, 1);
@@ -39,7 +47,7 @@ static void get(struct call *call)
         else if (entry == NULL && !guard_read_missing(call))
             return;
     }
-    reply_value(call, entry);
+    if (reply_value(call, entry) && entry != NULL && __builtin_expect(call->publishes, 0)) publish(call, entry);
 }
 
 static void getdel(struct call *call)
@@ -301,7 +309,7 @@ static const struct command command_get = {
     .group = "string",
     .complexity = "O(1)",
     .arity = 2,
-    .flags = COMMAND_READONLY | COMMAND_FAST,
+    .flags = COMMAND_READONLY | COMMAND_FAST | COMMAND_GIVES_VALUE,
     .acl = ACL_STRING,
     .keys = ONE_KEY(KEY_RO | KEY_ACCESS),
     .args = key_args,

@@ -256,7 +256,7 @@ void apply_changes_of(struct node *node)
     static const char *const of_fills[] = { "floor-ttl", "maxmemory", NULL };
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
     static const char *const of_defrag[] = { "activedefrag", NULL };
-    static const char *const of_hotkeys[] = { "hotkey-threshold", "hotkey-window-ms", NULL };
+    static const char *const of_hotkeys[] = { "hotkey-threshold", "hotkey-window-ms", "hotkey-lock-free-reads", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         /* The last is the first that is asked. A port that was left cannot be had back for sure, so all that may refuse has been asked before

@@ -1,6 +1,7 @@
 #include "server/call.h"
 
 #include "base/buf.h"
+#include "cache/hot_reads.h"
 #include "server/client.h"
 #include "server/slot_set.h"
 #include "server/worker_internal.h"
@@ -80,6 +81,20 @@ void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
     entry = entry_set_expiry(entry, expires_at_ms);
     slot_put(slot, &entry);
     call_event_new(call, is_new, key_arg);
+}
+
+void call_publish(struct call *call, struct bytes value, int64_t until_ms, uint64_t policies_changes)
+{
+    int key_arg = call->command->keys[0].first;
+
+    hot_reads_offer(call->node->hot_reads,
+                    &(struct hot_offer){ .slot = call_slot(call, key_arg),
+                                         .hash = hash_of(call, key_arg),
+                                         .key = call->argv[key_arg],
+                                         .value = value,
+                                         .until_ms = until_ms == ENTRY_KEEPS_FOREVER ? INT64_MAX : until_ms,
+                                         .rules = policies_changes,
+                                         .now_ms = call->now_ms });
 }
 
 static inline void count_use(const struct call *call, const struct entry *entry, int arg)

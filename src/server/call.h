@@ -42,6 +42,7 @@ struct call {
     bool is_followed;        /* its client has sent more behind it */
     bool is_parked;          /* for a key to be filled; waits is set, too */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
+    bool publishes;          /* its key may be hot: what it finds is to be offered, call_publish() */
     bool is_push;            /* what it replied is sent whatever CLIENT REPLY says */
 };
 
@@ -71,6 +72,10 @@ struct entry *call_find_write(struct call *call, int arg);
 
 /* Replies a value, or a part of one, as a bulk. That of a big entry is not copied: the reply holds the entry until it was written. */
 void call_reply_value(struct call *call, const struct entry *entry, struct bytes part);
+
+/* Where call->publishes: this value of the first key may be given to others without the slot's lock, until then (ENTRY_KEEPS_FOREVER: for ever) and
+ * while policies_changes() is what it was before that was found out. */
+void call_publish(struct call *call, struct bytes value, int64_t until_ms, uint64_t policies_changes);
 
 /* Says what has happened to the key at an argument, where notify-keyspace-events asks for it (server/events.h). */
 static inline void call_event(const struct call *call, enum event_class class, const char *event, int arg)

@@ -38,8 +38,11 @@ enum command_flag {
     COMMAND_MIGRATES = 1u << 26,  /* the redirect decision lets MIGRATE pass */
     /* Touches no slot, and waits, calls on the system or wakes other threads: EXEC runs it when it has given its locks back. */
     COMMAND_UNLOCKED = 1u << 28,
-    COMMAND_PUBLISHES = 1u << 22,    /* waits while much is on its way to subscribers */
-    COMMAND_SUBSCRIBED = 1u << 23,   /* for clients that subscribe to something and speak RESP2, too */
+    COMMAND_PUBLISHES = 1u << 22,  /* waits while much is on its way to subscribers */
+    COMMAND_SUBSCRIBED = 1u << 23, /* for clients that subscribe to something and speak RESP2, too */
+    /* Replies the value of its only key and does nothing else, so that one which was published may answer it (cache/hot_reads.h). It offers what it
+     * finds: call_publish(). */
+    COMMAND_GIVES_VALUE = 1u << 29,
     COMMAND_CLUSTER_ONLY = 1u << 27, /* "ERR This instance has cluster support disabled" without a cluster */
 };
 

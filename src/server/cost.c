@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "cache/hot_reads.h"
 #include "cache/hotkeys.h"
 #include "cache/hotkeys_line.h"
 #include "cluster/owner.h"
@@ -213,4 +214,5 @@ void cost_tick(struct node *node)
 void cost_configure(const struct node *node)
 {
     hotkeys_set(node->hotkeys, config_int(node->config, hotkey_threshold), config_int(node->config, hotkey_window_ms));
+    hot_reads_set(node->hot_reads, config_int(node->config, hotkey_lock_free_reads) != 0);
 }

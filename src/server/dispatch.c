@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/hot_reads.h"
+#include "cache/hotkeys_line.h"
+#include "cache/policy.h"
 #include "server/alias.h"
 #include "server/build.h"
 #include "server/hold.h"
@@ -122,19 +125,58 @@ static __attribute__((noinline)) bool key_is_marked(const struct call *call, con
            slot_find_mark(prepared->slot, SLOT_MARK_IN_FLIGHT, prepared->hash, key) != NULL;
 }
 
+static inline __attribute__((always_inline)) void end_on_slot(struct call *call, const struct prepared *prepared,
+                                                              uint64_t errors, uint64_t replied, uint64_t *clock)
+{
+    uint64_t ns = end_command(call, prepared->number, errors, clock);
+
+    cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
+}
+
+/* A key of this slot is hot: is it this one, and its value published? Then that is the reply, and the lock is not taken. */
+static __attribute__((noinline)) bool answer_published(struct call *call, const struct prepared *prepared)
+{
+    struct node *node = call->node;
+    struct hot_question question = { .slot = prepared->slot,
+                                     .hash = prepared->hash,
+                                     .key = call->argv[call->command->keys[0].first],
+                                     .now_ms = call->now_ms,
+                                     .rules = policies_changes(node->policies),
+                                     .touches = !call->no_touch };
+    struct bytes value;
+    bool found;
+
+    if (node->bus != NULL && !bus_state_ok(node->bus)) return false;
+    reclaim_enter(&call->worker->reader);
+    found = hot_read(node->hot_reads, (unsigned)call->worker->index, &question, &value);
+    if (found) reply_bulk(call->reply, value);
+    reclaim_leave(&call->worker->reader);
+    call->publishes = !found;
+    if (!found) return false;
+    count_up(&call->worker->counters.hits, 1);
+    count_up(&call->worker->counters.hot_reads, 1);
+    return true;
+}
+
 /* The usual command, with one key: no plan is made. */
 static void run_on_slot(struct call *call, const struct prepared *prepared, uint64_t *clock)
 {
     struct node *node = call->node;
     struct slot *slot = prepared->slot;
     struct owner owner;
-    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply), ns;
+    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
 
+    if (hotkeys_any_in(node->hotkeys, slot_id(slot)) && (call->command->flags & COMMAND_GIVES_VALUE) &&
+        answer_published(call, prepared)) {
+        end_on_slot(call, prepared, errors, replied, clock);
+        return;
+    }
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
     if (owner.state != OWNER_HERE || owner.flags != 0 || (slot_has_marks(slot) && key_is_marked(call, prepared)) ||
         (node->bus != NULL && !bus_state_ok(node->bus))) {
         slot_unlock(slot);
+        call->publishes = false;
         run_on_slots(call, prepared->number, clock);
         return;
     }
@@ -150,8 +192,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
         return;
     }
     if (__builtin_expect(call->waits, 0)) return;
-    ns = end_command(call, prepared->number, errors, clock);
-    cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
+    end_on_slot(call, prepared, errors, replied, clock);
 }
 
 /* --- Checks --- */

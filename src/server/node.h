@@ -26,6 +26,7 @@ struct events;
 struct eviction;
 struct hot_session;
 struct hotkeys;
+struct hot_reads;
 struct fills;
 struct latency;
 struct lazyfree;
@@ -47,6 +48,7 @@ struct node {
     struct eviction *eviction;           /* guards itself */
     struct hot_session *hot_session;     /* guards itself */
     struct hotkeys *hotkeys;             /* guards itself */
+    struct hot_reads *hot_reads;         /* guards itself */
     struct fills *fills;                 /* guards itself */
     struct policies *policies;           /* guards itself */
     struct backstop_watch *backstop;     /* its counters are atomics */

@@ -27,7 +27,7 @@ struct stats {
 /* The workers' counters, added up. */
 struct stats_totals {
     uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes, expired_backlog;
-    uint64_t built, built_locked, salt_served, salt_sent_home;
+    uint64_t built, built_locked, salt_served, salt_sent_home, hot_reads;
 };
 struct stats_totals stats_totals(const struct node *node);
 

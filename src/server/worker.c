@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/eviction.h"
+#include "cache/hot_reads.h"
 #include "server/client_evict.h"
 #include "server/latency.h"
 #include "server/park.h"
@@ -278,6 +279,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     look_after_clients(worker);
     look_after_memory(worker);
     worker_defrag_tick(worker);
+    if (worker->index == 0) hot_reads_tidy(worker->node->hot_reads);
     if (++worker->ticks % TICKS_A_SECOND != 0) return;
     close_idle(worker);
     publish_cpu(worker);

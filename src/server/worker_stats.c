@@ -86,11 +86,11 @@ void worker_each_error(struct worker *worker, void (*visit)(void *context, const
 void worker_reset_stats(struct worker *worker)
 {
     struct worker_counters *counters = &worker->counters;
-    _Atomic uint64_t *all[] = { &counters->commands,      &counters->net_input_bytes, &counters->net_output_bytes,
-                                &counters->hits,          &counters->misses,          &counters->expired,
-                                &counters->errors,        &counters->reads,           &counters->writes,
-                                &counters->built,         &counters->built_locked,    &counters->salt_served,
-                                &counters->salt_sent_home };
+    _Atomic uint64_t *all[] = { &counters->commands,       &counters->net_input_bytes, &counters->net_output_bytes,
+                                &counters->hits,           &counters->misses,          &counters->expired,
+                                &counters->errors,         &counters->reads,           &counters->writes,
+                                &counters->built,          &counters->built_locked,    &counters->salt_served,
+                                &counters->salt_sent_home, &counters->hot_reads };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) atomic_store_explicit(all[i], 0, memory_order_relaxed);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++) {

@@ -40,3 +40,51 @@ test "a slot that is being imported has hot keys too, and they stay while it is"
         eventually { [hot_keys bob] eq "" }
     }
 }
+
+# A slot with its one key, as redis-cli --cluster reshard moves it.
+proc carry_over {key from to} {
+    set slot [slot_of $key]
+    on $to cluster setslot $slot importing [node_id $from]
+    on $from cluster setslot $slot migrating [node_id $to]
+    assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 60000]
+    on $to cluster setslot $slot node [node_id $to]
+    on $from cluster setslot $slot node [node_id $to]
+}
+
+test "what was read without the lock is not what a node gives when the slot has been elsewhere" {
+    with_cluster {ada bob} {io-threads 2} {
+        foreach name {ada bob} { on $name config set hotkey-threshold 200 }
+        set slot [slot_of star]
+        proc heat_without_lock {} {
+            eventually {
+                [set before [info_field ada hot_reads_lock_free]
+                 ask_many ada 300 get star
+                 info_field ada hot_reads_lock_free] > $before
+            }
+        }
+        for {set round 0} {$round < 5} {incr round} {
+            on ada set star here:$round
+            heat_without_lock
+            on bob cluster setslot $slot importing [node_id ada]
+            on ada cluster setslot $slot migrating [node_id bob]
+            assert_equal here:$round [on ada get star]
+            assert_equal OK [on ada migrate [node_host bob] [node_port bob] star 0 60000]
+            assert_redirect ASK bob { on ada get star }
+            on bob cluster setslot $slot node [node_id bob]
+            on ada cluster setslot $slot node [node_id bob]
+            assert_redirect MOVED bob { on ada get star }
+            on bob set star there:$round
+            carry_over star bob ada
+            assert_equal [list bulk there:$round] [ask_many ada 30 get star]
+        }
+        # Taken by a later claim, with all that is in it.
+        heat_without_lock
+        on bob cluster setslot $slot importing [node_id ada]
+        on bob cluster setslot $slot node [node_id bob]
+        on bob set star taken
+        eventually { [owner_of star ada] eq "bob" }
+        assert_redirect MOVED bob { on ada get star }
+        carry_over star bob ada
+        assert_equal {bulk taken} [ask_many ada 30 get star]
+    }
+}

@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "cache/eviction.h"
 #include "cache/hot_session.h"
+#include "cache/hot_reads.h"
 #include "cache/hotkeys.h"
+#include "cache/policy.h"
 #include "cache/fill.h"
 #include "net/bare.h"
 #include "proto/reply.h"
@@ -163,6 +165,8 @@ static void begin(struct fixture *f)
     f->node.keyspace = keyspace_new();
     f->node.eviction = eviction_new(f->node.keyspace);
     f->node.hotkeys = hotkeys_new(1);
+    f->node.hot_reads = hot_reads_new(f->node.keyspace, f->node.hotkeys, 1);
+    f->node.policies = policies_new();
     f->node.hot_session = hot_session_new();
     f->node.fills = fills_new(f->node.keyspace);
     f->node.commands = command_table_new(families);
@@ -199,7 +203,9 @@ static void done(struct fixture *f)
     events_free(&f->node.events);
     command_table_free(&f->node.commands);
     hot_session_free(&f->node.hot_session);
+    hot_reads_free(&f->node.hot_reads);
     hotkeys_free(&f->node.hotkeys);
+    policies_free(&f->node.policies);
     eviction_free(&f->node.eviction);
     fills_free(&f->node.fills);
     keyspace_free(&f->node.keyspace);
