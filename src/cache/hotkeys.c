@@ -16,7 +16,7 @@
 #define RATE_MS 1000
 /* The samples of a second at ten a second, and one where that came early. */
 #define SAMPLES 12
-#define CPU_SHARE_MAX 4u
+#define CPU_SHARE_MAX 6u
 /* How much hotter than the coldest of a full table a key has to be to take its place, in percent. */
 #define HOTTER_PERCENT 125u
 

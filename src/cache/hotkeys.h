@@ -45,7 +45,8 @@ struct hot_use {
 };
 
 /* The command's share for one key out of `keys` (at least 1), in 1/256 of a unit, at least 1. A single command counts by its time for no more
- * than a quarter of what makes a key hot: a thread that the system has put aside for a while must not make one of what it was at. */
+ * than a sixth of what makes a key hot: a thread that the system has put aside for a while must not make one of what it was at, and not of a key either that
+ * has four fifths of it without that. */
 uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns, uint32_t keys);
 
 /* For threads numbered 0 .. writers-1. Finds nothing before hotkeys_set(). */
