@@ -269,7 +269,7 @@ help:
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"
 	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
-	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: a minute; ONLY=\"staleness hot\"; SEED=n)"
+	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: three minutes; ONLY=\"staleness hot\"; SEED=n)"
 	@echo "make experiments-docs puts the last full report of make experiments into docs/experiments.md"
 	@echo "make examples        builds the example in C; utils/examples/README.md tells of all"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"

@@ -89,6 +89,7 @@ static const struct written {
     { "INVALIDATE A VER V", CHANGES },
     { "INVALIDATE A HOLD 5", CHANGES },
     { "INVALIDATE A STALE", CHANGES },
+    { "SALT A", CHANGES },
 };
 #define EVERYTHING (sizeof everything / sizeof everything[0])
 

@@ -18,7 +18,7 @@
 
 struct settings {
     const char *ours, *baseline; /* paths of the servers */
-    bool is_short;               /* a minute for all of them rather than an hour */
+    bool is_short;               /* a minute or two for all of them rather than an hour */
     uint64_t seed;
 };
 

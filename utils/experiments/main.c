@@ -71,6 +71,7 @@ int main(int argc, char **argv)
                                  .is_short = strcmp(setting("SHORT", "0"), "0") != 0,
                                  .seed = strtoull(setting("SEED", "0"), NULL, 10) };
     struct rlimit files;
+    const char *took = "";
 
     complain_of_unknown(argv + 1, argc - 1);
     signal(SIGPIPE, SIG_IGN);
@@ -86,13 +87,16 @@ int main(int argc, char **argv)
     printf("| | what | figure | target | baseline | |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < EXPERIMENTS; i++) {
         uint64_t began = now_us();
+        double seconds;
 
         if (!is_wanted(experiments[i], argv + 1, argc - 1)) continue;
         note("== %s", experiments[i]->title);
         random_seed(settings.seed);
         experiments[i]->run(&settings);
-        note("== %s took %.0f s", experiments[i]->name, (double)(now_us() - began) / 1e6);
+        seconds = (double)(now_us() - began) / 1e6;
+        note("== %s took %.0f s", experiments[i]->name, seconds);
+        took = text("%s%s%s %.0f s", took, *took != '\0' ? ", " : "", experiments[i]->name, seconds);
     }
-    printf("\n%u PASS, %u MISS\n", held, missed);
+    printf("\n%u PASS, %u MISS. It took: %s.\n", held, missed, took);
     return has_failed;
 }
