@@ -258,14 +258,18 @@ static size_t min_of(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) from a to b; both are at most NAME_BYTES_MAX long. '_' and '-' are the same. */
-static size_t edits(struct bytes a, struct bytes b)
+/* Edits (insert, delete, replace, swap of neighbours) from a to b; both are at most NAME_BYTES_MAX long. '_' and '-' are the same. As many as
+ * `enough`, or more, is all that is said of words that are so far apart: for most pairs that is known from their lengths, or their beginnings. */
+static size_t edits(struct bytes a, struct bytes b, size_t enough)
 {
     size_t rows[3][NAME_BYTES_MAX + 1];
-    size_t *before = rows[0], *last = rows[1], *row = rows[2];
+    size_t *before = rows[0], *last = rows[1], *row = rows[2], least_before = 0;
 
+    if ((a.len > b.len ? a.len - b.len : b.len - a.len) >= enough) return enough;
     for (size_t j = 0; j <= b.len; j++) last[j] = j;
     for (size_t i = 1; i <= a.len; i++) {
+        size_t least = i;
+
         row[0] = i;
         for (size_t j = 1; j <= b.len; j++) {
             int x = tolower((unsigned char)a.data[i - 1]), y = tolower((unsigned char)b.data[j - 1]);
@@ -275,7 +279,10 @@ static size_t edits(struct bytes a, struct bytes b)
             if (i > 1 && j > 1 && x == tolower((unsigned char)b.data[j - 2]) &&
                 y == tolower((unsigned char)a.data[i - 2]))
                 row[j] = min_of(row[j], before[j - 2] + 1);
+            least = min_of(least, row[j]);
         }
+        if (least >= enough && least_before >= enough) return enough; /* rows are made of the two before them, and grow */
+        least_before = least;
         size_t *oldest = before;
         before = last;
         last = row;
@@ -298,7 +305,7 @@ const char *option_nearest(const struct option *table, size_t count, struct byte
             size_t distance;
 
             if (!both[n]) continue;
-            distance = edits(name, bytes_of(both[n]));
+            distance = edits(name, bytes_of(both[n]), fewest);
             if (distance >= fewest) continue;
             fewest = distance;
             nearest = both[n];
