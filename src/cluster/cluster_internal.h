@@ -376,6 +376,14 @@ void failure_told(struct cluster *c, const struct node *sender, const char *fail
 /* A node answered. */
 void failure_cleared(struct cluster *c, struct node *node, int64_t now_ms, struct effects *e);
 
+/* Whether a node has slots of ours is still its own to say, and not for long enough that others' word counts. */
+#define DOUBT_TIMEOUTS 2
+static inline bool doubt_lasts(const struct cluster *c, const struct node *node, int64_t now_ms)
+{
+    return node->doubted_epoch > node->config_epoch &&
+           now_ms - node->doubted_ms <= c->options.node_timeout_ms * DOUBT_TIMEOUTS;
+}
+
 /* --- election.c --- */
 /* A known node asks for our vote. */
 void election_asked(struct cluster *c, struct node *candidate, const struct message *request, int64_t now_ms,

@@ -11,8 +11,6 @@
 
 #include <assert.h>
 
-#define DOUBT_TIMEOUTS 2
-
 struct packet {
     const struct message *message;
     struct link *link; /* looked up again after what may remove it */
@@ -262,7 +260,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
 }
 
 /* What a third node says may be what it knew before the subject gave us the slots. A node of our kind is asked itself, and we go on serving
- * them. Where it does not answer for long the word of others counts, which they repeat as long as they believe it: the slots are yielded. */
+ * them, unless we are about to begin with that (view.c). Where it does not answer for long the word of others counts, which they repeat as long as they believe it: the slots are yielded. */
 static bool is_doubtful(struct cluster *c, struct node *subject, const struct message *message, int64_t now_ms,
                         struct effects *e)
 {
@@ -281,7 +279,7 @@ static bool is_doubtful(struct cluster *c, struct node *subject, const struct me
             gossip_send(c, MESSAGE_PING, subject->outbound, subject, now_ms, e);
         return true;
     }
-    return now_ms - subject->doubted_ms <= c->options.node_timeout_ms * DOUBT_TIMEOUTS;
+    return doubt_lasts(c, subject, now_ms);
 }
 
 static void update(struct cluster *c, const struct packet *packet, struct effects *e)

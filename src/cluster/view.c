@@ -358,6 +358,14 @@ static bool is_covered(const struct cluster *c)
     return true;
 }
 
+/* Somebody has said that slots of ours are another's, and that one has not been heard yet. */
+static bool is_in_doubt(const struct cluster *c, int64_t now_ms)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (doubt_lasts(c, c->nodes[i], now_ms)) return true;
+    return false;
+}
+
 static bool is_ok(struct cluster *c, int64_t now_ms)
 {
     size_t reachable = 0, heard = 0, size = view_size(c);
@@ -380,6 +388,8 @@ static bool is_ok(struct cluster *c, int64_t now_ms)
     }
     /* A node that comes back may be alone with what it last wrote down, and that be old: not suspected yet is not heard. */
     if (c->delayed_start && heard < size / 2 + 1) return false;
+    /* Who has served all along goes on with it; who begins anew, from what may be an old file, first hears what became of its slots. */
+    if (!c->ok && is_in_doubt(c, now_ms)) return false;
     return !c->options.require_full_coverage || is_covered(c);
 }
 

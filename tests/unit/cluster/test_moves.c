@@ -573,6 +573,29 @@ TEST(what_was_moved_here_is_not_given_back_on_hearsay_of_a_node_that_was_not_hea
     done(&f);
 }
 
+TEST(who_begins_anew_serves_when_it_is_known_what_became_of_its_slots)
+{
+    struct fixture f = with_two();
+
+    restart(&f);
+    f.c->options.require_full_coverage = false;
+    ping(&f, f.b, 2, 1u << 1, true);
+    ping(&f, f.other, 1, 1u << 2, true);
+    told_of_b(&f, 9, 1u << 0 | 1u << 1, NOW + 2500);
+    hear_of(&f, f.b, MESSAGE_PING, 2, 1u << 1, true, BYTES_NONE, NOW + 2600);
+    cluster_tick(f.c, NOW + 2600, &f.e);
+    CHECK(is_mine(&f, 0) && !f.c->ok);
+    /* Not that one: then nobody has. */
+    hear_of(&f, f.b, MESSAGE_PING, 9, 1u << 1, true, BYTES_NONE, NOW + 2700);
+    cluster_tick(f.c, NOW + 2700, &f.e);
+    CHECK(is_mine(&f, 0) && f.c->ok);
+    /* Who serves goes on with it. */
+    told_of_b(&f, 10, 1u << 0 | 1u << 1, NOW + 2800);
+    cluster_tick(f.c, NOW + 2800, &f.e);
+    CHECK(is_mine(&f, 0) && f.c->ok);
+    done(&f);
+}
+
 /* Whoever has it was told so by the giver, whose disk forgot it. */
 TEST(a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard)
 {
@@ -710,6 +733,7 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_later_has_it,
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_not_crash_has_it,
       what_was_moved_here_is_not_given_back_on_hearsay_of_a_node_that_was_not_heard_yet,
+      who_begins_anew_serves_when_it_is_known_what_became_of_its_slots,
       a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard,
       between_our_own_no_id_decides_who_has_a_slot, what_was_moved_here_is_not_given_back_to_who_has_not_heard_of_it,
       what_an_operator_moves_on_is_not_insisted_on, a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch,
