@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/list.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -17,15 +18,17 @@
 struct resolver {
     pthread_mutex_t guard; /* for all below, and for questions */
     pthread_cond_t changed;
-    unsigned asking;  /* threads */
+    struct list open; /* questions that a thread asks the system */
+    unsigned asking;  /* how many they are */
     bool is_given_up; /* by its owner: who asks last frees it */
 };
 
 struct question {
+    struct list link; /* among the open ones */
     struct resolver *resolver;
     char host[RESOLVER_TEXT_BYTES], address[RESOLVER_TEXT_BYTES];
     bool is_answered, is_known;
-    bool is_given_up; /* by who asked: the thread frees it */
+    unsigned holders; /* who waits for the answer, and the thread until it has one: the last frees it */
 };
 
 struct resolver *resolver_new(void)
@@ -33,6 +36,7 @@ struct resolver *resolver_new(void)
     struct resolver *resolver = alloc_zeroed(sizeof(*resolver));
     pthread_condattr_t attributes;
 
+    list_init(&resolver->open);
     pthread_mutex_init(&resolver->guard, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -76,6 +80,24 @@ static bool look_up(const char *host, int family, int flags, char address[RESOLV
     return is_known;
 }
 
+/* With the guard held. */
+static void let_go(struct question *question)
+{
+    if (--question->holders == 0) alloc_free(question);
+}
+
+/* With the guard held. The system has answered, or nobody will ask it. */
+static void answer(struct question *question, const char *address)
+{
+    question->resolver->asking--;
+    list_remove(&question->link);
+    question->is_answered = true;
+    question->is_known = address != NULL;
+    if (address != NULL) memcpy(question->address, address, sizeof(question->address));
+    pthread_cond_broadcast(&question->resolver->changed);
+    let_go(question);
+}
+
 static void *ask_system(void *argument)
 {
     struct question *question = argument;
@@ -85,13 +107,8 @@ static void *ask_system(void *argument)
     bool is_last;
 
     pthread_mutex_lock(&resolver->guard);
-    resolver->asking--;
-    question->is_answered = true;
-    question->is_known = is_known;
-    memcpy(question->address, address, sizeof(address));
-    if (question->is_given_up) alloc_free(question);
+    answer(question, is_known ? address : NULL);
     is_last = resolver->is_given_up && resolver->asking == 0;
-    pthread_cond_broadcast(&resolver->changed);
     pthread_mutex_unlock(&resolver->guard);
     if (is_last) end(resolver);
     return NULL;
@@ -125,24 +142,50 @@ static bool start_thread(struct question *question)
     return started;
 }
 
-/* Takes the question. */
+/* With the guard held. Lets the question go. */
 static bool wait_for_answer(struct question *question, int64_t until_ms, const _Atomic bool *ending,
                             char address[RESOLVER_TEXT_BYTES])
 {
     struct resolver *resolver = question->resolver;
     bool is_known;
 
-    pthread_mutex_lock(&resolver->guard);
     while (!question->is_answered && wait_for_change(resolver, until_ms, ending)) {
     }
     is_known = question->is_answered && question->is_known;
     if (is_known) memcpy(address, question->address, RESOLVER_TEXT_BYTES);
-    if (question->is_answered)
-        alloc_free(question);
-    else
-        question->is_given_up = true;
-    pthread_mutex_unlock(&resolver->guard);
+    let_go(question);
     return is_known;
+}
+
+/* With the guard held: the question about a host that is open, held for one more; or NULL. */
+static struct question *join(struct resolver *resolver, const char *host)
+{
+    list_each(at, &resolver->open) {
+        struct question *question = container_of(at, struct question, link);
+
+        if (strcmp(question->host, host) != 0) continue;
+        question->holders++;
+        return question;
+    }
+    return NULL;
+}
+
+/* With the guard held, which it gives back meanwhile. Others may join it by then, so that there is no thread for it is an answer, too. */
+static struct question *begin(struct resolver *resolver, const char *host)
+{
+    struct question *question = alloc_zeroed(sizeof(*question));
+    bool started;
+
+    question->resolver = resolver;
+    question->holders = 2;
+    snprintf(question->host, sizeof(question->host), "%s", host);
+    list_append(&resolver->open, &question->link);
+    resolver->asking++;
+    pthread_mutex_unlock(&resolver->guard);
+    started = start_thread(question);
+    pthread_mutex_lock(&resolver->guard);
+    if (!started) answer(question, NULL);
+    return question;
 }
 
 bool resolver_ask(struct resolver *resolver, struct bytes host, int64_t until_ms, const _Atomic bool *ending,
@@ -150,25 +193,16 @@ bool resolver_ask(struct resolver *resolver, struct bytes host, int64_t until_ms
 {
     struct question *question;
     char text[RESOLVER_TEXT_BYTES];
-    bool may_ask;
+    bool is_known = false;
 
     if (host.len == 0 || host.len >= sizeof(text) || memchr(host.data, '\0', host.len) != NULL) return false;
     snprintf(text, sizeof(text), "%.*s", (int)host.len, host.data);
     if (look_up(text, AF_UNSPEC, AI_NUMERICHOST, address)) return true;
     pthread_mutex_lock(&resolver->guard);
-    while (resolver->asking >= THREADS_MAX && wait_for_change(resolver, until_ms, ending)) {
-    }
-    may_ask = resolver->asking < THREADS_MAX;
-    if (may_ask) resolver->asking++;
+    while ((question = join(resolver, text)) == NULL && resolver->asking >= THREADS_MAX)
+        if (!wait_for_change(resolver, until_ms, ending)) break;
+    if (question == NULL && resolver->asking < THREADS_MAX) question = begin(resolver, text);
+    if (question != NULL) is_known = wait_for_answer(question, until_ms, ending, address);
     pthread_mutex_unlock(&resolver->guard);
-    if (!may_ask) return false;
-    question = alloc_zeroed(sizeof(*question));
-    question->resolver = resolver;
-    memcpy(question->host, text, sizeof(text));
-    if (start_thread(question)) return wait_for_answer(question, until_ms, ending, address);
-    pthread_mutex_lock(&resolver->guard);
-    resolver->asking--;
-    pthread_mutex_unlock(&resolver->guard);
-    alloc_free(question);
-    return false;
+    return is_known;
 }

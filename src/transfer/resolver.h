@@ -1,7 +1,8 @@
 /* transfer/resolver.h
  *
  * What address a host's name stands for. The system takes as long over that as it likes and cannot be told to stop, so it is asked by a
- * thread of the question's own, which is left alone with it when the time is over. So many of those there are at most. */
+ * thread of the question's own, which is left alone with it when the time is over. So many of those there are at most: for as many names, as who asks for
+ * one that is asked for already waits for the same answer. */
 #pragma once
 
 #include "base/bytes.h"

@@ -366,6 +366,30 @@ test "a name that takes long to look up costs no more than the timeout" {
     }
 }
 
+test "a name that takes long is asked for once, whoever waits for it, and hinders no other" {
+    if {[server_is_redis] || ([info exists ::env(SAN)] && $::env(SAN) ne "")} { skip "names are looked up by a preloaded library" }
+    set library [file join [test_dir] slow_names.so]
+    set known [file join [test_dir] slow_names]
+    exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support slow_names.c] -ldl
+    with_node ada [list @prefix [list env LD_PRELOAD=$library SLOW_NAMES_FILE=$known]] {
+        node_start bob
+        # More than may be asked for at a time, of one name: each is for a port of its own, or they would wait for each other.
+        for {set i 0} {$i < 20} {incr i} {
+            on ada set k:$i v
+            connect mover:$i ada
+            resp::do mover:$i ping
+            resp::send mover:$i migrate same.slow [expr {$i == 0 ? [node_port bob] : $i}] k:$i 0 60000
+        }
+        on ada set k v
+        assert_equal OK [lindex [resp::ask ada migrate localhost [node_port bob] k 0 60000] 1]
+        write_file $known ""
+        assert_equal {simple OK} [resp::read mover:0]
+        for {set i 1} {$i < 20} {incr i} { assert_match "*IOERR*" [resp::read mover:$i] }
+        assert_equal {2 19} [list [on bob dbsize] [on ada dbsize]]
+        file delete $known
+    }
+}
+
 test "MIGRATE takes as long as it takes, in its counts and in the slow log" {
     with_node ada {io-threads 1 slowlog-log-slower-than 200000 latency-monitor-threshold 200} {
         set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
