@@ -151,6 +151,42 @@ test "the recipe moves a live cluster of redis-servers to us, and back, while cl
     }
 }
 
+test "the recipe goes as well where all nodes have a password" {
+    if {[server_is_redis]} { skip "ours only" }
+    set secret {requirepass secret masterauth secret}
+    foreach name {theo vera wim rex} {
+        node_start $name [dict merge $::cluster_options $secret {@binary redis-server repl-diskless-sync-delay 0}]
+        on $name auth secret
+    }
+    node_start ada [dict merge $::cluster_options $secret]
+    on ada auth secret
+    set password "export REDISCLI_AUTH=secret\n"
+    set names {OLD {theo vera wim} REPLICAS rex NEW ada}
+    sh_meanwhile "$password\nredis-cli --cluster create [lmap name {theo vera wim} { address_of $name }] --cluster-yes"
+    cluster_wait_agreed {theo vera wim}
+    on rex cluster meet 127.0.0.1 [node_port theo]
+    eventually { ![catch { on rex cluster replicate [node_id vera] }] }
+    eventually { [info_field rex master_link_status] eq "up" }
+    cluster_wait_agreed {theo vera wim rex}
+    for {set i 0} {$i < 2000} {incr i} { on [owner_of key:$i theo] set key:$i $i }
+
+    follow_recipe "1. Look at what there is" $names $password
+    follow_recipe "2. Join" $names $password
+    cluster_wait_agreed {theo vera wim rex ada}
+    follow_recipe "3. Move one slot, then some" $names $password
+    cluster_wait_agreed {theo vera wim rex ada}
+    assert {[on ada dbsize] > 0}
+    # Who has no password is told so, by whom it asks.
+    connect stranger ada
+    assert_error "NOAUTH *" { resp::do stranger dbsize }
+    follow_recipe "4. Going back" $names $password
+    cluster_wait_agreed {theo vera wim rex ada}
+    assert_equal 0 [on ada dbsize]
+    assert_equal 2000 [expr {[on theo dbsize] + [on vera dbsize] + [on wim dbsize]}]
+    for {set i 0} {$i < 2000} {incr i} { assert_equal $i [on [owner_of key:$i theo] get key:$i] }
+    foreach name {rex ada theo vera wim} { node_stop $name }
+}
+
 test "a key of a type that we lack stays with the redis-server and is served, and the recipe closes its slot" {
     if {[server_is_redis]} { skip "ours only" }
     with_cluster {theo ada} {@binaries {theo redis-server}} {
