@@ -281,7 +281,8 @@ static size_t edits(struct bytes a, struct bytes b, size_t enough)
                 row[j] = min_of(row[j], before[j - 2] + 1);
             least = min_of(least, row[j]);
         }
-        if (least >= enough && least_before >= enough) return enough; /* rows are made of the two before them, and grow */
+        if (least >= enough && least_before >= enough)
+            return enough; /* rows are made of the two before them, and grow */
         least_before = least;
         size_t *oldest = before;
         before = last;

@@ -207,6 +207,39 @@ test "fix gives slots that nobody serves to who has their keys" {
     }
 }
 
+# F4, F5: nothing closes it by itself, for nobody knows whether what has left is to come back.
+test "a slot that was left open is served whole, and closing it by hand drops no key on either side" {
+    with_cluster {ada bob} {
+        set slot 100
+        set tag [key_in_slot $slot]
+        foreach i {1 2} { on ada set "{$tag}$i" $i }
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        assert_equal OK [on ada migrate 127.0.0.1 [node_port bob] "{$tag}1" 0 60000]
+        # Whoever moved it is gone.
+        proc read_all {} {
+            upvar tag tag
+            assert_redirect ASK bob { on ada get "{$tag}1" }
+            on bob asking
+            assert_equal 1 [on bob get "{$tag}1"]
+            assert_equal 2 [on ada get "{$tag}2"]
+        }
+        read_all
+        # Closed by hand it is its owner's alone; what has left is kept, and is there when it is opened again.
+        foreach name {bob ada} { assert_equal OK [on $name cluster setslot $slot stable] }
+        assert_equal "" [on ada get "{$tag}1"]
+        assert_redirect MOVED ada { on bob get "{$tag}1" }
+        assert_equal {1 1} [list [on ada dbsize] [on bob cluster countkeysinslot $slot]]
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        read_all
+        manage fix ada
+        cluster_wait_agreed {ada bob}
+        set owner [owner_of_slot $slot ada]
+        foreach i {1 2} { assert_equal $i [on $owner get "{$tag}$i"] }
+    }
+}
+
 test "a key on its way out of a slot that migrates is served here until it is there" {
     with_cluster {ada bob} {
         set slot [slot_of "{t}"]

@@ -80,7 +80,8 @@ TEST(a_slip_finds_the_name_that_was_meant)
     CHECK(nearest == NULL || strcmp(nearest, "maxclients") == 0);
     CHECK(option_nearest(table, TABLE, BYTES("zzzzzzzzz")) == NULL);
     /* Up to a third of it is wrong, wherever that is; what is more is another word. */
-    static const char *const slips[] = { "amxmemory", "maxmemroy", "maxmmoery", "xmemory", "qqqqmaxmemory", "maxmemorysz" };
+    static const char *const slips[] = { "amxmemory", "maxmemroy",     "maxmmoery",
+                                         "xmemory",   "qqqqmaxmemory", "maxmemorysz" };
     for (size_t i = 0; i < sizeof(slips) / sizeof(slips[0]); i++) {
         nearest = option_nearest(table, TABLE, bytes_of(slips[i]));
         CHECK(nearest && strcmp(nearest, "maxmemory") == 0);
