@@ -120,7 +120,7 @@ fuzz-smoke: test-deps
 fuzz: test-deps
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) tests/run fuzz $(NAME)
 sim: test-deps
-	@SIM_ARGS="1 $(or $(SEEDS),500)" tests/run sim
+	@SIM_ARGS="1 $(or $(SEEDS),500)" SALT_SIM_ARGS="1 $(or $(SEEDS),5000)" tests/run sim
 sim-large: sim-build
 	@$(BUILD)/sim/sim large 500 1000
 soak: test-deps
@@ -158,9 +158,13 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libfuzzed.a
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< build/fuzz/libfuzzed.a -lhiredis -lxxhash -lm
 
-# The simulator is one program: the cluster core on a simulated network.
-sim-build: $(BUILD)/sim/sim
+# The simulators are two programs: the cluster core on a simulated network.
+sim-build: $(BUILD)/sim/sim $(BUILD)/sim/salt
 $(BUILD)/tests/sim/%.o: CPPFLAGS += -Itests
+# And another: homes and helpers of salted keys on one of their own.
+$(BUILD)/sim/salt: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/salt/*.c)) $(call libs,salt)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/sim/sim: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) $(call libs,cluster)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -222,7 +226,7 @@ demo-stop:
 
 # --- the look of it ---
 .PHONY: format lint docs
-C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/soak/*.c utils/bench/*.[ch] utils/hitratio/*.c utils/experiments/*.[ch] utils/examples/*.c)
+C_FILES = $(wildcard src/*/*.[ch] src/*.c tests/unit/*/*.[ch] tests/unit/*.h tests/fuzz/*.[ch] tests/sim/*.[ch] tests/sim/salt/*.[ch] tests/soak/*.c utils/bench/*.[ch] utils/hitratio/*.c utils/experiments/*.[ch] utils/examples/*.c)
 format:
 	@deps/install.sh lint
 	clang-format -i $(C_FILES)
@@ -264,7 +268,7 @@ help:
 	@echo "make run-unit-tests, integration, cluster-tests, client-tests, sim, fuzz-smoke: one suite, NAME=part of a name"
 	@echo "make instructions    instructions a command takes, against those recorded; make instructions-record records them"
 	@echo "make soak            clients that behave badly, for SOAK_SECONDS (4 hours)"
-	@echo "make sim SEEDS=n     the cluster core on a simulated network, n stories (500); make sim-large: 500 and 1000 nodes"
+	@echo "make sim SEEDS=n     the cluster core, and the leases of salted keys, on simulated networks: n stories (500, 5000); make sim-large: 500 and 1000 nodes"
 	@echo "make fuzz            every fuzz target for 10 minutes (FUZZ_SECONDS=n)"
 	@echo "make bench           what is promised of speed and memory, measured (SHORT=1: a quick look; ONLY=\"cpu memory\": these sections)"
 	@echo "make bench-docs      puts the last full report of make bench into docs/benchmarks.md"

@@ -8,13 +8,12 @@
 #include <assert.h>
 #include <string.h>
 
-/* A home that has refused, or has taken back all, is asked again after so long; one whose copy was evicted here, after so long. */
-#define JOIN_AGAIN_MS 200
+/* A home is asked again for a copy that was evicted here after so long. */
 #define LOST_AGAIN_MS 1000
 /* A link that serves nothing stays for so long: names come and go together. */
 #define IDLE_MS 2000
 /* What was added to a sum that is not wanted any more is tried to be folded for so long. */
-#define FOLD_REST_MS 10000
+#define FOLD_REST_MS 2000
 
 static struct helper_base *base_of(struct base_link *link)
 {
@@ -122,8 +121,17 @@ static void drop_copy(struct helper_base *base, struct salt_effects *effects)
     salt_effect_add(effects, SALT_DROP, base->link.key);
 }
 
+void base_acknowledge(struct helper_base *base, uint64_t join, uint64_t seq, struct salt_effects *effects)
+{
+    if (base_link_up(base) == 0) return;
+    salt_send(effects, base->home->link,
+              &(struct salt_message){ .word = SALT_ACK, .base = base->link.key, .join = join, .seq = seq });
+}
+
 static void leave(struct helper_base *base, struct salt_effects *effects)
 {
+    if (base->owes_ack) base_acknowledge(base, base->owed_join, base->owed_seq, effects);
+    base->owes_ack = false;
     if (base->join == 0) return;
     base->has_joined = false;
     if (base_link_up(base) != 0)
@@ -292,13 +300,6 @@ static void renewed(struct helper *helper, struct remote *remote, const struct s
         atomic_store_explicit(&remote->lease.until_ms, until_ms, memory_order_release);
 }
 
-void base_acknowledge(struct helper_base *base, uint64_t join, uint64_t seq, struct salt_effects *effects)
-{
-    if (base_link_up(base) == 0) return;
-    salt_send(effects, base->home->link,
-              &(struct salt_message){ .word = SALT_ACK, .base = base->link.key, .join = join, .seq = seq });
-}
-
 static void invalidated(struct helper *helper, struct remote *remote, const struct salt_message *message,
                         int64_t now_ms, struct salt_effects *effects)
 {
@@ -434,7 +435,8 @@ void helper_tick(struct helper *helper, int64_t now_ms, struct salt_effects *eff
             continue;
         }
         if (base_link_up(base) == 0) continue;
-        if (base->is_wanted && !base->has_joined && now_ms >= base->join_due_ms) join(helper, base, effects);
+        if (base->is_wanted && !base->has_joined && !base->owes_ack && now_ms >= base->join_due_ms)
+            join(helper, base, effects);
         if (base->sum && now_ms >= base->fold_due_ms) sum_fold(helper, base, now_ms, effects);
     }
 }
@@ -462,8 +464,8 @@ int64_t helper_next_ms(const struct helper *helper)
 
         if (!base->is_wanted) next_ms = earlier(next_ms, base->unwanted_ms + FOLD_REST_MS + 1);
         if (base_link_up(base) == 0) continue;
-        if (base->is_wanted && !base->has_joined) next_ms = earlier(next_ms, base->join_due_ms);
-        if (base->sum) next_ms = earlier(next_ms, base->fold_due_ms);
+        if (base->is_wanted && !base->has_joined && !base->owes_ack) next_ms = earlier(next_ms, base->join_due_ms);
+        if (base->sum && !base->added.is_sent) next_ms = earlier(next_ms, base->fold_due_ms);
     }
     return next_ms;
 }

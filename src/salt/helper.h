@@ -87,8 +87,8 @@ int64_t helper_next_ms(const struct helper *helper);
 /* --- For INFO and CLUSTER SALTS --- */
 struct helper_stats {
     uint64_t values, values_late, invalidations, renewals, renewals_refused, added, folds, folds_repeated;
-    uint64_t discarded; /* increments of a sum that was set meanwhile: folds, not units */
-    uint64_t lost;      /* folds whose home went away before they arrived */
+    uint64_t discarded; /* what was added to a sum that was set meanwhile */
+    uint64_t lost;      /* what was added and had not been folded when another home took over */
     size_t homes, bases, copies;
 };
 struct helper_stats helper_stats(const struct helper *helper);

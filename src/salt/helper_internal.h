@@ -6,6 +6,8 @@
 #include "salt/base_map.h"
 #include "salt/helper.h"
 
+/* A home that has refused, or has taken back all, is asked again after so long. */
+#define JOIN_AGAIN_MS 200
 /* Renewals that have been asked for and not answered; more are not asked for. */
 #define ASKS_MAX 16u
 
@@ -26,10 +28,11 @@ struct remote {
 struct additions {
     uint64_t epoch;       /* of the sum they belong to */
     int64_t pending;      /* not sent */
+    int64_t pending_ms;   /* when the first of it was added */
     bool is_sent;         /* a fold has no answer */
     uint64_t sent_number; /* that one, which is sent again until it has one */
     int64_t sent;
-    int64_t sent_ms; /* when first */
+    int64_t sent_ms; /* when the first of it was added */
 };
 
 struct helper_base {

@@ -8,7 +8,7 @@
  * A fold is of one helper and one number, so home counts it once however often it comes. There is one at a time for each base. */
 #include "salt/helper_internal.h"
 
-/* While a fold has no answer for so many of its periods, nothing more is taken: that much is what can be lost. */
+/* While something has not been folded for so many periods, nothing more is taken: that much is what can be lost. */
 #define UNANSWERED_PERIODS 4
 
 static struct helper_base *find(const struct helper *helper, struct bytes key)
@@ -25,7 +25,9 @@ bool additions_are_folded(const struct additions *added)
 
 void additions_discard(struct additions *added, uint64_t *count)
 {
-    if (!additions_are_folded(added)) (*count)++;
+    int64_t units = added->pending + added->sent;
+
+    *count += (uint64_t)(units < 0 ? -(units + 1) : units);
     *added = (struct additions){ 0 };
 }
 
@@ -43,15 +45,15 @@ void sum_fold(struct helper *helper, struct helper_base *base, int64_t now_ms, s
 {
     struct additions *added = &base->added;
 
-    base->fold_due_ms = now_ms + helper->options.renew_ms;
     if (base_link_up(base) == 0 || added->is_sent) return;
+    base->fold_due_ms = now_ms + helper->options.renew_ms;
     /* With nothing to add it asks for the total, to which others add. */
     if (added->pending == 0 && !base->has_total) return;
     if (added->pending == 0) added->epoch = base->epoch;
     added->is_sent = true;
     added->sent_number = ++helper->folds;
     added->sent = added->pending;
-    added->sent_ms = now_ms;
+    added->sent_ms = added->pending != 0 ? added->pending_ms : now_ms;
     added->pending = 0;
     helper->stats.folds++;
     send_fold(base, effects);
@@ -107,11 +109,18 @@ void sum_folded(struct helper *helper, struct helper_base *base, const struct sa
     case SALT_FOLD_REFUSED:
         /* It has not been added, and will not be: the next is under another number. */
         added->pending += added->sent;
+        added->pending_ms = added->sent_ms;
         added->sent = 0;
+        base->has_total = false; /* nothing more is taken before home takes what there is */
+        if (base->has_joined) base->join_due_ms = now_ms + JOIN_AGAIN_MS;
+        base->has_joined = false;
         pay_ack(base, effects);
         break;
     }
-    if (!base->owes_ack && base->is_wanted) return;
+    if (!base->owes_ack && base->is_wanted) {
+        if (now_ms >= base->fold_due_ms) sum_fold(helper, base, now_ms, effects);
+        return;
+    }
     if (!additions_are_folded(added) && message->fold != SALT_FOLD_REFUSED) sum_fold(helper, base, now_ms, effects);
     if (additions_are_folded(added)) pay_ack(base, effects);
 }
@@ -139,6 +148,14 @@ static bool sum_of(const struct helper_base *base, int64_t *value)
            !__builtin_add_overflow(*value, base->added.pending, value);
 }
 
+static bool is_overdue(const struct helper *helper, const struct additions *added, int64_t now_ms)
+{
+    int64_t since_ms = added->pending != 0 ? added->pending_ms : now_ms;
+
+    if (added->is_sent && added->sent_ms < since_ms) since_ms = added->sent_ms;
+    return now_ms - since_ms > UNANSWERED_PERIODS * helper->options.renew_ms;
+}
+
 bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t now_ms, int64_t *value)
 {
     struct helper_base *base = find(helper, key);
@@ -147,10 +164,11 @@ bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t 
 
     if (base == NULL || !base->is_wanted || !base->has_total || !lease_is_good(base->home, now_ms)) return false;
     added = &base->added;
-    if (added->is_sent && now_ms - added->sent_ms > UNANSWERED_PERIODS * helper->options.renew_ms) return false;
+    if (is_overdue(helper, added, now_ms)) return false;
     if (!sum_of(base, &sum) || __builtin_add_overflow(sum, delta, &sum) ||
         __builtin_add_overflow(added->pending, delta, &pending) || __builtin_add_overflow(pending, added->sent, &all))
         return false;
+    if (added->pending == 0) added->pending_ms = now_ms;
     added->pending = pending;
     added->epoch = base->epoch;
     helper->stats.added++;

@@ -104,9 +104,10 @@ static void member_ask(struct home *home, struct member *member, int64_t now_ms,
     struct peer *peer = member->peer;
 
     if (member->holding != HOME_ASKED) {
-        member->holding = HOME_ASKED;
         member->asked_ms = now_ms;
-        member->until_ms = peer->lease_until_ms;
+        /* Who has nothing is told, and not waited for. */
+        member->until_ms = member->holding == HOME_HAS ? peer->lease_until_ms : now_ms;
+        member->holding = HOME_ASKED;
         if (peer->link != 0) list_append(&peer->asked, &member->asked);
     }
     member->asked_seq = base->seq;
@@ -139,18 +140,23 @@ static bool base_is_awaited(const struct home_base *base, int64_t now_ms)
     return false;
 }
 
-static void release_tickets(struct home *home, struct home_base *base, struct salt_effects *effects)
+static void release_tickets(struct home *home, struct home_base *base, int64_t now_ms, struct salt_effects *effects)
 {
+    size_t count = 0;
     bool by_lease = false;
 
+    while (count < base->ticket_count && now_ms >= base->tickets[count].until_ms) count++;
+    if (count == 0) return;
+
     for (size_t i = 0; i < base->member_count; i++) by_lease |= base->members[i]->holding == HOME_ASKED;
-    for (size_t i = 0; i < base->ticket_count; i++)
-        salt_effect_add(effects, SALT_RELEASE, BYTES_NONE)->ticket = base->tickets[i];
-    home->stats.released += base->ticket_count;
-    if (by_lease) home->stats.released_by_lease += base->ticket_count;
-    home->ticket_count -= base->ticket_count;
-    base->ticket_count = 0;
-    if (base->ticket_cap <= 64) return;
+    for (size_t i = 0; i < count; i++)
+        salt_effect_add(effects, SALT_RELEASE, BYTES_NONE)->ticket = base->tickets[i].ticket;
+    home->stats.released += count;
+    if (by_lease) home->stats.released_by_lease += count;
+    home->ticket_count -= count;
+    base->ticket_count -= count;
+    memmove(base->tickets, base->tickets + count, base->ticket_count * sizeof(*base->tickets));
+    if (base->ticket_cap <= 64 || base->ticket_count > 0) return;
     alloc_free(base->tickets);
     base->tickets = NULL;
     base->ticket_cap = 0;
@@ -165,7 +171,7 @@ static bool somebody_lacks_the_value(const struct home_base *base)
 
 void base_settle(struct home *home, struct home_base *base, int64_t now_ms, struct salt_effects *effects)
 {
-    bool is_awaited, is_held = now_ms < hold_until_ms(home, base);
+    bool is_awaited, may_push, is_held = now_ms < hold_until_ms(home, base);
 
     for (size_t i = base->member_count; i-- > 0;) {
         struct member *member = base->members[i];
@@ -174,9 +180,10 @@ void base_settle(struct home *home, struct home_base *base, int64_t now_ms, stru
         if (member->holding != HOME_HAS) member_remove(member);
     }
     is_awaited = base_is_awaited(base, now_ms);
-    if (base->ticket_count > 0 && !is_awaited && !is_held) release_tickets(home, base, effects);
-    if (base->ticket_count == 0 && !is_awaited && !base->is_push_asked && base_is_served(home, base) &&
-        somebody_lacks_the_value(base)) {
+    if (!is_awaited) release_tickets(home, base, now_ms, effects);
+    may_push = base->ticket_count == 0 && !is_awaited && !base->is_push_asked && base_is_served(home, base) &&
+               somebody_lacks_the_value(base);
+    if (may_push && !is_held) {
         base->is_push_asked = true;
         salt_effect_add(effects, SALT_PUSH, base->link.key);
     }
@@ -184,7 +191,7 @@ void base_settle(struct home *home, struct home_base *base, int64_t now_ms, stru
         base_free(home, base);
         return;
     }
-    if (base->ticket_count == 0 && !is_awaited && !base->is_removed)
+    if (base->ticket_count == 0 && !is_awaited && !base->is_removed && !(may_push && is_held))
         list_remove(&base->busy);
     else if (list_is_empty(&base->busy))
         list_append(&home->busy, &base->busy);
@@ -318,7 +325,7 @@ bool home_withhold(struct home *home, struct bytes key, uint64_t ticket, int64_t
         base->ticket_cap = base->ticket_cap ? base->ticket_cap * 2 : 4;
         base->tickets = alloc_resize(base->tickets, base->ticket_cap * sizeof(*base->tickets));
     }
-    base->tickets[base->ticket_count++] = ticket;
+    base->tickets[base->ticket_count++] = (struct waiting){ ticket, hold_until_ms(home, base) };
     home->ticket_count++;
     home->stats.withheld++;
     if (list_is_empty(&base->busy)) list_append(&home->busy, &base->busy);
@@ -333,7 +340,9 @@ size_t home_push(struct home *home, struct bytes key, int64_t now_ms, struct hom
     if (base == NULL) return 0;
     base->is_push_asked = false;
     /* Somebody has written meanwhile: it is pushed when that is done with. */
-    if (!base_is_served(home, base) || base->ticket_count > 0 || base_is_awaited(base, now_ms)) return 0;
+    if (!base_is_served(home, base) || base->ticket_count > 0 || base_is_awaited(base, now_ms) ||
+        now_ms < hold_until_ms(home, base))
+        return 0;
     for (size_t i = 0; i < base->member_count; i++) {
         struct member *member = base->members[i];
 
@@ -372,7 +381,7 @@ int64_t home_next_ms(const struct home *home)
     }
     list_each(at, &home->busy) {
         const struct home_base *base = container_of(at, struct home_base, busy);
-        int64_t base_ms = hold_until_ms(home, base);
+        int64_t base_ms = base->ticket_count > 0 ? base->tickets[0].until_ms : hold_until_ms(home, base);
 
         /* The last of them: only then is there something to do. */
         for (size_t i = 0; i < base->member_count; i++)

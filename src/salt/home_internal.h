@@ -36,6 +36,12 @@ struct folded {
 };
 #define FOLDED_MAX (2 * HOME_HELPERS_MAX)
 
+/* A reply that is held back. */
+struct waiting {
+    uint64_t ticket;
+    int64_t until_ms; /* at least: what its home had to wait for then because it was new */
+};
+
 struct home_base {
     struct base_link link; /* its key is behind this struct */
     struct list busy;      /* in home.busy while time has to pass for it */
@@ -46,7 +52,7 @@ struct home_base {
     uint64_t seq, epoch; /* the newest value; the newest that was not an addition */
     struct member *members[HOME_HELPERS_MAX];
     size_t member_count;
-    uint64_t *tickets;
+    struct waiting *tickets; /* in the order in which they came */
     size_t ticket_count, ticket_cap;
     struct folded *folds; /* the one used last is the last */
     size_t fold_count;

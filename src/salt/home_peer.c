@@ -285,7 +285,9 @@ bool home_fold(struct home *home, salt_link link, const struct salt_message *mes
     }
     (void)now_ms;
     folded = base != NULL ? folded_of(base, peer) : NULL;
-    if (folded != NULL && message->number <= folded->number) {
+    /* It is the last one if it is one of before: the next is not sent before that has its answer, and what comes on a link of before is not
+     * heard. (Lower ones are those of a helper whose clock went back over a restart.) */
+    if (folded != NULL && message->number == folded->number) {
         home->stats.folds_repeated++;
         answer_fold(home, link, message, SALT_FOLD_APPLIED, total, effects);
         return false;
