@@ -173,8 +173,8 @@ void base_settle(struct home *home, struct home_base *base, int64_t now_ms, stru
 {
     bool is_awaited, may_push, is_held = now_ms < hold_until_ms(home, base);
 
-    for (size_t i = base->member_count; i-- > 0;) {
-        struct member *member = base->members[i];
+    for (size_t i = base->member_count; i > 0; i--) {
+        struct member *member = base->members[i - 1];
 
         if (member->peer->link != 0 || member_is_awaited(member, now_ms)) continue;
         if (member->holding != HOME_HAS) member_remove(member);

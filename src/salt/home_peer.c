@@ -87,7 +87,6 @@ static void hello(struct home *home, salt_link link, const struct salt_message *
         if (present != NULL) home_link_closed(home, link, now_ms, effects);
         return;
     }
-    if (peer == NULL && home->peer_count >= HOME_LINKS_MAX) peers_prune(home, now_ms, effects);
     if (peer == NULL && home->peer_count >= HOME_LINKS_MAX) {
         home->stats.overflows++;
         salt_effect_add(effects, SALT_CLOSE, BYTES_NONE)->link = link;

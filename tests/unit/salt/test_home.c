@@ -529,6 +529,7 @@ TEST(replies_bases_and_helpers_are_bounded)
     CHECK(f.e.items[f.e.count - 1].kind == SALT_CLOSE);
     /* Some have gone: there is room again. */
     home_link_closed(f.home, 900, START + 1, &f.e);
+    home_tick(f.home, START + 1, &f.e);
     hello(&f, 5000, ADA, START + 2);
     CHECK(f.e.items[f.e.count - 1].message.word == SALT_WELCOME);
 
