@@ -106,6 +106,24 @@ def transaction():
         equal(pipe.set(key, "v").incr(counter).get(counter).execute(), [True, 1, b"1"])
 
 
+def salted():
+    key = f"{prefix}:star"
+    equal(client.execute_command("SALT", key), [key.encode()])
+    names = client.execute_command("SALT", key, 6)
+    equal([len(names), names[0]], [6, key.encode()])
+    equal(client.execute_command("SALT", key), names)
+    for number, name in enumerate(names):
+        client.set(name, number)
+        equal([client.get(other) for other in names], [str(number).encode()] * 6)
+        equal(client.incr(name), number + 1)
+    fewer = client.execute_command("SALT", key, 2)
+    client.set(key, "v")
+    equal([client.get(name) for name in names + fewer], [b"v"] * 8)
+    equal(client.delete(names[5]), 1)
+    equal(client.get(key), None)
+    client.execute_command("SALT", key, 1)
+
+
 def told():
     client.set(f"{prefix}:text", "text")
     try:
@@ -148,5 +166,6 @@ check("loses a key at its deadline", deadline)
 check("counts", counts)
 check("reads many keys of one tag at once", one_tag)
 check("runs a transaction on one slot", transaction)
+check("reads and writes a key under any of its names", salted)
 check("is told what was wrong", told)
 check("hears what others publish", hears)

@@ -248,8 +248,8 @@ test "who joins later is told, and gets names when it gets slots" {
         node_id cleo
         on cleo cluster meet [node_host ada] [node_port ada]
         eventually { [names_at cleo $key] eq [lrange $names 1 end] }
-        assert_error "MOVED *" { on cleo get [lindex $names 1] }
         cluster_wait_agreed {ada bob cleo}
+        assert_error "MOVED *" { on cleo get [lindex $names 1] }
         exec redis-cli --cluster reshard [address ada] --cluster-from [node_id ada] --cluster-to [node_id cleo] \
             --cluster-slots 200 --cluster-yes --cluster-pipeline 100 >/dev/null 2>@1
         eventually { [llength [lsearch -all [owners_at ada $key] cleo]] == 2 }
