@@ -1,4 +1,4 @@
-#include "bus/bus.h"
+#include "bus/bus_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,66 +20,10 @@
 
 #define TICK_SECONDS 0.1
 #define BACKLOG 511
-#define LISTENERS_MAX 32
 /* An accepted connection that says nothing is closed; a Redis node speaks at once. */
 #define FIRST_WORD_MS 15000
 #define CONNECT_MS_MIN 500
 #define CONNECT_MS_MAX 5000
-
-/* What only the control loop may carry out. */
-struct posted {
-    struct effect effect; /* owns its data */
-    uint64_t after;       /* the ticket that must be on disk before; 0: none */
-};
-
-struct outbox {
-    struct posted *items;
-    size_t count, cap;
-};
-
-/* Where a node is reached. The table grows with the indexes the core hands out and keeps the nodes that are gone. */
-struct endpoint {
-    char text[256];
-    uint16_t port;
-};
-
-struct bus {
-    struct ev_loop *loop;
-    struct keyspace *keyspace;
-    struct state_file *file;
-    struct sweep *sweep;
-    struct recount *recount;
-    struct publish_queue *publications; /* guards itself */
-    struct share *share;                /* likewise, with the lock below */
-    struct bus_events events;           /* set at the start */
-    struct ev_timer tick;
-    /* One wake for all that is posted: the order is the outbox's, which is kept under the lock; messages posted after the lock was
-     * given back could overtake each other. */
-    struct ev_async wake;
-
-    struct lock lock; /* guards the next five */
-    struct cluster *cluster;
-    struct effects effects;
-    struct outbox outbox;
-    bool was_solo;
-    struct claims claims;
-
-    struct lock endpoints_lock; /* innermost; guards the next two */
-    struct endpoint **endpoints;
-    size_t endpoint_count;
-
-    _Atomic bool state_ok, solo, wake_owed;
-    _Atomic int64_t node_timeout_ms;
-    _Atomic uint64_t sendbuf_limit, over_limit;
-
-    /* the control loop's own */
-    struct links *links;
-    struct listener listeners[LISTENERS_MAX];
-    int listener_count;
-    struct outbox held;     /* waits for the disk */
-    struct state_done seen; /* of the state file: what the core was told */
-    bool draining;
-};
 
 static void outbox_add(struct outbox *outbox, const struct effect *effect, uint64_t after)
 {
@@ -779,60 +723,6 @@ void bus_configure(struct bus *bus, const struct cluster_options *options)
 void bus_set_link_sendbuf_limit(struct bus *bus, uint64_t limit)
 {
     atomic_store_explicit(&bus->sendbuf_limit, limit, memory_order_relaxed);
-}
-
-bool bus_share_item(struct bus *bus, enum share_as as, struct shared_item *item, cluster_error error)
-{
-    struct effects *effects;
-    bool ok = cluster_share_item(bus_lock(bus, &effects), as, item, clock_now_ms(), error);
-
-    bus_unlock(bus);
-    return ok;
-}
-
-bool bus_shared_wait(struct bus *bus)
-{
-    return share_wait(bus->share, &bus->lock, bus->cluster);
-}
-
-bool bus_shared_text(struct bus *bus, enum shared_kind kind, struct bytes name, struct buf *out)
-{
-    struct shared_item here;
-    bool is_there;
-
-    lock_take(&bus->lock);
-    is_there = cluster_shared_find(bus->cluster, kind, name, &here) && !here.is_gone;
-    if (is_there) buf_append_bytes(out, here.text);
-    lock_release(&bus->lock);
-    return is_there;
-}
-
-bool bus_shared_is_latest(struct bus *bus, const struct shared_item *item)
-{
-    struct shared_item here;
-    bool is;
-
-    lock_take(&bus->lock);
-    is = cluster_shared_find(bus->cluster, (enum shared_kind)item->kind, item->name, &here) &&
-         shared_version_compare(&here.version, &item->version) == 0;
-    lock_release(&bus->lock);
-    return is;
-}
-
-bool bus_shared_is_everywhere(struct bus *bus)
-{
-    bool is;
-
-    lock_take(&bus->lock);
-    is = cluster_shared_is_everywhere(bus->cluster);
-    lock_release(&bus->lock);
-    return is;
-}
-
-void bus_on_shared_items(struct bus *bus, enum shared_kind kind,
-                         void (*came)(void *context, const struct shared_item *items, size_t count), void *context)
-{
-    share_listen(bus->share, kind, came, context, &bus->lock, bus->cluster);
 }
 
 bool bus_save_now(struct bus *bus)

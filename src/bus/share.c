@@ -131,7 +131,7 @@ static void batch_free(struct batch *batch)
 static void add_copy(void *context, const struct shared_item *item)
 {
     struct shared_item copy = *item;
-    char *data = alloc(item->name.len + item->text.len + 1);
+    char *data = alloc(item->name.len + item->text.len + 1); /* fits: an item of the set */
 
     if (item->name.len > 0) memcpy(data, item->name.data, item->name.len);
     if (item->text.len > 0) memcpy(data + item->name.len, item->text.data, item->text.len);
