@@ -222,25 +222,26 @@ static void change(struct policies *policies, const struct edit *edits, size_t e
 {
     struct policy_table *table = present(policies);
     size_t count = policy_table_count(table), made = 0, at = 0, edit = 0;
-    struct policy *all = alloc((count + edit_count + 1) * sizeof(*all));
+    struct policy *all = alloc((count + edit_count + 1) * sizeof(*all)); /* fits: a table, and as many again */
     uint64_t now = end_of_walk(policies) - SLOT_COUNT;
     bool changes = false;
 
     while (at < count || edit < edit_count) {
-        const struct policy *former = at < count ? policy_table_at(table, at) : NULL;
-        const struct edit *new = edit < edit_count ? &edits[edit] : NULL;
-        int order = former == NULL ? 1 : new == NULL ? -1 : bytes_compare(former->prefix, new->policy.prefix);
-        bool stays = order < 0 || (order == 0 && !new->is_gone &&is_same(former, &new->policy));
+        int order = at == count          ? 1
+                    : edit == edit_count ? -1
+                                         : bytes_compare(policy_table_at(table, at)->prefix, edits[edit].policy.prefix);
+        const struct policy *former = order <= 0 ? policy_table_at(table, at++) : NULL;
+        const struct edit *new = order >= 0 ? &edits[edit++] : NULL;
 
-        if (stays) {
+        if (former != NULL && (new == NULL || (!new->is_gone &&is_same(former, &new->policy)))) {
             all[made++] = *former;
-        } else if (!new->is_gone) {
-            all[made] = new->policy;
-            all[made++].changed_at = now;
+            continue;
         }
-        changes |= !stays && (order == 0 || !new->is_gone);
-        at += order <= 0;
-        edit += order >= 0;
+        if (new == NULL) continue;
+        changes |= former != NULL || !new->is_gone;
+        if (new->is_gone) continue;
+        all[made] = new->policy;
+        all[made++].changed_at = now;
     }
     if (changes && made <= POLICIES_TAKEN_MAX) put(policies, policy_table_new(all, made));
     alloc_free(all);

@@ -232,7 +232,7 @@ static bool has_room(const struct shared_set *set, const struct shared_item *ite
 
 static void place(struct shared_set *set, const struct shared_item *item, uint64_t hash, size_t at, int64_t now_ms)
 {
-    struct shared_entry *entry = alloc(sizeof(*entry) + item->name.len + item->text.len);
+    struct shared_entry *entry = alloc(sizeof(*entry) + item->name.len + item->text.len); /* fits: a valid item */
 
     *entry = (struct shared_entry){ .hash = hash,
                                     .version = item->version,

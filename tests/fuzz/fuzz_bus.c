@@ -65,12 +65,22 @@ struct world {
     size_t connecting_count;
     int64_t now_ms;
     char id[NODE_ID_BYTES + 1];
-    uint64_t epoch;
+    uint64_t epoch, sequence;
 };
 
 static void add_link(struct world *w, cluster_link link)
 {
     w->links[w->link_count++ % LINKS_MAX] = link;
+}
+
+/* Nobody tells what no item may be. */
+static void look_at_item(const struct shared_item *item)
+{
+    static volatile uint64_t sum;
+
+    if (item->kind == 0 || item->kind >= SHARED_OWN || (item->is_gone && item->text.len > 0)) abort();
+    if (item->name.len > SHARED_NAME_BYTES_MAX || item->text.len > SHARED_TEXT_BYTES_MAX) abort();
+    sum += hash_bytes(item->name) ^ hash_bytes(item->text);
 }
 
 /* All of it is there to be read. */
@@ -93,6 +103,7 @@ static void carry_out(struct world *w)
         if (effect->kind == EFFECT_CONNECT) w->connecting[w->connecting_count++ % LINKS_MAX] = effect->node;
         if (effect->kind == EFFECT_PERSIST) saved = effect->sequence;
         if (effect->kind == EFFECT_PUBLISH) look_at_published(effect);
+        if (effect->kind == EFFECT_SHARED_ITEM) look_at_item(&effect->item);
     }
     effects_clear(&w->e);
     /* Every third save fails. */
@@ -121,6 +132,35 @@ static cluster_link accept_link(struct world *w)
     return link;
 }
 
+/* A word of our kind. The pages of a shared set are so many numbers that somebody has to put some of them in: the hash they begin with, the lengths, a time. */
+static void module(struct input *input, struct buf *out)
+{
+    uint8_t what = next_byte(input), items = next_byte(input);
+    struct buf payload = { 0 };
+
+    if (what & 0x80) {
+        buf_append_bytes(&payload, next_bytes(input, (size_t)items * 10));
+    } else {
+        static const char zeros[16];
+
+        buf_append(&payload, zeros, 15);
+        buf_append_byte(&payload, (char)(what & 0x40 ? next_byte(input) : 0));
+        for (unsigned i = 0; i < items % 16u; i++) {
+            struct bytes name = next_bytes(input, next_byte(input) % 8),
+                         text = next_bytes(input, next_byte(input) % 16);
+            uint8_t kind = next_byte(input);
+            const char head[22] = { (char)(kind >> 1), kind & 1, 0, (char)name.len, 0, (char)text.len, 0, 0, 1 };
+
+            buf_append(&payload, head, sizeof(head));
+            buf_append_bytes(&payload, name);
+            buf_append_bytes(&payload, text);
+        }
+    }
+    message_module_write(out, what & 0x20 ? "rshdview" : "rshdset1", what % 8, buf_bytes(&payload));
+    message_finish(out, 0, 0);
+    buf_free(&payload);
+}
+
 /* A good message of a known node, or of a stranger, with what the input changes in it. */
 static void packet(struct world *w, cluster_link link, struct input *input)
 {
@@ -129,11 +169,13 @@ static void packet(struct world *w, cluster_link link, struct input *input)
             patches = next_byte(input) % 32;
     char sender[NODE_ID_BYTES + 1] = "b000000000000000000000000000000000000000";
     uint8_t slots[2048] = { 0 };
+    struct mark mark = { .is_ours = (who & 0x40) != 0, .incarnation = 1, .sequence = ++w->sequence };
     struct buf out = { 0 };
     size_t len;
 
     sender[0] = (char)('a' + who % 6);
     slots[who % 6] = next_byte(input);
+    if (mark.is_ours) mark.shared = next_byte(input);
     message_header_write(&out, &(struct message_header){
                                    .type = type % 13,
                                    .port = (uint16_t)(7000 + who % 6),
@@ -145,7 +187,8 @@ static void packet(struct world *w, cluster_link link, struct input *input)
                                    .sender = sender,
                                    .primary = who & 0x80 ? "c000000000000000000000000000000000000000" : "",
                                    .ip = "",
-                                   .slots = slots });
+                                   .slots = slots,
+                                   .mark = mark });
     if (type % 13 <= MESSAGE_MEET) {
         for (unsigned i = 0; i < entries; i++) {
             struct gossip gossip = {
@@ -160,6 +203,8 @@ static void packet(struct world *w, cluster_link link, struct input *input)
         if (type & 0x40) message_hostname_write(&out, "host.example");
         if (type & 0x80) message_shard_id_write(&out, sender);
         message_finish(&out, entries, (uint16_t)((type >> 6 & 1) + (type >> 7)));
+    } else if (type % 13 == MESSAGE_MODULE && mark.is_ours) {
+        module(input, &out);
     } else {
         bool is_publish = type % 13 == MESSAGE_PUBLISH || type % 13 == MESSAGE_PUBLISHSHARD;
         size_t bytes = type % 13 < 11 && !is_publish ? data_bytes[type % 13] : 0;
@@ -208,13 +253,29 @@ static void publish(struct world *w, struct input *input)
     buf_free(&out);
 }
 
+/* Somebody sets an item here. */
+static void share(struct world *w, struct input *input)
+{
+    uint8_t kind = next_byte(input);
+    struct shared_item item = { .kind = kind | 1, .is_gone = (kind & 2) != 0 };
+    cluster_error error;
+
+    item.name = next_bytes(input, next_byte(input) % 8);
+    if (!item.is_gone) item.text = next_bytes(input, next_byte(input) % 16);
+    /* It may be that nothing is later than what was told. */
+    cluster_share_item(w->c, kind & 4 ? SHARE_DEFAULT : SHARE_LATEST, &item, w->now_ms, error);
+}
+
 static void step(struct world *w, struct input *input)
 {
     uint8_t kind = next_byte(input);
     cluster_link link = w->links[next_byte(input) % LINKS_MAX];
     struct bytes raw;
 
-    switch (kind >= 250 ? 10 : kind % 10) {
+    switch (kind >= 250 ? 10 : kind >= 240 ? 11 : kind % 10) {
+    case 11:
+        share(w, input);
+        break;
     case 10:
         publish(w, input);
         break;
@@ -265,6 +326,9 @@ static void look_at_what_came_of_it(struct world *w)
     cluster_save(w->c, &text);
     again = cluster_load(buf_bytes(&text), &options, 1, w->now_ms, error);
     if (again == NULL) abort();
+    buf_clear(&text);
+    cluster_shared_save(w->c, &text);
+    if (!cluster_shared_load(again, buf_bytes(&text), w->now_ms, error)) abort();
     cluster_free(&again);
     buf_free(&text);
 }
