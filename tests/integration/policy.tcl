@@ -237,7 +237,7 @@ set ::write_commands {
     persist        {deadline {persist k}}
     del            {neither} unlink {neither} getdel {neither} delifeq {neither} flushall {neither} flushdb {neither}
     migrate        {neither} move {neither} swapdb {neither}
-    fetch          {neither} invalidate {neither}
+    fetch          {neither} invalidate {neither} salt {neither}
 }
 
 proc life_is_within {name key limit_s why} {
