@@ -38,6 +38,8 @@
 #include "server/policy_keeper.h"
 #include "server/process.h"
 #include "server/pubsub.h"
+#include "server/salt_helper.h"
+#include "server/salt_home.h"
 #include "server/salt_keeper.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
@@ -52,17 +54,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const *const families[] = { commands_connection,
-                                                         commands_server,
-                                                         commands_keys,
-                                                         commands_strings,
-                                                         commands_transactions,
-                                                         commands_cluster,
-                                                         commands_config,
-                                                         commands_cache,
-                                                         commands_policy,
-                                                         commands_pubsub,
-                                                         NULL };
+static const struct command *const *const families[] = { commands_connection, commands_server,       commands_keys,
+                                                         commands_strings,    commands_transactions, commands_cluster,
+                                                         commands_config,     commands_cache,        commands_policy,
+                                                         commands_pubsub,     commands_saltlink,     NULL };
 
 static void print_and_exit(void (*print)(struct buf *out))
 {
@@ -226,6 +221,14 @@ static void slots_left(void *context, const uint8_t slots[SLOT_COUNT / 8])
     pubsub_slots_left(context, slots);
 }
 
+static void owner_changed(void *context, uint16_t slot, uint64_t word)
+{
+    struct node *node = context;
+
+    if (node->salt_home != NULL) salt_home_owner_changed(node->salt_home, slot, word);
+    if (node->salt_helper != NULL) salt_helper_owners_changed(node->salt_helper);
+}
+
 static void publish_goes_on(void *context)
 {
     pubsub_go_on(context);
@@ -246,12 +249,45 @@ static struct bus *start_bus(struct node *node, struct ev_loop *loop)
     options.link_sendbuf_limit = (uint64_t)config_int(node->config, cluster_link_sendbuf_limit);
     options.movers = node->movers;
     options.lazyfree = node->lazyfree;
-    options.events = (struct bus_events){
-        .context = node, .published = published_elsewhere, .slots_left = slots_left, .publish_goes_on = publish_goes_on
-    };
+    options.events = (struct bus_events){ .context = node,
+                                          .published = published_elsewhere,
+                                          .slots_left = slots_left,
+                                          .publish_goes_on = publish_goes_on,
+                                          .owner_changed = owner_changed };
     bus = bus_new(loop, node->keyspace, &options, error);
     if (!bus) say_why_no_listening(error, options.port);
     return bus;
+}
+
+static void salt_changed(void *context, const struct salt_entry *entry)
+{
+    salt_helper_entry_changed(context, entry);
+}
+
+static void salt_forgotten(void *context, const struct salt_entry *entry)
+{
+    salt_helper_entry_forgotten(context, entry);
+}
+
+/* Before anybody is served. */
+static bool start_salting(struct node *node)
+{
+    struct salt_follower follower = { .changed = salt_changed, .forgotten = salt_forgotten };
+    char error[512];
+
+    node->salt_home = salt_home_new(node);
+    follower.context = node->salt_helper = salt_helper_start(node, error);
+    if (node->salt_helper != NULL) {
+        salt_keeper_follow(node->salt_keeper, &follower);
+        return true;
+    }
+    log_warning("%s", error);
+    salt_keeper_close(&node->salt_keeper);
+    salt_home_free(&node->salt_home);
+    acceptor_stop(&node->acceptor);
+    bus_free(&node->bus);
+    policy_keeper_close(&node->policy_keeper);
+    return false;
 }
 
 static void start_workers(struct node *node)
@@ -267,6 +303,7 @@ static void stop_workers(struct node *node)
     for (int i = 0; i < node->worker_count; i++) worker_stop(node->workers[i]);
     /* After those who post to them, before those they answer to. */
     migrator_free(&node->migrator);
+    if (node->salt_home) salt_home_end(node->salt_home);
     withheld_list_release(&node->withheld);
     if (node->salt_keeper) salt_keeper_release(node->salt_keeper);
     if (node->bus) bus_end_claims(node->bus);
@@ -414,6 +451,7 @@ static int serve(struct node *node)
     }
     /* Not before it is sure to run: the file may be that of a node which already does. */
     write_pid(node, pid_path);
+    if (node->bus && !start_salting(node)) return 1;
     start_workers(node);
     apply_changes_of(node);
     control_start(node, loop);
@@ -424,10 +462,13 @@ static int serve(struct node *node)
 
     log_warning("User requested shutdown...");
     process_notify_systemd("STOPPING=1\n");
+    if (node->salt_helper) salt_helper_stop(node->salt_helper);
     stop_workers(node);
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
     salt_keeper_close(&node->salt_keeper);
+    salt_helper_free(&node->salt_helper);
+    salt_home_free(&node->salt_home);
     if (node->bus) bus_free(&node->bus);
     policy_keeper_close(&node->policy_keeper);
     policy_sweep_stop(&node->policy_sweep);

@@ -128,7 +128,9 @@ static void set_owners(struct bus *bus, const struct effect *effect)
             left[id / 8] = (uint8_t)(left[id / 8] | 1u << id % 8);
             any = true;
         }
+        if (slot_owner(slot) == word) continue;
         slot_set_owner(slot, word);
+        if (bus->events.owner_changed != NULL) bus->events.owner_changed(bus->events.context, (uint16_t)id, word);
     }
     if (any) {
         struct effect told = { .kind = EFFECT_OWNERS, .data = { alloc(sizeof left), sizeof left } };

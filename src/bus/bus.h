@@ -34,7 +34,9 @@ struct bus_events {
     /* Another node's client has published something. */
     void (*published)(void *context, bool shard, struct bytes channel, struct bytes message);
     void (*slots_left)(void *context, const uint8_t slots[SLOT_COUNT / 8]); /* a bit for each: they were ours */
-    void (*publish_goes_on)(void *context);                                 /* bus_publish_must_wait() is false again */
+    /* On whatever thread has changed it, under the bus lock and maybe the slot's: it takes no other of the node's, but salt's. */
+    void (*owner_changed)(void *context, uint16_t slot, uint64_t word);
+    void (*publish_goes_on)(void *context); /* bus_publish_must_wait() is false again */
 };
 
 struct bus_options {

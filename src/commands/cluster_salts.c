@@ -3,8 +3,11 @@
 
 #include "base/alloc.h"
 #include "cluster/owner.h"
+#include "server/salt_helper.h"
+#include "server/salt_home.h"
 #include "server/salt_keeper.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct member {
@@ -103,11 +106,61 @@ static void reply_retired(const struct listing *listing, const struct salt_entry
     }
 }
 
+struct standing {
+    size_t count;
+    struct {
+        char id[NODE_ID_BYTES + 1];
+        bool linked;
+        enum home_holding holding;
+    } helpers[HOME_HELPERS_MAX];
+};
+
+static void note_helper(void *context, const char *node_id, bool linked, enum home_holding holding)
+{
+    struct standing *standing = context;
+
+    if (standing->count == HOME_HELPERS_MAX) return;
+    snprintf(standing->helpers[standing->count].id, NODE_ID_BYTES + 1, "%s", node_id);
+    standing->helpers[standing->count].linked = linked;
+    standing->helpers[standing->count++].holding = holding;
+}
+
+/* Who has copies of it from this node, where it is home. */
+static void reply_helpers(const struct listing *listing, const struct salt_entry *entry)
+{
+    static const char *const holdings[] = { [HOME_NOTHING] = "none", [HOME_HAS] = "copy", [HOME_ASKED] = "dropping" };
+    struct reply *reply = listing->call->reply;
+    struct standing standing = { .count = 0 };
+
+    salt_home_each_helper(listing->call->node->salt_home, entry->base, note_helper, &standing);
+    reply_array(reply, standing.count);
+    for (size_t i = 0; i < standing.count; i++) {
+        reply_array(reply, 3);
+        reply_bulk_text(reply, standing.helpers[i].id);
+        reply_bulk_text(reply, standing.helpers[i].linked ? "linked" : "lost");
+        reply_bulk_text(reply, holdings[standing.helpers[i].holding]);
+    }
+}
+
+/* What this node has of it, where it is a helper, and how often that has answered. */
+static void reply_copy(const struct listing *listing, const struct salt_entry *entry)
+{
+    struct reply *reply = listing->call->reply;
+    uint64_t hits = 0;
+    bool is_good = false, is_there;
+
+    is_there = salt_helper_copy(listing->call->node->salt_helper, entry->base, &is_good, &hits);
+    reply_bulk_text(reply, "copy");
+    reply_bulk_text(reply, !is_there ? "none" : is_good ? "valid" : "expired");
+    reply_bulk_text(reply, "copy-hits");
+    reply_integer(reply, (int64_t)hits);
+}
+
 static void reply_entry(const struct listing *listing, const struct salt_entry *entry)
 {
     struct reply *reply = listing->call->reply;
 
-    reply_map(reply, 8);
+    reply_map(reply, 11);
     reply_bulk_text(reply, "key");
     reply_bulk(reply, entry->base);
     reply_bulk_text(reply, "slot");
@@ -124,6 +177,9 @@ static void reply_entry(const struct listing *listing, const struct salt_entry *
     reply_names(listing, entry);
     reply_bulk_text(reply, "retired");
     reply_retired(listing, entry);
+    reply_bulk_text(reply, "helpers");
+    reply_helpers(listing, entry);
+    reply_copy(listing, entry);
 }
 
 void cluster_cmd_salts(struct call *call)

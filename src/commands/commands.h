@@ -15,6 +15,7 @@ extern const struct command *const commands_config[];
 extern const struct command *const commands_cache[];
 extern const struct command *const commands_policy[];
 extern const struct command *const commands_pubsub[];
+extern const struct command *const commands_saltlink[];
 
 struct buf;
 /* docs/commands.md: redis-shard --print-commands-docs. */

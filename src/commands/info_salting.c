@@ -2,10 +2,43 @@
 #include "commands/info.h"
 #include "server/call.h"
 #include "server/node.h"
+#include "server/salt_helper.h"
+#include "server/salt_home.h"
 #include "server/salt_keeper.h"
 #include "server/stats.h"
 
 #include <inttypes.h>
+
+static void print_home(struct salt_home *host, struct buf *out)
+{
+    struct salt_home_info info;
+
+    salt_home_info(host, &info);
+    buf_printf(out, "salt_helpers:%zu\r\n", info.core.links);
+    buf_printf(out, "salt_invalidations:%" PRIu64 "\r\n", info.core.invalidations);
+    buf_printf(out, "salt_pushes:%" PRIu64 "\r\n", info.core.pushes);
+    buf_printf(out, "salt_withheld:%" PRIu64 "\r\n", info.core.withheld);
+    buf_printf(out, "salt_waiting:%zu\r\n", info.core.waiting);
+    buf_printf(out, "salt_released_by_lease:%" PRIu64 "\r\n", info.core.released_by_lease);
+    buf_printf(out, "salt_inv_us_p50:%" PRIu64 "\r\n", info.withheld_us_p50);
+    buf_printf(out, "salt_inv_us_p99:%" PRIu64 "\r\n", info.withheld_us_p99);
+    buf_printf(out, "salt_folds_applied:%" PRIu64 "\r\n", info.core.folds);
+}
+
+static void print_helper(struct salt_helper *helper, struct buf *out)
+{
+    struct salt_helper_info info;
+
+    salt_helper_info(helper, &info);
+    buf_printf(out, "salt_links:%zu\r\n", info.links_open);
+    buf_printf(out, "salt_copies:%" PRIu64 "\r\n", info.copies.copies);
+    buf_printf(out, "salt_copies_bytes:%" PRIu64 "\r\n", info.copies.bytes);
+    buf_printf(out, "salt_copies_refused:%" PRIu64 "\r\n", info.copies.refused);
+    buf_printf(out, "salt_hits:%" PRIu64 "\r\n", info.copies.hits);
+    buf_printf(out, "salt_lease_expired:%" PRIu64 "\r\n", info.copies.lease_expired);
+    buf_printf(out, "salt_values_received:%" PRIu64 "\r\n", info.core.values);
+    buf_printf(out, "salt_folds_sent:%" PRIu64 "\r\n", info.core.folds);
+}
 
 void info_salting(struct call *call, struct buf *out)
 {
@@ -20,4 +53,6 @@ void info_salting(struct call *call, struct buf *out)
     buf_printf(out, "salt_changes:%" PRIu64 "\r\n", counts.changes);
     buf_printf(out, "salt_served:%" PRIu64 "\r\n", totals.salt_served);
     buf_printf(out, "salt_sent_home:%" PRIu64 "\r\n", totals.salt_sent_home);
+    if (call->node->salt_home != NULL) print_home(call->node->salt_home, out);
+    if (call->node->salt_helper != NULL) print_helper(call->node->salt_helper, out);
 }

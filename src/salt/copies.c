@@ -11,6 +11,7 @@
 struct copy {
     struct copy *next; /* of the slot */
     struct helper_copy good;
+    int64_t fresh_until_ms;
     uint64_t hash, hits, bytes; /* bytes: of the entry and this */
     struct bytes key;           /* behind it */
 };
@@ -115,13 +116,14 @@ static struct entry *take(struct copies *copies, struct slot *slot, struct copy 
     return entry;
 }
 
-static struct copy *new_copy(const struct helper_copy *good, const struct entry *entry)
+static struct copy *new_copy(const struct helper_copy *good, const struct entry *entry, int64_t fresh_until_ms)
 {
     struct bytes key = entry_key(entry);
     struct copy *copy = alloc(sizeof(*copy) + key.len);
 
     memcpy(copy + 1, key.data, key.len);
     *copy = (struct copy){ .good = *good,
+                           .fresh_until_ms = fresh_until_ms,
                            .hash = slot_hash(key),
                            .key = { (const char *)(copy + 1), key.len },
                            .bytes = entry_bytes(entry) + alloc_size(copy) };
@@ -150,10 +152,10 @@ bool copies_drop(struct copies *copies, struct bytes key)
     return was_there;
 }
 
-bool copies_put(struct copies *copies, const struct helper_copy *good, struct entry **held)
+bool copies_put(struct copies *copies, const struct helper_copy *good, struct entry **held, int64_t fresh_until_ms)
 {
     struct entry *entry = *held, *former = NULL;
-    struct copy *copy = new_copy(good, entry), **at;
+    struct copy *copy = new_copy(good, entry, fresh_until_ms), **at;
     struct place *place;
     struct slot *slot;
 
@@ -212,14 +214,6 @@ size_t copies_set_limit(struct copies *copies, uint64_t bytes)
 
 /* --- Answering --- */
 
-/* One that is past its refresh point is for home, where somebody is sent to load it anew. */
-static bool is_fresh(const struct entry *entry, int64_t now_ms)
-{
-    struct entry_attributes attributes = entry_attributes(entry);
-
-    return attributes.fresh_ms == 0 || now_ms < (int64_t)attributes.birth_s * 1000 + (int64_t)attributes.fresh_ms;
-}
-
 struct slot *copies_enter(struct copies *copies, struct bytes key, uint64_t hash, int64_t now_ms)
 {
     struct place *place = place_of(copies);
@@ -234,7 +228,8 @@ struct slot *copies_enter(struct copies *copies, struct bytes key, uint64_t hash
     at = find(place, slot, key, hash);
     if (*at != NULL) {
         entry = slot_peek(slot, key, now_ms);
-        if (entry != NULL && is_fresh(entry, now_ms)) return slot;
+        /* One that is past its refresh point is for home, where somebody is sent to load it anew. */
+        if (entry != NULL && now_ms < (*at)->fresh_until_ms) return slot;
         if (entry == NULL) expired = take(copies, slot, at);
     }
     slot_unlock(slot);

@@ -3,7 +3,7 @@
  * The values that a helper (salt/helper.h) has of other nodes' salted keys: a keyspace of its own beside the node's, so that a command that reads runs on it
  * as it is, with call->slot leading here. A copy lies under its key in its key's slot:
  *
- *     keyspace -> slot -> entry          as ever: key, value, deadline, attributes
+ *     keyspace -> slot -> entry          as ever: key, value, deadline
  *     chain of the slot -> helper_copy   which home's, by which session           guarded by the slot's lock
  *
  * A copy may be told iff it is there and helper_copy_is_good(), by a clock that is read after the value was found and under the same lock. Whoever
@@ -27,8 +27,9 @@ void copies_free(struct copies **copies);
 
 /* --- Any thread, with no slot of the copies locked --- */
 
-/* Keeps the entry as the copy of its key, in place of a former one; takes it. False: there is no room, or it is too long; then there is none. */
-bool copies_put(struct copies *copies, const struct helper_copy *copy, struct entry **entry);
+/* Keeps the entry as the copy of its key, in place of a former one; takes it. It has no attributes: what they ask for is done at home. From
+ * fresh_until_ms on it is not told; INT64_MAX: as long as it is there. False: there is no room, or it is too long; then there is none. */
+bool copies_put(struct copies *copies, const struct helper_copy *copy, struct entry **entry, int64_t fresh_until_ms);
 /* True if there was one. */
 bool copies_drop(struct copies *copies, struct bytes key);
 /* So many bytes at most from now on; what is beyond goes at once. Returns how many copies went. */

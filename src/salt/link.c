@@ -27,6 +27,7 @@
 #define PAUSE_MS_FIRST 50
 #define PAUSE_MS_MAX 2000
 #define CONNECT_MS_MAX 1000
+#define LOGIN_MS_MAX 15000 /* who refuses a password may take his time over it */
 /* A value, and what is around it; and as much again, for what comes behind it may be there already. */
 #define RECEIVE_BYTES_MAX ((size_t)16 << 20)
 
@@ -43,8 +44,8 @@ struct link {
     struct ev_io readable, writable;
     struct ev_timer timer; /* of the pause, or of connecting */
     int64_t pause_ms;
-    bool is_dead;   /* freed when nobody is in it any more */
-    bool is_silent; /* what goes wrong with it was said */
+    bool is_dead;     /* freed when nobody is in it any more */
+    const char *said; /* what went wrong with it last; NULL: nothing since home has spoken */
     char user[256], password[512];
 };
 
@@ -82,16 +83,16 @@ static void close_context(struct link *link)
     link->state = LINK_PAUSES;
 }
 
-/* Of several failures in a row only the first is worth a line. */
+/* Of several failures in a row only what is new is worth a line. */
 static void give_up(struct link *link, const char *why)
 {
     bool was_open = link->state == LINK_OPEN;
 
-    if (!link->is_silent)
+    if (link->said == NULL || strcmp(link->said, why) != 0)
         log_notice("salt: no link to %.40s, %s; tried again", link->node, why);
     else
         log_verbose("salt: no link to %.40s, %s", link->node, why);
-    link->is_silent = true;
+    link->said = why;
     close_context(link);
     if (was_open) link->links->events.closed(link->links->events.context, link->id);
     if (!link->is_dead) pause_link(link);
@@ -136,6 +137,9 @@ static void log_in(struct link *link)
         return;
     }
     link->state = LINK_LOGS_IN;
+    ev_timer_stop(link->links->loop, &link->timer);
+    ev_timer_set(&link->timer, LOGIN_MS_MAX / 1000., 0.);
+    ev_timer_start(link->links->loop, &link->timer);
     if (link->user[0] != '\0')
         redisAppendCommandArgv(link->context, 3, words, NULL);
     else
@@ -181,7 +185,7 @@ static void take_message(struct link *link, const redisReply *reply)
         return;
     }
     link->pause_ms = PAUSE_MS_FIRST;
-    link->is_silent = false;
+    link->said = NULL;
     link->links->events.message(link->links->events.context, link->id, &message,
                                 message.word == SALT_VALUE ? &value : NULL);
 }

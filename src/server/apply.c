@@ -14,6 +14,8 @@
 #include "server/node.h"
 #include "server/policy_keeper.h"
 #include "server/process.h"
+#include "server/salt_helper.h"
+#include "server/salt_home.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -225,6 +227,17 @@ static bool ttl_limits_changed(void *context, struct config *config, char error[
                                     config_int(config, max_ttl_ms), error);
 }
 
+static bool salting_changed(void *context, struct config *config, char error[256])
+{
+    struct node *node = context;
+
+    (void)config;
+    (void)error;
+    if (node->salt_home != NULL) salt_home_configure(node->salt_home);
+    if (node->salt_helper != NULL) salt_helper_configure(node->salt_helper);
+    return true;
+}
+
 void apply_changes_of(struct node *node)
 {
     static const char *const of_ttl_limits[] = { "default-ttl-ms", "max-ttl-ms", NULL };
@@ -257,6 +270,7 @@ void apply_changes_of(struct node *node)
     static const char *const of_purging[] = { "jemalloc-bg-thread", NULL };
     static const char *const of_defrag[] = { "activedefrag", NULL };
     static const char *const of_hotkeys[] = { "hotkey-threshold", "hotkey-window-ms", "hotkey-lock-free-reads", NULL };
+    static const char *const of_salting[] = { "salt-lease-ms", "salt-sync", "maxmemory", NULL };
     static struct config_hook hooks[] = {
         { .names = of_cluster, .changed = cluster_changed },
         /* The last is the first that is asked. A port that was left cannot be had back for sure, so all that may refuse has been asked before
@@ -272,6 +286,7 @@ void apply_changes_of(struct node *node)
         { .names = of_defrag, .changed = defrag_changed },
         { .names = of_ttl_limits, .changed = ttl_limits_changed },
         { .names = of_hotkeys, .changed = hotkeys_changed },
+        { .names = of_salting, .changed = salting_changed },
     };
 
     for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {

@@ -7,6 +7,7 @@
 #include "server/dispatch.h"
 #include "server/park.h"
 #include "server/pubsub.h"
+#include "server/salt_home.h"
 #include "server/snapshot.h"
 #include "server/transaction.h"
 #include "server/turns.h"
@@ -60,6 +61,7 @@ void client_close(struct client *client)
     hold_end(client);
     park_close(client);
     snapshot_free(&client->snapshot);
+    if (client->salt_peer != NULL) salt_home_client_closed(client);
     transaction_free(client, NULL);
     /* Its place is free before it can know that it was closed: whoever connects again then finds it. */
     atomic_fetch_sub_explicit(&worker->client_count, 1, memory_order_relaxed);

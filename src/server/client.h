@@ -20,6 +20,7 @@ struct transaction;
 struct hold;
 struct loads;
 struct park;
+struct salt_peer;
 struct snapshot;
 struct subscriptions;
 
@@ -81,6 +82,7 @@ struct client {
     struct park *park;                   /* of a command that has waited for a key; or NULL */
     struct loads *loads;                 /* keys that it loads, or NULL */
     struct snapshot *snapshot;           /* that is being sent, or NULL */
+    struct salt_peer *salt_peer;         /* of a helper of salted keys (server/salt_peer.h), or NULL */
     struct subscriptions *subscriptions; /* NULL: it never had any */
     bool opened_with_info;               /* INFO was the first it asked for */
 

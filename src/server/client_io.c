@@ -22,6 +22,7 @@
 #include "server/events.h"
 #include "server/park.h"
 #include "server/pubsub.h"
+#include "server/salt_home.h"
 #include "server/snapshot.h"
 #include "server/worker_internal.h"
 
@@ -301,6 +302,7 @@ void worker_flush(struct worker *worker)
     answer_ready(worker);
     park_deliver(worker->node);
     events_deliver(worker->node);
+    salt_home_deliver(worker->node);
     write_replies(worker);
 }
 

@@ -167,6 +167,8 @@ static const struct option table[] = {
     { TEXT("syslog-facility", CONFIG_SYSLOG_FACILITY, "local0"), .section = LOGS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect." },
 
     /* --- Access --- */
+    { TEXT("masterauth", CONFIG_MASTERAUTH, ""), .section = ACCESS, .flags = OPTION_SECRET, .help = "Password that this node gives to the other nodes of its cluster when it asks them for copies of salted keys; empty for that of requirepass." },
+    { TEXT("masteruser", CONFIG_MASTERUSER, ""), .section = ACCESS, .help = "User that goes with masterauth; empty for the default user." },
     { TEXT("requirepass", CONFIG_REQUIREPASS, ""), .section = ACCESS, .flags = OPTION_SECRET, .help = "Password that clients must give with AUTH or HELLO; empty for none." },
     { ENUM("enable-protected-configs", enable_protected_configs, CONFIG_NO, yes_no_local), .section = ACCESS, .flags = OPTION_FIXED, .help = "Who may CONFIG SET the directives that reach the file system (dir): no one, everyone (yes), clients from this machine (local)." },
     { ENUM("enable-debug-command", enable_debug_command, CONFIG_NO, yes_no_local), .section = ACCESS, .flags = OPTION_FIXED, .help = "Who may use DEBUG." },
@@ -262,6 +264,8 @@ static const struct option table[] = {
     { BOOL("latency-tracking", latency_tracking, 1), .section = WATCHING, .help = "Keep a histogram of each command's time, for INFO latencystats and LATENCY HISTOGRAM." },
     { SPECIAL("latency-tracking-info-percentiles", CONFIG_LATENCY_TRACKING_INFO_PERCENTILES, "50 99 99.9"), .section = WATCHING, .check = config_check_percentiles, .help = "Percentiles that INFO latencystats shows." },
     { INTEGER("latency-monitor-threshold", latency_monitor_threshold, 0, 0, INT64_MAX), .section = WATCHING, .help = "Commands and expiry cycles that take at least so many milliseconds are shown by LATENCY; 0: none." },
+    { INTEGER("salt-lease-ms", salt_lease_ms, 200, 20, 10000), .section = WATCHING, .flags = OPTION_OURS, .help = "For how long the nodes that have names of a salted key may answer reads from their copy without hearing from its home: so long does a write of it wait at the most for one that does not answer. The same on all nodes." },
+    { BOOL("salt-sync", salt_sync, 1), .section = WATCHING, .flags = OPTION_OURS, .help = "Whether a write of a salted key is answered only when no node has an older copy any more. With no, a copy may be older for as long as salt-lease-ms." },
     { INTEGER("hotkey-threshold", hotkey_threshold, 5000, 0, 1000000000), .section = WATCHING, .flags = OPTION_OURS, .help = "A key is hot that costs so much in a second: 1 for each command, 1 for each KiB of request and reply, 1 for each microsecond of work beyond the first. 0 looks for none." },
     { INTEGER("hotkey-window-ms", hotkey_window_ms, 100, 10, 10000), .section = WATCHING, .flags = OPTION_OURS, .help = "Milliseconds over which that is counted: a hot key is found within them, and what lasts shorter is not taken for one." },
     { BOOL("hotkey-lock-free-reads", hotkey_lock_free_reads, 1), .section = WATCHING, .flags = OPTION_OURS, .help = "Answer GETs of a hot key without its slot's lock, where its value is small and seldom written. no is for measuring what that is worth." },
@@ -321,8 +325,6 @@ static const struct option table[] = {
     { BOOL("aof-disable-auto-gc", aof_disable_auto_gc, 0), TUNES("the append-only file") },
     { TEXT("aof_rewrite_cpulist", CONFIG_AOF_REWRITE_CPULIST, ""), .alias = "aof-rewrite-cpulist", TUNES("the append-only file") },
     { LIST("replicaof", CONFIG_REPLICAOF, ""), .alias = "slaveof", .allowed = no_one, LACKS("replication") },
-    { TEXT("masterauth", CONFIG_MASTERAUTH, ""), .section = ABSENT, .flags = OPTION_INERT | OPTION_SECRET, .help = "Tunes replication. Taken and shown, without effect." },
-    { TEXT("masteruser", CONFIG_MASTERUSER, ""), TUNES("replication") },
     { BOOL("replica-serve-stale-data", replica_serve_stale_data, 1), .alias = "slave-serve-stale-data", TUNES("replication") },
     { BOOL("replica-read-only", replica_read_only, 1), .alias = "slave-read-only", TUNES("replication") },
     { INTEGER("replica-priority", replica_priority, 100, 0, INT_MAX), .alias = "slave-priority", TUNES("replication") },

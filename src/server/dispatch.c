@@ -18,6 +18,7 @@
 #include "server/pubsub.h"
 #include "server/room.h"
 #include "server/run.h"
+#include "server/salt_home.h"
 #include "server/transaction.h"
 
 #include <ctype.h>
@@ -88,7 +89,7 @@ static bool run_locked(struct call *call, struct plan *plan)
 }
 
 /* Runs, and what may wait comes after the locks. */
-static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
+static void run_planned(struct call *call, size_t number, uint64_t *clock)
 {
     struct plan plan;
     uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
@@ -158,6 +159,27 @@ static __attribute__((noinline)) bool answer_published(struct call *call, const 
     return true;
 }
 
+/* The same, and withholds the reply where others have to hear of a change first. */
+static void run_on_slots(struct call *call, size_t number, uint64_t *clock)
+{
+    struct salt_notes notes;
+
+    if (call->node->salt_home == NULL) {
+        run_planned(call, number, clock);
+        return;
+    }
+    salt_home_begin(&notes, call);
+    run_planned(call, number, clock);
+    salt_home_settle(&notes);
+}
+
+/* A write of a salted key may have to wait for others; and then more is to be done than here. */
+static inline bool tells_of_writes(const struct call *call, const struct slot *slot)
+{
+    return slot_has_feeds(slot) && (call->command->flags & COMMAND_WRITE) != 0 && call->node->salt_home != NULL &&
+           salt_home_watches(call->node->salt_home, slot);
+}
+
 /* The usual command, with one key: no plan is made. */
 static void run_on_slot(struct call *call, const struct prepared *prepared, uint64_t *clock)
 {
@@ -174,7 +196,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
     if (owner.state != OWNER_HERE || owner.flags != 0 || (slot_has_marks(slot) && key_is_marked(call, prepared)) ||
-        (node->bus != NULL && !bus_state_ok(node->bus))) {
+        tells_of_writes(call, slot) || (node->bus != NULL && !bus_state_ok(node->bus))) {
         slot_unlock(slot);
         call->publishes = false;
         run_on_slots(call, prepared->number, clock);

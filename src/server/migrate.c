@@ -2,6 +2,7 @@
 
 #include "server/events.h"
 #include "server/hold.h"
+#include "server/salt_home.h"
 #include "server/worker.h"
 #include "transfer/migrator.h"
 
@@ -54,6 +55,13 @@ static void moved(void *context, struct bytes key)
     keyspace_event(context, EVENT_GENERIC, "del", key);
 }
 
+static bool may_leave(void *context, struct bytes key)
+{
+    const struct node *node = context;
+
+    return node->salt_home == NULL || salt_home_may_leave(node->salt_home, key);
+}
+
 struct migrator *migrate_start(struct node *node)
 {
     const struct migration_site site = { .keyspace = node->keyspace,
@@ -62,7 +70,8 @@ struct migrator *migrate_start(struct node *node)
                                          .own_port = own_port,
                                          .ended = ended,
                                          .released = released,
-                                         .moved = moved };
+                                         .moved = moved,
+                                         .may_leave = may_leave };
 
     return migrator_new(&site);
 }

@@ -37,6 +37,8 @@ struct policies;
 struct policy_keeper;
 struct policy_sweep;
 struct pubsub;
+struct salt_helper;
+struct salt_home;
 struct salt_keeper;
 struct slowlog;
 struct worker;
@@ -54,6 +56,8 @@ struct node {
     struct backstop_watch *backstop;     /* its counters are atomics */
     struct policy_sweep *policy_sweep;   /* guards itself */
     struct policy_keeper *policy_keeper; /* guards itself */
+    struct salt_home *salt_home;         /* guards itself; NULL without a cluster */
+    struct salt_helper *salt_helper;     /* likewise */
     struct salt_keeper *salt_keeper;     /* guards itself; NULL without a cluster */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */

@@ -1,9 +1,41 @@
 #include "server/salt_read.h"
 
-/* There are no copies yet. */
+#include "server/salt_helper.h"
+#include "server/worker_internal.h"
+
+/* One whose answer is the entry's alone, so that it is the same on a copy. */
+static bool reads_an_entry(const struct command *command)
+{
+    return (command->flags & COMMAND_READONLY) != 0 && (command->flags & COMMAND_BLOCKING) == 0 &&
+           command->finish == NULL && command->keys[0].first > 0 && command->find_keys == NULL;
+}
+
 bool salt_read(struct call *call, struct bytes base)
 {
-    (void)call;
-    (void)base;
+    struct salt_helper *helper = call->node->salt_helper;
+    struct copies *copies;
+    struct worker *worker = call->worker;
+    size_t bytes = worker->out.len, pieces = worker->pieces.count;
+    uint64_t errors = call->reply->errors, hash;
+    bool is_good;
+
+    if (helper == NULL || !reads_an_entry(call->command)) return false;
+    copies = salt_helper_copies(helper);
+    hash = slot_hash(base);
+    call->slot = copies_enter(copies, base, hash, call->now_ms);
+    if (call->slot == NULL) return false;
+    call->key_arg = call->command->keys[0].first;
+    call->key_hash = hash;
+
+    call->command->run(call);
+    is_good = !call->waits && call->builds == NULL && copies_is_good(copies, call->slot, base, hash);
+    slot_unlock(call->slot);
+    call->slot = NULL;
+    call->key_arg = 0;
+    if (is_good) return true;
+    /* What was said is unsaid: nobody may be told. */
+    worker->out.len = bytes;
+    reply_pieces_drop(&worker->pieces, pieces);
+    call->reply->errors = errors;
     return false;
 }

@@ -169,6 +169,11 @@ static uint16_t fresh_usage(const struct slot *slot, uint64_t hash, const struct
 
 /* --- Feeds --- */
 
+bool slot_has_feeds(const struct slot *slot)
+{
+    return !list_is_empty(&slot->feeds);
+}
+
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed)
 {
     slot_assert_locked(slot);

@@ -235,5 +235,7 @@ bool slot_has_marks(const struct slot *slot);
 bool slot_has_keys_in_flight(const struct slot *slot);
 bool slot_is_in_flight(const struct slot *slot, struct bytes key);
 
+/* With the slot locked. */
+bool slot_has_feeds(const struct slot *slot);
 void slot_feed_attach(struct slot *slot, struct slot_feed *feed);
 void slot_feed_detach(struct slot *slot, struct slot_feed *feed);

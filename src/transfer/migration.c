@@ -15,6 +15,9 @@
 /* A reply to RESTORE is a line. */
 #define REPLY_BYTES_MAX ((size_t)64 << 10)
 /* Who meets a key that another mover sends looks so often whether that is over. */
+/* Longer than whatever it waits for takes. */
+#define LEAVE_PAUSE_US 2000
+#define LEAVE_TRIES_MAX 15000
 #define MARKED_PAUSE_US 2000
 /* How long keys stay marked at most when nobody can say what became of them. */
 #define DOUBT_MS_MAX 15000
@@ -179,12 +182,27 @@ static void pack_some(struct migration *migration, const struct migration_site *
     }
 }
 
+/* Somebody may still tell its value in our name. */
+static void wait_until_it_may_leave(const struct migration_site *site, const struct parcel *parcel)
+{
+    bool may = site->may_leave == NULL;
+
+    for (int tries = 0; !may && tries < LEAVE_TRIES_MAX; tries++) {
+        if (tries > 0) usleep(LEAVE_PAUSE_US);
+        slot_lock(parcel->slot);
+        may = site->may_leave(site->context, parcel->mark.key);
+        slot_unlock(parcel->slot);
+    }
+}
+
 void parcel_settle(struct migration *migration, const struct migration_site *site, struct parcel *parcel,
                    bool has_arrived)
 {
     if (!migration->options.copies) {
-        int64_t now_ms = clock_now_ms();
+        int64_t now_ms;
 
+        if (has_arrived) wait_until_it_may_leave(site, parcel);
+        now_ms = clock_now_ms();
         slot_lock(parcel->slot);
         if (has_arrived && slot_remove(parcel->slot, parcel->mark.key, now_ms) && site->moved != NULL)
             site->moved(site->context, parcel->mark.key);

@@ -54,7 +54,7 @@ test "who has a name's slot sends to the key's home, and home takes the name" {
         on ada set $key v
         set name [name_at ada $key bob]
         set slot [slot_of $name]
-        assert_error "ASK $slot [address ada]" { on bob get $name }
+        assert_error "ASK $slot [address ada]" { on bob getex $name }
         assert_error "ASK $slot [address ada]" { on bob set $name w }
         assert_equal v [on ada get $name]
         on ada asking
@@ -72,7 +72,7 @@ test "who has a name's slot sends to the key's home, and home takes the name" {
         set other [name_at ada $key cleo]
         assert_equal {w w w} [on ada mget $name $other $key]
         assert_error "CROSSSLOT *" { on ada mget $name elsewhere }
-        assert_error "ASK $slot [address ada]" { on bob mget $name $other }
+        assert_error "ASK $slot [address ada]" { on bob unlink $name $other }
         assert_error "CROSSSLOT *" { on bob mget $name elsewhere }
         assert_equal 2 [on ada exists $name $other]
         assert { [info_field bob salt_sent_home] >= 3 && [info_field ada salt_served] >= 4 }
@@ -151,8 +151,8 @@ test "while the key's slot moves its names go where it goes" {
         # The salted key itself, by its name or by one of its names, leaves as any other.
         assert_equal OK [on ada migrate [node_host bob] [node_port bob] [name_at ada $key ada] 0 30000]
         assert_error "ASK $slot [address bob]" { on ada get $key }
-        assert_error "ASK $slot [address bob]" { on ada get $name }
-        assert_error "ASK [slot_of $name] [address ada]" { on cleo get $name }
+        assert_error "ASK $slot [address bob]" { on ada getex $name }
+        assert_error "ASK [slot_of $name] [address ada]" { on cleo getex $name }
         on bob asking
         assert_equal v [on bob get $name]
         on bob asking
@@ -162,7 +162,7 @@ test "while the key's slot moves its names go where it goes" {
         on ada cluster setslot $slot node [node_id bob]
         eventually { [owner_of $key cleo] eq "bob" }
         foreach node {ada bob cleo} { foreach each $names { assert_equal w [follow $node get $each] } }
-        assert_error "ASK [slot_of $name] [address bob]" { on cleo get $name }
+        assert_error "ASK [slot_of $name] [address bob]" { on cleo getex $name }
         assert_equal $names [on bob salt $key]
         assert_error "MOVED *" { on ada salt $key }
         # The new home is who changes it.
@@ -181,14 +181,14 @@ test "while a name's slot moves it leads home from either end" {
         set slot [slot_of $name]
         on cleo cluster setslot $slot importing [node_id bob]
         on bob cluster setslot $slot migrating [node_id cleo]
-        assert_error "ASK $slot [address ada]" { on bob get $name }
+        assert_error "ASK $slot [address ada]" { on bob getex $name }
         assert_error "MOVED $slot [address bob]" { on cleo get $name }
         on cleo asking
-        assert_error "ASK $slot [address ada]" { on cleo get $name }
+        assert_error "ASK $slot [address ada]" { on cleo getex $name }
         on cleo cluster setslot $slot node [node_id cleo]
         on bob cluster setslot $slot node [node_id cleo]
         eventually { [owner_of_slot $slot ada] eq "cleo" }
-        assert_error "ASK $slot [address ada]" { on cleo get $name }
+        assert_error "ASK $slot [address ada]" { on cleo getex $name }
         assert_error "MOVED $slot [address cleo]" { on bob get $name }
         foreach node {ada bob cleo} { assert_equal v [follow $node get $name] }
     }

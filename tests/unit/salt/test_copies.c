@@ -38,7 +38,7 @@ static bool put(struct copies *copies, uint32_t home, const char *key, struct by
 {
     struct entry *entry = entry_new(bytes_of(key), value, expires_at_ms);
     struct helper_copy copy = { .lease = &leases[home], .session = atomic_load(&leases[home].session) };
-    bool kept = copies_put(copies, &copy, &entry);
+    bool kept = copies_put(copies, &copy, &entry, INT64_MAX);
 
     CHECK(entry == NULL);
     return kept;
@@ -139,14 +139,12 @@ TEST(a_copy_that_has_expired_or_is_past_its_refresh_point_is_for_home)
 {
     struct copies *copies = fresh_copies();
     int64_t now_ms = clock_now_ms();
-    struct entry_attributes attributes = { .version = 0, .birth_s = (uint32_t)(now_ms / 1000), .fresh_ms = 5000 };
-    struct entry *entry = entry_new_attributed(BYTES("soft"), BYTES("2"), ENTRY_KEEPS_FOREVER, &attributes);
+    struct entry *entry = entry_new(BYTES("soft"), BYTES("2"), ENTRY_KEEPS_FOREVER);
+    struct helper_copy copy = { .lease = &leases[0], .session = 1 };
 
     lend(0, INT64_MAX);
     put(copies, 0, "short", BYTES("1"), now_ms + 100);
-    struct helper_copy copy = { .lease = &leases[0], .session = 1 };
-
-    CHECK(copies_put(copies, &copy, &entry));
+    CHECK(copies_put(copies, &copy, &entry, now_ms + 5000));
     CHECK_TOLD(copies, "short", "1");
     CHECK_TOLD(copies, "soft", "2");
     now_us += 100 * 1000;

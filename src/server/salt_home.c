@@ -1,0 +1,628 @@
+#include "server/salt_home.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "bus/bus.h"
+#include "salt/copies.h"
+#include "server/call.h"
+#include "server/salt_peer.h"
+#include "server/worker_internal.h"
+
+#include <string.h>
+
+/* The bases of a slot, hung on it as one feed; under the slot's lock. */
+struct watched {
+    struct slot_feed feed;
+    struct salt_home *host;
+    struct slot *slot;
+    size_t count, cap;
+    struct watched_base {
+        struct bytes key; /* owned */
+        uint64_t hash;
+    } * bases;
+};
+
+/* A reply that waits: for one word of home for each of its bases, and for who is still asking. */
+struct waiting {
+    struct list link; /* of the host, under its lock */
+    struct withheld *withheld;
+    _Atomic uint32_t left;
+    int64_t since_us;
+};
+
+struct salt_home {
+    struct node *node;
+    struct salt_peers *peers;            /* guards itself */
+    struct watched *watched[SLOT_COUNT]; /* each under its slot's lock; once there it stays until the end */
+    _Atomic bool has_effects;
+    struct histogram withheld_us;
+
+    struct lock lock;
+    struct home *core; /* under lock, as all below */
+    struct salt_effects effects;
+    bool is_carrying;          /* somebody carries effects out */
+    uint64_t told[SLOT_COUNT]; /* the owner words that the core has been told of */
+    struct list waiting;
+};
+
+/* The thread's: what the command that runs has changed. NULL: nobody asks. The store is written to at depths that know of no command. */
+static _Thread_local struct salt_notes *notes_of_thread;
+
+static struct home_options options_of(const struct node *node)
+{
+    return (struct home_options){ .lease_ms = config_int(node->config, salt_lease_ms),
+                                  .sync = config_int(node->config, salt_sync) != 0 };
+}
+
+/* --- What the core has to be told before anything else --- */
+
+static enum home_slot state_of(uint64_t word)
+{
+    struct owner owner = owner_unpack(word);
+
+    if (owner.state == OWNER_HERE) return (owner.flags & OWNER_MIGRATING) != 0 ? HOME_SLOT_LEAVING : HOME_SLOT_HERE;
+    return (owner.flags & OWNER_IMPORTING) != 0 ? HOME_SLOT_ARRIVING : HOME_SLOT_ELSEWHERE;
+}
+
+static void tell_slot(struct salt_home *host, uint16_t slot, uint64_t word, int64_t now_ms)
+{
+    if (host->told[slot] == word) return;
+    host->told[slot] = word;
+    home_slot(host->core, slot, state_of(word), now_ms, &host->effects);
+}
+
+static void tell_cluster(struct salt_home *host, int64_t now_ms)
+{
+    const struct bus *bus = host->node->bus;
+
+    home_cluster(host->core, bus == NULL || bus_state_ok(bus), now_ms, &host->effects);
+}
+
+static void note_effects(struct salt_home *host)
+{
+    if (host->effects.count > 0) atomic_store_explicit(&host->has_effects, true, memory_order_relaxed);
+}
+
+static int64_t lock_at(struct salt_home *host)
+{
+    lock_take(&host->lock);
+    return clock_now_ms(); /* after it: what was said before is told with an earlier time */
+}
+
+static void unlock(struct salt_home *host)
+{
+    note_effects(host);
+    lock_release(&host->lock);
+}
+
+/* --- Effects --- */
+
+static void let_one_go(struct salt_home *host, struct waiting *waiting)
+{
+    if (atomic_fetch_sub_explicit(&waiting->left, 1, memory_order_acq_rel) > 1) return;
+    lock_take(&host->lock);
+    list_remove(&waiting->link);
+    lock_release(&host->lock);
+    if (waiting->withheld != NULL) {
+        histogram_add(&host->withheld_us, (uint64_t)(clock_monotonic_us() - waiting->since_us));
+        withheld_release(waiting->withheld);
+    }
+    alloc_free(waiting);
+}
+
+/* What VALUE says of an entry; a big one is held rather than copied. False: it is too long to be a copy. */
+static bool read_value(const struct entry *entry, int64_t now_ms, struct salt_value *value, char **copy)
+{
+    int64_t expires_at_ms = entry_expires_at_ms(entry);
+    struct bytes bytes = entry_value(entry);
+
+    if (bytes.len > COPY_VALUE_BYTES_MAX) return false;
+    value->ttl_ms = expires_at_ms == ENTRY_KEEPS_FOREVER ? -1 : expires_at_ms > now_ms ? expires_at_ms - now_ms : 0;
+    value->attributes = entry_attributes(entry);
+    if (entry_is_big(entry)) {
+        entry_hold(entry);
+        value->value = bytes;
+        return true;
+    }
+    *copy = alloc(bytes.len + 1);
+    memcpy(*copy, bytes.data, bytes.len);
+    value->value = (struct bytes){ *copy, bytes.len };
+    return true;
+}
+
+static void send_value(struct salt_home *host, const struct home_target *target, struct bytes base,
+                       const struct salt_value *value)
+{
+    struct salt_message message = {
+        .word = SALT_VALUE, .base = base, .join = target->join, .seq = target->seq, .epoch = target->epoch
+    };
+    int64_t total;
+
+    if (!target->sum) {
+        salt_peers_send(host->peers, target->link, &message, value);
+        return;
+    }
+    if (!bytes_to_i64(value->value, &total)) return;
+    message.word = SALT_TOTAL;
+    message.total = total;
+    salt_peers_send(host->peers, target->link, &message, NULL);
+}
+
+static void push(struct salt_home *host, struct bytes base)
+{
+    struct home_target *targets = alloc(HOME_HELPERS_MAX * sizeof(*targets));
+    struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(base));
+    struct salt_value value = { .ttl_ms = -1 };
+    const struct entry *entry, *held = NULL;
+    size_t count;
+    char *copy = NULL;
+    int64_t now_ms;
+    bool is_sent;
+
+    slot_lock(slot);
+    entry = slot_peek(slot, base, clock_now_ms());
+    is_sent = entry != NULL && read_value(entry, clock_now_ms(), &value, &copy);
+    if (is_sent && copy == NULL) held = entry;
+    now_ms = lock_at(host);
+    /* Also where nothing is sent: it is pushed again at its next change. */
+    count = home_push(host->core, base, now_ms, targets);
+    unlock(host);
+    slot_unlock(slot);
+    if (!is_sent) count = 0;
+    for (size_t i = 0; i < count; i++) send_value(host, &targets[i], base, &value);
+    if (held != NULL) {
+        struct entry *owned = (struct entry *)(uintptr_t)held;
+
+        entry_free(&owned);
+    }
+    alloc_free(copy);
+    alloc_free(targets);
+}
+
+static void carry_out_one(struct salt_home *host, const struct salt_effect *effect)
+{
+    switch (effect->kind) {
+    case SALT_SEND:
+        salt_peers_send(host->peers, effect->link, &effect->message, NULL);
+        return;
+    case SALT_CLOSE:
+        salt_peers_close(host->peers, effect->link);
+        return;
+    case SALT_PUSH:
+        push(host, effect->message.base);
+        return;
+    case SALT_RELEASE:
+        let_one_go(host, (struct waiting *)(uintptr_t)effect->ticket);
+        return;
+    case SALT_CONNECT:
+    case SALT_DISCONNECT:
+    case SALT_DROP:
+        return; /* a helper's */
+    }
+}
+
+static __attribute__((cold, noinline)) void carry_out(struct salt_home *host)
+{
+    lock_take(&host->lock);
+    if (host->is_carrying) { /* and looks again when it is done with what it has */
+        lock_release(&host->lock);
+        return;
+    }
+    host->is_carrying = true;
+    while (host->effects.count > 0) {
+        struct salt_effects taken = host->effects;
+
+        host->effects = (struct salt_effects){ 0 };
+        lock_release(&host->lock);
+        for (size_t i = 0; i < taken.count; i++) carry_out_one(host, &taken.items[i]);
+        salt_effects_free(&taken);
+        lock_take(&host->lock);
+    }
+    host->is_carrying = false;
+    atomic_store_explicit(&host->has_effects, false, memory_order_relaxed);
+    lock_release(&host->lock);
+}
+
+static inline void carry_out_any(struct salt_home *host)
+{
+    if (atomic_load_explicit(&host->has_effects, memory_order_relaxed)) carry_out(host);
+}
+
+/* --- What changes --- */
+
+static bool is_watched(const struct watched *watched, uint64_t hash)
+{
+    for (size_t i = 0; i < watched->count; i++)
+        if (watched->bases[i].hash == hash) return true;
+    return false;
+}
+
+static void note_base(struct salt_notes *notes, struct bytes base)
+{
+    char *copy;
+
+    for (size_t i = 0; i < notes->count; i++)
+        if (bytes_equal(notes->items[i].base, base)) return;
+    if (notes->count == notes->cap) {
+        notes->cap = notes->cap == 0 ? 4 : notes->cap * 2;
+        notes->items = alloc_resize(notes->items, notes->cap * sizeof(*notes->items));
+    }
+    copy = alloc(base.len + 1);
+    memcpy(copy, base.data, base.len);
+    notes->items[notes->count++].base = (struct bytes){ copy, base.len };
+}
+
+/* Does the command that runs add to a number? In EXEC that is not known here, and taken for a change as any other. */
+static bool adds(const struct salt_notes *notes)
+{
+    static const char *const names[] = { "incr", "decr", "incrby", "decrby" };
+
+    if (notes == NULL || notes->call == NULL) return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(notes->call->command->name, names[i]) == 0) return true;
+    return false;
+}
+
+static enum home_change kind_of(const struct salt_notes *notes)
+{
+    return notes != NULL && (notes->call == NULL || adds(notes)) ? HOME_ADDED : HOME_CHANGED;
+}
+
+/* The core knows as much of slot and cluster as the command that changes something: a slot that has just come here is one that must wait. */
+static int64_t lock_told(struct salt_home *host, const struct slot *slot)
+{
+    int64_t now_ms = lock_at(host);
+
+    tell_cluster(host, now_ms);
+    tell_slot(host, slot_id(slot), slot_owner(slot), now_ms);
+    return now_ms;
+}
+
+static void key_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
+{
+    struct watched *watched = container_of(feed, struct watched, feed);
+    struct salt_home *host = watched->host;
+    struct salt_notes *notes = notes_of_thread;
+    int64_t now_ms;
+    bool must_wait;
+
+    if (!is_watched(watched, hash)) return;
+    now_ms = lock_told(host, watched->slot);
+    must_wait = home_changed(host->core, key, kind_of(notes), now_ms, &host->effects);
+    unlock(host);
+    if (must_wait && notes != NULL) note_base(notes, key);
+}
+
+static void all_flushed(struct slot_feed *feed)
+{
+    struct watched *watched = container_of(feed, struct watched, feed);
+    struct salt_home *host = watched->host;
+    struct salt_notes *notes = notes_of_thread;
+    int64_t now_ms = lock_told(host, watched->slot);
+    bool must_wait = home_flushed(host->core, slot_id(watched->slot), now_ms, &host->effects);
+
+    unlock(host);
+    for (size_t i = 0; must_wait && notes != NULL && i < watched->count; i++) note_base(notes, watched->bases[i].key);
+}
+
+static void watch(struct salt_home *host, struct bytes base)
+{
+    uint16_t id = key_slot(base);
+    struct slot *slot = keyspace_slot(host->node->keyspace, id);
+    struct watched *watched, *fresh = alloc_zeroed(sizeof(*fresh));
+    uint64_t hash = slot_hash(base);
+    char *copy = alloc(base.len + 1);
+
+    memcpy(copy, base.data, base.len);
+    slot_lock(slot);
+    watched = host->watched[id];
+    if (watched == NULL) {
+        watched = host->watched[id] = fresh;
+        fresh = NULL;
+        watched->host = host;
+        watched->slot = slot;
+        watched->feed.changed = watched->feed.removed = key_changed;
+        watched->feed.flushed = all_flushed;
+    }
+    if (!is_watched(watched, hash)) {
+        if (watched->count == 0) slot_feed_attach(slot, &watched->feed);
+        if (watched->count == watched->cap) {
+            watched->cap = watched->cap == 0 ? 2 : watched->cap * 2;
+            watched->bases = alloc_resize(watched->bases, watched->cap * sizeof(*watched->bases));
+        }
+        watched->bases[watched->count++] = (struct watched_base){ { copy, base.len }, hash };
+        copy = NULL;
+    }
+    slot_unlock(slot);
+    alloc_free(copy);
+    alloc_free(fresh);
+}
+
+void salt_home_salted(struct salt_home *host, struct bytes base, bool sum)
+{
+    const struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(base));
+    int64_t now_ms;
+
+    watch(host, base);
+    now_ms = lock_told(host, slot);
+    home_salted(host->core, base, sum, now_ms, &host->effects);
+    unlock(host);
+    carry_out_any(host);
+}
+
+/* The feed stays: there may be copies for a lease yet, and who was salted once is likely to be again. */
+void salt_home_unsalted(struct salt_home *host, struct bytes base)
+{
+    int64_t now_ms = lock_at(host);
+
+    home_unsalted(host->core, base, now_ms, &host->effects);
+    unlock(host);
+    carry_out_any(host);
+}
+
+void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t word)
+{
+    int64_t now_ms = lock_at(host);
+
+    tell_slot(host, slot, word, now_ms);
+    unlock(host); /* what it caused is carried out at the next tick */
+}
+
+bool salt_home_may_leave(struct salt_home *host, struct bytes key)
+{
+    const struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(key));
+    int64_t now_ms;
+    bool may;
+
+    /* Sent away on its own, to whatever node: it is deleted here as by anybody. */
+    if (state_of(slot_owner(slot)) == HOME_SLOT_HERE) return true;
+    now_ms = lock_told(host, slot);
+    may = home_may_leave(host->core, key, now_ms);
+    unlock(host);
+    return may;
+}
+
+void salt_home_tick(struct salt_home *host)
+{
+    int64_t now_ms = lock_at(host);
+
+    tell_cluster(host, now_ms);
+    home_tick(host->core, now_ms, &host->effects);
+    unlock(host);
+    carry_out_any(host);
+}
+
+/* --- Around a command --- */
+
+bool salt_home_watches(const struct salt_home *host, const struct slot *slot)
+{
+    slot_assert_locked(slot);
+    return host->watched[slot_id(slot)] != NULL;
+}
+
+void salt_home_begin(struct salt_notes *notes, struct call *call)
+{
+    *notes = (struct salt_notes){ .outer = notes_of_thread, .call = call };
+    notes_of_thread = notes;
+}
+
+static void end_notes(struct salt_notes *notes)
+{
+    notes_of_thread = notes->outer;
+    for (size_t i = 0; i < notes->count; i++) alloc_free((void *)(uintptr_t)notes->items[i].base.data);
+    alloc_free(notes->items);
+}
+
+static void withhold(struct salt_home *host, const struct salt_notes *notes)
+{
+    struct waiting *waiting = alloc_zeroed(sizeof(*waiting));
+    int64_t now_ms;
+
+    waiting->since_us = clock_monotonic_us();
+    atomic_init(&waiting->left, 1); /* until all have been asked */
+    now_ms = lock_at(host);
+    list_append(&host->waiting, &waiting->link);
+    for (size_t i = 0; i < notes->count; i++)
+        if (home_withhold(host->core, notes->items[i].base, (uint64_t)(uintptr_t)waiting, now_ms))
+            atomic_fetch_add_explicit(&waiting->left, 1, memory_order_relaxed);
+    /* Nobody else reads this before all of them have been released, the last of which may be the one below. */
+    if (atomic_load_explicit(&waiting->left, memory_order_relaxed) > 1)
+        waiting->withheld = client_withhold(notes->call->client);
+    unlock(host);
+    let_one_go(host, waiting);
+}
+
+void salt_home_settle(struct salt_notes *notes)
+{
+    struct call *call = notes->call;
+    struct salt_home *host = call->node->salt_home;
+
+    carry_out_any(host);
+    /* What is to run again, or is answered by another thread, has changed nothing but what had expired. */
+    if (notes->count > 0 && !call->waits && call->parked == NULL && !client_is_withheld(call->client))
+        withhold(host, notes);
+    end_notes(notes);
+}
+
+void salt_home_deliver(struct node *node)
+{
+    if (node->salt_home != NULL) carry_out_any(node->salt_home);
+}
+
+/* --- SALTLINK --- */
+
+static bool may_write(const struct salt_home *host, const struct slot *slot)
+{
+    const struct bus *bus = host->node->bus;
+
+    return state_of(slot_owner(slot)) == HOME_SLOT_HERE && (bus == NULL || bus_state_ok(bus));
+}
+
+/* INCRBY, of a base by a fold. False where it cannot be added. */
+static bool add_to(struct slot *slot, struct bytes base, int64_t delta, int64_t now_ms, int64_t *total)
+{
+    struct entry *entry = slot_find(slot, base, now_ms);
+    struct entry_attributes kept = entry_attributes_kept(entry);
+    char text[I64_TEXT_BYTES];
+    int64_t number = 0;
+
+    if (entry != NULL && !bytes_to_i64(entry_value(entry), &number)) return false;
+    if (__builtin_add_overflow(number, delta, total)) return false;
+    entry = entry_new_attributed(base, (struct bytes){ text, i64_to_text(text, *total) },
+                                 entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
+    slot_put_aged(slot, &entry);
+    return true;
+}
+
+static void fold(struct salt_home *host, salt_link link, const struct salt_message *message, int64_t now_ms)
+{
+    struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(message->base));
+    struct salt_notes notes;
+    const struct entry *entry;
+    int64_t total = 0;
+    bool done;
+
+    salt_home_begin(&notes, NULL);
+    slot_lock(slot);
+    entry = slot_find(slot, message->base, now_ms);
+    if (entry == NULL || !bytes_to_i64(entry_value(entry), &total)) total = 0;
+    {
+        int64_t told_ms = lock_told(host, slot);
+
+        done = home_fold(host->core, link, message, may_write(host, slot), total, told_ms, &host->effects);
+        unlock(host);
+    }
+    if (done) {
+        done = add_to(slot, message->base, message->delta, now_ms, &total);
+        lock_take(&host->lock);
+        home_folded(host->core, link, message, done, total, &host->effects);
+        unlock(host);
+    }
+    slot_unlock(slot);
+    end_notes(&notes);
+}
+
+bool salt_home_message(struct call *call, const struct salt_message *message, const char **error)
+{
+    struct salt_home *host = call->node->salt_home;
+    struct client *client = call->client;
+    salt_link link;
+    int64_t now_ms;
+
+    if (client->salt_peer == NULL && message->word != SALT_HELLO) {
+        *error = "ERR SALTLINK HELLO comes first";
+        return false;
+    }
+    if (salt_peers_add(host->peers, client) == NULL) {
+        *error = "ERR too many helpers";
+        return false;
+    }
+    link = salt_peer_link(client->salt_peer);
+    if (message->word == SALT_FOLD) {
+        fold(host, link, message, call->now_ms);
+    } else {
+        now_ms = lock_at(host);
+        tell_cluster(host, now_ms);
+        home_message(host->core, link, message, now_ms, &host->effects);
+        unlock(host);
+    }
+    carry_out_any(host);
+    return true;
+}
+
+void salt_home_client_closed(struct client *client)
+{
+    struct salt_home *host = client->worker->node->salt_home;
+    salt_link link = salt_peer_link(client->salt_peer);
+    int64_t now_ms;
+
+    salt_peers_remove(host->peers, &client->salt_peer);
+    now_ms = lock_at(host);
+    home_link_closed(host->core, link, now_ms, &host->effects);
+    unlock(host);
+}
+
+/* --- The whole --- */
+
+struct salt_home *salt_home_new(struct node *node)
+{
+    struct salt_home *host = alloc_zeroed(sizeof(*host));
+    struct home_options options = options_of(node);
+    int64_t now_ms = clock_now_ms();
+
+    host->node = node;
+    host->peers = salt_peers_new();
+    list_init(&host->waiting);
+    host->core = home_new(&options, (uint64_t)clock_wall_us(), now_ms);
+    for (uint32_t id = 0; id < SLOT_COUNT; id++) {
+        host->told[id] = slot_owner(keyspace_slot(node->keyspace, (uint16_t)id));
+        home_slot(host->core, (uint16_t)id, state_of(host->told[id]), now_ms, &host->effects);
+    }
+    return host;
+}
+
+void salt_home_configure(struct salt_home *host)
+{
+    struct home_options options = options_of(host->node);
+
+    lock_take(&host->lock);
+    home_configure(host->core, &options);
+    lock_release(&host->lock);
+}
+
+void salt_home_end(struct salt_home *host)
+{
+    lock_take(&host->lock);
+    while (!list_is_empty(&host->waiting)) {
+        struct waiting *waiting = container_of(host->waiting.next, struct waiting, link);
+
+        list_remove(&waiting->link);
+        lock_release(&host->lock);
+        if (waiting->withheld != NULL) withheld_release(waiting->withheld);
+        alloc_free(waiting);
+        lock_take(&host->lock);
+    }
+    lock_release(&host->lock);
+}
+
+void salt_home_free(struct salt_home **held)
+{
+    struct salt_home *host = *held;
+
+    if (host == NULL) return;
+    for (uint32_t id = 0; id < SLOT_COUNT; id++) {
+        struct watched *watched = host->watched[id];
+
+        if (watched == NULL) continue;
+        slot_lock(watched->slot);
+        slot_feed_detach(watched->slot, &watched->feed);
+        slot_unlock(watched->slot);
+        for (size_t i = 0; i < watched->count; i++) alloc_free((void *)(uintptr_t)watched->bases[i].key.data);
+        alloc_free(watched->bases);
+        alloc_free(watched);
+    }
+    salt_effects_free(&host->effects);
+    home_free(&host->core);
+    salt_peers_free(&host->peers);
+    alloc_free(host);
+    *held = NULL;
+}
+
+void salt_home_info(struct salt_home *host, struct salt_home_info *out)
+{
+    lock_take(&host->lock);
+    out->core = home_stats(host->core);
+    lock_release(&host->lock);
+    out->withheld_us_p50 = histogram_percentile(&host->withheld_us, 50);
+    out->withheld_us_p99 = histogram_percentile(&host->withheld_us, 99);
+}
+
+void salt_home_each_helper(struct salt_home *host, struct bytes base,
+                           void (*each)(void *context, const char *node_id, bool linked, enum home_holding holding),
+                           void *context)
+{
+    lock_take(&host->lock);
+    home_each_helper(host->core, base, each, context);
+    lock_release(&host->lock);
+}
