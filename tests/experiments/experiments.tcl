@@ -10,6 +10,8 @@ test "under a policy no key is without a deadline or beyond its value's life" { 
 test "a policy reaches the keys that were there before it" { experiment sweep }
 test "hot keys are found, by operations, bytes and CPU time" { experiment hot }
 
+test "one hot key is read without its lock" { experiment hotread }
+
 test "an experiment nobody has described is refused" {
     assert { [catch { exec [file join $::root build/experiments/experiments] nosuch 2>@1 } output] }
     assert_match "there is no experiment 'nosuch'; there are: staleness *" $output

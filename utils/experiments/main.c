@@ -14,8 +14,9 @@
 #include <time.h>
 
 static const struct experiment *const experiments[] = {
-    &experiment_staleness, &experiment_guard,  &experiment_moves,    &experiment_stampede, &experiment_coalesce,
-    &experiment_refresh,   &experiment_jitter, &experiment_backstop, &experiment_sweep,    &experiment_hot,
+    &experiment_staleness, &experiment_guard,   &experiment_moves,   &experiment_stampede,
+    &experiment_coalesce,  &experiment_refresh, &experiment_jitter,  &experiment_backstop,
+    &experiment_sweep,     &experiment_hot,     &experiment_hotread,
 };
 #define EXPERIMENTS (sizeof experiments / sizeof experiments[0])
 
