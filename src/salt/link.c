@@ -62,6 +62,7 @@ struct salt_links {
     salt_link last_id;     /* likewise */
     _Atomic size_t open;
     pthread_t thread;
+    bool is_stopped; /* by who has started it */
 };
 
 static void pause_link(struct link *link);
@@ -473,16 +474,24 @@ static void deliver_stop(struct message *message, void *receiver)
     ev_break(links->loop, EVBREAK_ALL);
 }
 
-void salt_links_free(struct salt_links **held)
+void salt_links_stop(struct salt_links *links)
 {
-    struct salt_links *links = *held;
     struct message *message;
 
-    if (links == NULL) return;
+    if (links == NULL || links->is_stopped) return;
     message = alloc(sizeof(*message));
     message->deliver = deliver_stop;
     mailbox_post(&links->mailbox, message);
     pthread_join(links->thread, NULL);
+    links->is_stopped = true;
+}
+
+void salt_links_free(struct salt_links **held)
+{
+    struct salt_links *links = *held;
+
+    if (links == NULL) return;
+    salt_links_stop(links);
     while (!list_is_empty(&links->all))
         salt_links_disconnect(links, container_of(links->all.next, struct link, link)->node);
     free_dead(links);

@@ -37,7 +37,9 @@ struct salt_link_events {
 
 /* NULL, with errno, where no thread can be started. */
 struct salt_links *salt_links_new(const struct salt_link_events *events, uint64_t seed);
-/* Closes all and ends the thread; nothing is told. */
+/* Ends the thread; nothing is told any more. */
+void salt_links_stop(struct salt_links *links);
+/* The same, and closes all: when nobody asks any more. */
 void salt_links_free(struct salt_links **links);
 /* Has tick() called soon; any thread, with no lock held. */
 void salt_links_wake(struct salt_links *links);

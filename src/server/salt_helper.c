@@ -365,7 +365,7 @@ struct salt_helper *salt_helper_start(struct node *node, char error[512])
 
 void salt_helper_stop(struct salt_helper *helper)
 {
-    salt_links_free(&helper->links);
+    salt_links_stop(helper->links);
 }
 
 static void free_followed(struct list *all)
@@ -381,6 +381,7 @@ void salt_helper_free(struct salt_helper **held)
     struct salt_helper *helper = *held;
 
     if (helper == NULL) return;
+    salt_links_free(&helper->links);
     free_followed(&helper->news);
     free_followed(&helper->followed);
     copies_free(&helper->copies);
