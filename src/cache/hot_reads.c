@@ -182,7 +182,7 @@ static void detach(struct hot_slot *of)
 static struct hot_key *new_key(const struct hot_reads *reads, const struct hot_offer *offer)
 {
     size_t bytes = sizeof(struct hot_key) + reads->readers * sizeof(struct hot_hits);
-    struct hot_key *key = alloc_zeroed(bytes + offer->key.len);
+    struct hot_key *key = alloc_zeroed(bytes + offer->key.len); /* fits: HOT_READ_KEY_BYTES_MAX */
     char *name = (char *)key + bytes;
 
     if (offer->key.len > 0) memcpy(name, offer->key.data, offer->key.len);

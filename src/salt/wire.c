@@ -133,8 +133,11 @@ static bool read_bool(struct bytes word, bool *out)
 static bool is_node_id(struct bytes word)
 {
     if (word.len != SALT_NODE_ID_BYTES) return false;
-    for (size_t i = 0; i < word.len; i++)
-        if (memchr("0123456789abcdef", word.data[i], 16) == NULL) return false;
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.data[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+    }
     return true;
 }
 

@@ -410,6 +410,7 @@ void salt_home_begin(struct salt_notes *notes, struct call *call)
 static void end_notes(struct salt_notes *notes)
 {
     notes_of_thread = notes->outer;
+    if (notes->items == NULL) return;
     for (size_t i = 0; i < notes->count; i++) alloc_free((void *)(uintptr_t)notes->items[i].base.data);
     alloc_free(notes->items);
 }
@@ -439,8 +440,12 @@ void salt_home_settle(struct salt_notes *notes)
     struct salt_home *host = call->node->salt_home;
 
     carry_out_any(host);
+    if (__builtin_expect(notes->count == 0, 1)) {
+        end_notes(notes);
+        return;
+    }
     /* What is to run again, or is answered by another thread, has changed nothing but what had expired. */
-    if (notes->count > 0 && !call->waits && call->parked == NULL && !client_is_withheld(call->client))
+    if (!call->waits && call->parked == NULL && !client_is_withheld(call->client))
         withhold(host, notes);
     end_notes(notes);
 }
