@@ -113,7 +113,10 @@ test "a reply beyond the hard limit is not made to its end, and what EXEC began 
             eventually { [regexp -all {asked for more at once} [node_log ada]] == $closed }
             if {$what ne "mget"} { assert_equal $what [on ada get done] }
         }
-        assert {[peak_bytes ada] - $before < 100000000} "[peak_bytes ada], $before before"
+        # (The sanitizers' allocator keeps back what was freed.)
+        if {[string match jemalloc* [info_field ada mem_allocator]]} {
+            assert {[peak_bytes ada] - $before < 100000000} "[peak_bytes ada], $before before"
+        }
         # Who does not want to hear it costs nothing.
         connect c ada
         resp::send c client reply off
