@@ -203,13 +203,13 @@ void shared_set_age(struct shared_set *set, int64_t now_ms)
 {
     if (now_ms < set->due_ms) return;
     set->due_ms = INT64_MAX;
-    for (size_t i = set->count; i-- > 0;) {
-        struct shared_entry *entry = set->entries[i];
+    for (size_t left = set->count; left > 0; left--) {
+        struct shared_entry *entry = set->entries[left - 1];
         int64_t gone_ms = gone_for_ms(&entry->version, now_ms), due_ms = (int64_t)entry->version.time_ms;
 
         if (!entry->is_gone) continue;
         if (gone_ms >= SHARED_GONE_KEPT_MS) {
-            remove_at(set, i);
+            remove_at(set, left - 1);
             continue;
         }
         if (gone_ms >= SHARED_GONE_TOLD_MS) count(set, entry, false);

@@ -252,8 +252,8 @@ static void take_over(struct salt_keeper *keeper)
     pthread_mutex_lock(&keeper->guard);
     cluster_shared_each(bus_lock(keeper->node->bus, &effects), SHARED_SALT, copy_item, &items);
     bus_unlock(keeper->node->bus);
-    for (size_t i = salt_registry_count(keeper->registry); i-- > 0;) {
-        struct bytes base = salt_registry_at(keeper->registry, i)->base;
+    for (size_t left = salt_registry_count(keeper->registry); left > 0; left--) {
+        struct bytes base = salt_registry_at(keeper->registry, left - 1)->base;
 
         if (!has_item(&items, base)) salt_registry_forget(keeper->registry, base, entry_forgotten, keeper);
     }
