@@ -156,6 +156,29 @@ proc status_bytes {name field} {
 
 proc anonymous_bytes {name} { return [status_bytes $name RssAnon] }
 
+# Nanoseconds of CPU that a server's threads have used.
+proc cpu_ns {name} {
+    set sum 0
+    foreach path [glob -nocomplain /proc/$::server($name,pid)/task/*/schedstat] {
+        if {[catch { set file [open $path r] }]} continue
+        incr sum [lindex [read $file] 0]
+        close $file
+    }
+    return $sum
+}
+
+# Waits, 20 s at most, until none of these works at anything by itself: memcached enlarges its table long after it was filled, and whoever is measured
+# on the same CPU meanwhile has milliseconds added.
+proc servers_rest {names} {
+    for {set i 0} {$i < 40} {incr i} {
+        set before [lmap name $names { cpu_ns $name }]
+        after 500
+        set busy 0
+        foreach name $names was $before { if {[cpu_ns $name] - $was > 15000000} { set busy 1 } }
+        if {!$busy} return
+    }
+}
+
 # What a server holds after it has given back what it can: freed memory that it merely keeps for later is not what keys take. Two seconds
 # are for what it does by itself once a load has ended.
 proc settled_bytes {name} {

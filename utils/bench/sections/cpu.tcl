@@ -8,6 +8,7 @@ section "CPU per command, a million keys" {
             server_start $each $each
             fill $each $count
         }
+        servers_rest $names
         foreach work {get set} {
             foreach depth {1 16 64} {
                 set workload "[string toupper $work], pipeline $depth"

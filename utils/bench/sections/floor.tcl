@@ -5,6 +5,7 @@ section "One command at a time, beside a server that does nothing" {
     set workloads {"GET, unpipelined" "SET, unpipelined"}
     foreach each $names { server_start $each $each }
     foreach each {ours redis} { fill $each $count }
+    servers_rest {ours redis}
     in_turns each $names {
         foreach work {get set} { sample_fields "$each [string toupper $work], unpipelined" [measure $each -t $work -P 1 -k $count] }
     }

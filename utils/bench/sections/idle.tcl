@@ -5,6 +5,7 @@ section "Idle connections" {
     server_start ours ours {--maxclients 15000}
     server_start redis redis {--maxclients 15000}
     foreach each {ours redis} { fill $each $count }
+    servers_rest {ours redis}
     in_turns each {ours redis} {
         set before [settled_bytes $each]
         sample_fields "$each alone" [measure $each -t get -P 1 -k $count]
