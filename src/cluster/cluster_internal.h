@@ -156,6 +156,7 @@ struct index_entry {
 struct forgotten {
     char id[NODE_ID_BYTES + 1];
     int64_t until_ms;
+    bool on_word; /* of another node; else an operator said so here */
 };
 
 enum save { SAVE_NO, SAVE_SOON, SAVE_SYNC };
@@ -304,7 +305,8 @@ struct link *link_find(const struct cluster *c, cluster_link id);
 struct link *link_add(struct cluster *c, cluster_link id, bool inbound);
 void link_remove(struct cluster *c, cluster_link id);
 bool blacklist_has(const struct cluster *c, const char *id, int64_t now_ms);
-void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms);
+/* on_word: as another node asks. That is not passed on: the word would go round, and undo a MEET that came after it. */
+void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms, bool on_word);
 
 /* --- view.c --- */
 static inline bool bitmap_has(const uint8_t *bitmap, unsigned bit)

@@ -328,7 +328,7 @@ void cluster_forget(struct cluster *c, struct bytes id, int64_t now_ms, struct e
         refuse(error, "ERR Can't forget my master!");
         return;
     }
-    blacklist_add(c, node->id, now_ms, BLACKLIST_MS);
+    blacklist_add(c, node->id, now_ms, BLACKLIST_MS, false);
     node_remove(c, node, now_ms, e);
     c->state_dirty = true;
     cluster_save_later(c, SAVE_SOON);

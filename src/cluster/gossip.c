@@ -157,7 +157,8 @@ static uint16_t put_suspected(struct cluster *c, struct buf *out)
     return (uint16_t)count;
 }
 
-/* Whom an operator had us forget, so that the word need not be given to every node. Who was met again since is not among them. */
+/* Whom an operator had us forget, so that the word need not be given to every node. Neither those of whom we were told by others are
+ * among them, nor who was met again since. */
 static uint16_t put_forgotten(struct cluster *c, int64_t now_ms, struct buf *out)
 {
     size_t first = c->blacklist_count > FORGOTTEN_MAX ? random_below(&c->random, c->blacklist_count) : 0;
@@ -166,7 +167,7 @@ static uint16_t put_forgotten(struct cluster *c, int64_t now_ms, struct buf *out
     for (size_t i = 0; i < c->blacklist_count && count < FORGOTTEN_MAX; i++) {
         const struct forgotten *entry = &c->blacklist[(first + i) % c->blacklist_count];
         int64_t left_s = (entry->until_ms - now_ms) / 1000;
-        if (left_s <= 0 || node_find(c, entry->id) != NULL) continue;
+        if (left_s <= 0 || entry->on_word || node_find(c, entry->id) != NULL) continue;
         message_forgotten_write(out, entry->id, (uint64_t)left_s);
         count++;
     }

@@ -216,7 +216,7 @@ static void learn_names(struct cluster *c, struct node *sender, const struct mes
         int64_t for_ms = ttl_s < BLACKLIST_MS / 1000 ? (int64_t)ttl_s * 1000 : BLACKLIST_MS;
         /* The sender itself is spared: the rest of this packet is about it. */
         if (node == NULL || node == c->myself || node == sender || node_is(node, FLAG_HANDSHAKE)) continue;
-        blacklist_add(c, id, now_ms, for_ms);
+        blacklist_add(c, id, now_ms, for_ms, true);
         emit_log(e, LOG_NOTICE, "node %.40s: forgotten, as %.40s asks", id, sender->id);
         node_remove(c, node, now_ms, e);
         cluster_save_later(c, SAVE_SOON);

@@ -408,7 +408,7 @@ TEST(of_too_many_forgotten_nodes_the_oldest_is_forgotten_to_be_forgotten)
 
     for (unsigned i = 0; i <= BLACKLIST_MAX; i++) {
         snprintf(id, sizeof(id), "%040u", i);
-        blacklist_add(f.c, id, NOW + (int64_t)i, 60000);
+        blacklist_add(f.c, id, NOW + (int64_t)i, 60000, false);
     }
     CHECK(f.c->blacklist_count == BLACKLIST_MAX);
     CHECK(blacklist_has(f.c, id, NOW + 5000));

@@ -165,12 +165,32 @@ TEST(whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long)
     done(&f);
 }
 
+TEST(whom_others_had_us_forget_nobody_hears_of)
+{
+    struct fixture f = with_neighbour();
+    struct buf keep = { 0 };
+    struct message message;
+    uint64_t ttl_s = 0;
+
+    f.b->is_ours = true;
+    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS, true);
+    message = told(&f, &keep, NOW);
+    CHECK(forgotten(&message, ID_C, &ttl_s) == 0);
+    /* Of an operator's word, which another's does not take back, they do. */
+    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS, false);
+    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS, true);
+    message = told(&f, &keep, NOW);
+    CHECK(forgotten(&message, ID_C, &ttl_s) == 1);
+    buf_free(&keep);
+    done(&f);
+}
+
 TEST(an_operator_who_forgets_what_is_forgotten_already_is_answered_ok)
 {
     struct fixture f = with_neighbour();
     cluster_error error;
 
-    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS);
+    blacklist_add(f.c, ID_C, NOW, BLACKLIST_MS, false);
     cluster_forget(f.c, BYTES(ID_C), NOW + 1, &f.e, error);
     CHECK(error[0] == '\0' && f.c->node_count == 2);
     cluster_forget(f.c, BYTES(ID_C), NOW + BLACKLIST_MS, &f.e, error);
@@ -188,7 +208,7 @@ TEST(of_many_forgotten_nodes_a_packet_names_some)
     f.b->is_ours = true;
     for (unsigned i = 0; i < 200; i++) {
         snprintf(id, sizeof(id), "%040u", i);
-        blacklist_add(f.c, id, NOW, BLACKLIST_MS);
+        blacklist_add(f.c, id, NOW, BLACKLIST_MS, false);
     }
     for (int i = 0; i < 200; i++) {
         struct message message = told(&f, &keep, NOW);
@@ -230,6 +250,6 @@ TEST(who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its
 TESTS(a_mark_is_read_as_it_was_written_and_no_other_version_of_it,
       every_message_of_ours_is_marked_and_later_than_the_one_before,
       what_was_overtaken_tells_nothing_of_roles_and_slots, who_agrees_on_every_slot_has_one_digest_whatever_the_order,
-      whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long,
+      whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long, whom_others_had_us_forget_nobody_hears_of,
       an_operator_who_forgets_what_is_forgotten_already_is_answered_ok, of_many_forgotten_nodes_a_packet_names_some,
       who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its_slots)
