@@ -101,6 +101,10 @@ struct worker {
     size_t turn_count;            /* how many they are */
     struct ev_idle no_wait;       /* while there are any */
     struct reclaim_reader reader; /* joined while the thread runs */
+    struct worker_slow {
+        long switches; /* times the system had put the thread aside when that was looked at last */
+        uint64_t hash; /* of the key of the last command that took long */
+    } slow;            /* what took long by itself, and what the system kept waiting (server/cost.c) */
     /* The batch that runs: its requests, and what is known of each. */
     struct request batch[LOOK_AHEAD_MAX];
     struct prepared prepared[LOOK_AHEAD_MAX];
