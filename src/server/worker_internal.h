@@ -156,6 +156,8 @@ void worker_flush(struct worker *worker);
 void client_resume(struct client *client);
 /* The same for one that was parked. */
 void client_unpark(struct client *client);
+/* The same, together with others: worker_flush() runs them, before anything else is read of them. */
+void client_unpark_soon(struct client *client);
 /* The same for one whose replies were held: these first. */
 void client_unhold(struct client *client, struct bytes replies);
 /* Does what is due; it has come to its turn. Returns how many bytes that moved. May close it. */
