@@ -110,10 +110,12 @@ struct worker {
     struct prepared prepared[LOOK_AHEAD_MAX];
     int64_t now_ms; /* what commands are told; of now_ticks */
     uint64_t now_ticks;
-    struct aliases *aliases;  /* of the command that runs (server/alias.h); NULL until one has names */
-    struct client *answering; /* whose requests run now, or NULL */
-    int monitors;             /* of its clients */
-    struct list shard_parts;  /* of topics (server/topics.h): the shard channels that its clients subscribe to */
+    struct aliases *aliases;   /* of the command that runs (server/alias.h); NULL until one has names */
+    struct client *answering;  /* whose requests run now, or NULL */
+    int monitors;              /* of its clients */
+    struct list leaving;       /* subscriptions of clients that have left (server/pubsub_client.c) */
+    struct ev_idle leaving_on; /* while there are any */
+    struct list shard_parts;   /* of topics (server/topics.h): the shard channels that its clients subscribe to */
 };
 
 /* For counters only the owner writes: no locked instruction. */
