@@ -35,6 +35,7 @@
 #include "server/login.h"
 #include "server/latency.h"
 #include "server/node.h"
+#include "server/open_slots.h"
 #include "server/policy_keeper.h"
 #include "server/process.h"
 #include "server/pubsub.h"
@@ -453,6 +454,8 @@ static int serve(struct node *node)
     write_pid(node, pid_path);
     if (node->bus && !start_salting(node)) return 1;
     start_workers(node);
+    if (node->bus && (node->open_slots = open_slots_start(node)) == NULL)
+        log_warning("no thread can be started to end the moves of slots that are left open: %s", strerror(errno));
     apply_changes_of(node);
     control_start(node, loop);
     alloc_purge(); /* what building it all took and freed */
@@ -463,6 +466,7 @@ static int serve(struct node *node)
     log_warning("User requested shutdown...");
     process_notify_systemd("STOPPING=1\n");
     if (node->salt_helper) salt_helper_stop(node->salt_helper);
+    open_slots_stop(&node->open_slots);
     stop_workers(node);
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);

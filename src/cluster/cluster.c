@@ -17,7 +17,8 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
 
     c->options = *options;
     c->started_ms = c->view_changed_ms = now_ms;
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) c->owner_since_ms[slot] = now_ms;
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) c->owner_since_ms[slot] = c->worked_ms[slot] = now_ms;
+    c->handed_over = SLOT_COUNT;
     random_seed(&c->random, seed);
     c->incarnation = (uint32_t)random_u64(&c->random);
     /* INDEX_NONE, of which all bits are set. */

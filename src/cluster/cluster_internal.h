@@ -13,6 +13,7 @@
  *     announce.c    what of it is on disk, and may be told
  *     commands.c    what an operator asks for
  *     moves.c       which of us has a slot that two of our kind claim
+ *     open.c        what becomes of a move that nobody goes on with
  *     difference.c  who sees other owners than we do
  *     shared_set.c  items that all nodes of our kind are to have the same of
  *     shared.c      how they come to
@@ -187,6 +188,8 @@ struct cluster {
     uint16_t migrating[SLOT_COUNT]; /* likewise */
     uint16_t importing[SLOT_COUNT];
     uint16_t sequence[SLOT_COUNT];
+    int64_t worked_ms[SLOT_COUNT]; /* when an operator or a tool last did something with it, see open.h; not on disk */
+    uint16_t handed_over;          /* the slot that a target is being told to be its own; SLOT_COUNT: none */
     uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
     uint8_t giver_knows[SLOT_BITMAP_BYTES]; /* of taken_from: that node has been heard without the slot; not on disk */

@@ -2,6 +2,7 @@
  *
  * What an operator asks for. The checks come in the order, and the refusals in the words, that redis-cli and its scripts know. */
 #include "cluster/cluster_internal.h"
+#include "cluster/open.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -203,11 +204,23 @@ static struct node *move_partner(const struct cluster *c, struct bytes id, clust
     return NULL;
 }
 
-static bool check_slot(uint16_t slot, cluster_error error)
+/* Whatever comes of it: somebody works on the slot. */
+static bool check_slot(struct cluster *c, uint16_t slot, int64_t now_ms, cluster_error error)
 {
     error[0] = '\0';
-    if (slot < SLOT_COUNT) return true;
+    if (slot < SLOT_COUNT) {
+        cluster_slot_worked(c, slot, now_ms);
+        return true;
+    }
     refuse(error, "ERR Invalid or out of range slot");
+    return false;
+}
+
+/* With no key left here, and its target about to own it, it must not be served here again. */
+static bool check_not_handed_over(const struct cluster *c, uint16_t slot, cluster_error error)
+{
+    if (slot != c->handed_over) return true;
+    refuse(error, "ERR Hash slot %u is just being handed over to its target: try again", slot);
     return false;
 }
 
@@ -216,11 +229,12 @@ void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes no
 {
     const struct node *target;
 
-    if (!check_slot(slot, error)) return;
+    if (!check_slot(c, slot, now_ms, error)) return;
     if (!is_mine(c, slot)) {
         refuse(error, "ERR I'm not the owner of hash slot %u", slot);
         return;
     }
+    if (!check_not_handed_over(c, slot, error)) return;
     target = move_partner(c, node, error);
     if (target == NULL) return;
     /* The operator moves it on: whoever claims it may have been given it. */
@@ -234,7 +248,7 @@ void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes no
 {
     const struct node *source;
 
-    if (!check_slot(slot, error)) return;
+    if (!check_slot(c, slot, now_ms, error)) return;
     if (is_mine(c, slot)) {
         refuse(error, "ERR I'm already the owner of hash slot %u", slot);
         return;
@@ -255,7 +269,7 @@ void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes no
 
 void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, struct effects *e, cluster_error error)
 {
-    if (!check_slot(slot, error)) return;
+    if (!check_slot(c, slot, now_ms, error) || !check_not_handed_over(c, slot, error)) return;
     slot_set_migrating(c, slot, INDEX_NONE, e);
     slot_set_importing(c, slot, INDEX_NONE, e);
     cluster_settle(c, true, now_ms, e);
@@ -268,7 +282,7 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
     uint16_t source;
     bool imported;
 
-    if (!check_slot(slot, error)) return;
+    if (!check_slot(c, slot, now_ms, error)) return;
     node = named(c, id);
     if (node == NULL) {
         refuse(error, "ERR Unknown node %.*s", shown(id), id.data);

@@ -9,9 +9,11 @@
 #include "cache/eviction.h"
 #include "cache/hot_reads.h"
 #include "cache/hotkeys.h"
+#include "cluster/open.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/node.h"
+#include "server/open_slots.h"
 #include "server/process.h"
 #include "server/worker.h"
 #include "store/lazyfree.h"
@@ -309,11 +311,28 @@ void info_hotkeys(struct call *call, struct buf *out)
     line_u64(out, "hot_values_withdrawn", reads.withdrawn);
 }
 
+static void put_open_slots(struct node *node, struct buf *out)
+{
+    struct open_slots_counts counts = open_slots_counts(node->open_slots);
+    struct effects *effects;
+    size_t open = cluster_open_count(bus_lock(node->bus, &effects));
+
+    bus_unlock(node->bus);
+    line_u64(out, "cluster_slots_open", open);
+    line_u64(out, "cluster_open_slots_finished", counts.finished);
+    line_u64(out, "cluster_open_slots_closed", counts.closed);
+    line_u64(out, "cluster_open_slots_keys_sent", counts.keys_sent);
+    line_u64(out, "cluster_open_slots_keys_returned", counts.keys_returned);
+    line_u64(out, "cluster_open_slots_keys_dropped", counts.keys_dropped);
+    line_u64(out, "cluster_open_slots_failures", counts.failures);
+}
+
 void info_cluster(struct call *call, struct buf *out)
 {
     buf_append_text(out, "# Cluster\r\n");
     line_u64(out, "cluster_enabled", call->node->bus != NULL);
     if (call->node->bus != NULL) line_u64(out, "cluster_state_save_failures", bus_save_failures(call->node->bus));
+    if (call->node->open_slots != NULL) put_open_slots(call->node, out);
 }
 
 /* No line for a database without keys: some tools divide by their number. */

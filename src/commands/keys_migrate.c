@@ -4,7 +4,7 @@
  * answers. */
 #include "base/alloc.h"
 #include "bus/bus.h"
-#include "cluster/cluster.h"
+#include "cluster/open.h"
 #include "commands/keys_internal.h"
 #include "server/client.h"
 #include "server/hold.h"
@@ -95,11 +95,22 @@ static bool is_any_here(struct call *call, const struct migration_options *optio
     return false;
 }
 
+/* Whoever moves a slot is not taken for gone. */
+static void note_work(struct call *call, const struct migration_options *options)
+{
+    struct effects *effects;
+
+    if (call->node->bus == NULL) return;
+    cluster_slot_worked(bus_lock(call->node->bus, &effects), key_slot(options->keys[0]), call->now_ms);
+    bus_unlock(call->node->bus);
+}
+
 static void migrate(struct call *call)
 {
     struct migration_options options;
 
     if (!parse(call, &options)) return;
+    note_work(call, &options);
     if (!is_any_here(call, &options))
         reply_simple(call->reply, "NOKEY");
     else if (call->in_exec)

@@ -123,8 +123,8 @@ struct config {
         active_defrag_max_scan_fields, jemalloc_bg_thread, tracking_table_max_keys, default_ttl_ms, max_ttl_ms;
 
     /* Cluster */
-    _Atomic int64_t cluster_enabled, cluster_port, cluster_node_timeout, cluster_announce_port,
-        cluster_announce_bus_port, cluster_announce_tls_port, cluster_preferred_endpoint_type,
+    _Atomic int64_t cluster_enabled, cluster_port, cluster_node_timeout, cluster_slot_move_timeout,
+        cluster_announce_port, cluster_announce_bus_port, cluster_announce_tls_port, cluster_preferred_endpoint_type,
         cluster_require_full_coverage, cluster_allow_reads_when_down, cluster_allow_pubsubshard_when_down,
         cluster_replica_validity_factor, cluster_replica_no_failover, cluster_migration_barrier,
         cluster_allow_replica_migration, cluster_link_sendbuf_limit, cluster_slot_stats_enabled;

@@ -167,7 +167,7 @@ static const struct option table[] = {
     { TEXT("syslog-facility", CONFIG_SYSLOG_FACILITY, "local0"), .section = LOGS, .flags = OPTION_FIXED | OPTION_INERT, .help = "Taken and shown, without effect." },
 
     /* --- Access --- */
-    { TEXT("masterauth", CONFIG_MASTERAUTH, ""), .section = ACCESS, .flags = OPTION_SECRET, .help = "Password that this node gives to the other nodes of its cluster when it asks them for copies of salted keys; empty for that of requirepass." },
+    { TEXT("masterauth", CONFIG_MASTERAUTH, ""), .section = ACCESS, .flags = OPTION_SECRET, .help = "Password that this node gives to the other nodes of its cluster when it asks them for copies of salted keys, or ends the move of a slot; empty for that of requirepass." },
     { TEXT("masteruser", CONFIG_MASTERUSER, ""), .section = ACCESS, .help = "User that goes with masterauth; empty for the default user." },
     { TEXT("requirepass", CONFIG_REQUIREPASS, ""), .section = ACCESS, .flags = OPTION_SECRET, .help = "Password that clients must give with AUTH or HELLO; empty for none." },
     { ENUM("enable-protected-configs", enable_protected_configs, CONFIG_NO, yes_no_local), .section = ACCESS, .flags = OPTION_FIXED, .help = "Who may CONFIG SET the directives that reach the file system (dir): no one, everyone (yes), clients from this machine (local)." },
@@ -240,6 +240,7 @@ static const struct option table[] = {
     { TEXT("cluster-config-file", CONFIG_CLUSTER_CONFIG_FILE, "nodes.conf"), .section = CLUSTER, .flags = OPTION_FIXED, .help = "State file of the cluster, in dir. The node writes it; each node needs its own." },
     { INTEGER("cluster-port", cluster_port, 0, 0, 65535), .section = CLUSTER, .flags = OPTION_FIXED, .help = "Port of the cluster bus; 0 is port + 10000." },
     { INTEGER("cluster-node-timeout", cluster_node_timeout, 15000, 0, INT64_MAX), .section = CLUSTER, .help = "Milliseconds a node may be unreachable before it is taken for failed." },
+    { INTEGER("cluster-slot-move-timeout", cluster_slot_move_timeout, 300000, 0, INT64_MAX / 1000000), .section = CLUSTER, .flags = OPTION_OURS, .help = "Milliseconds after which a slot that stands open between two nodes of this kind, and on which nobody works, is finished or closed by them; 0 leaves that to `redis-cli --cluster fix`. Each SETSLOT of it and each MIGRATE from it begins the time anew." },
     { BOOL("cluster-require-full-coverage", cluster_require_full_coverage, 1), .section = CLUSTER, .help = "Stop serving when a slot has no owner. A cache is better off with no." },
     { BOOL("cluster-allow-reads-when-down", cluster_allow_reads_when_down, 0), .section = CLUSTER, .help = "Serve reads of this node's slots while the cluster is down." },
     { BOOL("cluster-allow-pubsubshard-when-down", cluster_allow_pubsubshard_when_down, 1), .section = CLUSTER,

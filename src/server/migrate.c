@@ -62,16 +62,21 @@ static bool may_leave(void *context, struct bytes key)
     return node->salt_home == NULL || salt_home_may_leave(node->salt_home, key);
 }
 
+struct migration_site migrate_site(struct node *node)
+{
+    return (struct migration_site){ .keyspace = node->keyspace,
+                                    .run_id = node->run_id,
+                                    .context = node,
+                                    .own_port = own_port,
+                                    .ended = ended,
+                                    .released = released,
+                                    .moved = moved,
+                                    .may_leave = may_leave };
+}
+
 struct migrator *migrate_start(struct node *node)
 {
-    const struct migration_site site = { .keyspace = node->keyspace,
-                                         .run_id = node->run_id,
-                                         .context = node,
-                                         .own_port = own_port,
-                                         .ended = ended,
-                                         .released = released,
-                                         .moved = moved,
-                                         .may_leave = may_leave };
+    const struct migration_site site = migrate_site(node);
 
     return migrator_new(&site);
 }

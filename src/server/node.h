@@ -33,6 +33,7 @@ struct lazyfree;
 struct login_guard;
 struct migrator;
 struct movers;
+struct open_slots;
 struct policies;
 struct policy_keeper;
 struct policy_sweep;
@@ -65,16 +66,17 @@ struct node {
     struct bus *bus;           /* NULL with cluster-enabled no; guards itself */
     struct worker **workers;
     int worker_count;
-    struct slowlog *slowlog;    /* guards itself */
-    struct login_guard *logins; /* guards itself */
-    struct acl_log *acl_log;    /* guards itself */
-    struct events *events;      /* guards itself */
-    struct pubsub *pubsub;      /* guards itself */
-    struct latency *latency;    /* guards itself */
-    struct movers *movers;      /* guard themselves */
-    struct lazyfree *lazyfree;  /* guards itself */
-    struct migrator *migrator;  /* guards itself */
-    struct control *control;    /* the main thread's loop (server/control.h) */
+    struct slowlog *slowlog;       /* guards itself */
+    struct login_guard *logins;    /* guards itself */
+    struct acl_log *acl_log;       /* guards itself */
+    struct events *events;         /* guards itself */
+    struct pubsub *pubsub;         /* guards itself */
+    struct latency *latency;       /* guards itself */
+    struct movers *movers;         /* guard themselves */
+    struct lazyfree *lazyfree;     /* guards itself */
+    struct migrator *migrator;     /* guards itself */
+    struct open_slots *open_slots; /* its counters are atomics; NULL without a cluster, or without a thread for it */
+    struct control *control;       /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms; /* internal clock */
     const char *executable;
@@ -102,7 +104,6 @@ struct node {
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
     struct withheld_list withheld;  /* replies that wait for DEBUG RELEASE; guards itself */
     _Atomic int salt_marks;         /* on how many keys' slots there are marks of names: salt_keeper's to change */
-    _Atomic int retired;            /* transactions that movers are to free (server/retire.h) */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 };
 

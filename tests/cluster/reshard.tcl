@@ -207,7 +207,7 @@ test "fix gives slots that nobody serves to who has their keys" {
     }
 }
 
-# F4, F5: nothing closes it by itself, for nobody knows whether what has left is to come back.
+# F4, F5: for as long as cluster-slot-move-timeout, within which whoever moves it may come back (open_slots.tcl).
 test "a slot that was left open is served whole, and closing it by hand drops no key on either side" {
     with_cluster {ada bob} {
         set slot 100

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "cluster/open.h"
 #include "cluster/redirect.h"
 
 #include <stdio.h>
@@ -27,6 +28,13 @@ struct keys {
     unsigned step; /* of the move; 0: there is none */
     unsigned key;
     size_t from, to;
+
+    struct random own; /* of what follows alone, so that other stories stay what they are */
+    struct {
+        unsigned step; /* 0: there is none */
+        unsigned key;
+        size_t from, to;
+    } job; /* a slot that a node hands over by itself */
 };
 
 static uint16_t slot_of(unsigned key)
@@ -175,21 +183,26 @@ static bool serves(struct keys *keys, size_t node, unsigned key)
     return is_reached(keys, node) && word(keys, node, key).state == OWNER_HERE;
 }
 
-/* MIGRATE: the value is at one of the two, at every moment. */
-static bool migrate(struct keys *keys)
+/* The value is at one of the two, at every moment. */
+static void send_value(struct keys *keys, unsigned key, size_t from, size_t to)
 {
-    struct owner from, to;
-    unsigned key = keys->key;
+    if (keys->values[from][key] == 0) return;
+    keys->values[to][key] = keys->values[from][key];
+    keys->values[from][key] = 0;
+    sim_note(keys->sim, from, "slot %u: value %llu goes to node %zu", slot_of(key),
+             (unsigned long long)keys->values[to][key], to);
+}
 
-    if (!is_reached(keys, keys->from) || !is_reached(keys, keys->to)) return false;
-    from = word(keys, keys->from, key);
-    to = word(keys, keys->to, key);
-    if (from.state != OWNER_HERE || from.flags != OWNER_MIGRATING || to.flags != OWNER_IMPORTING) return false;
-    if (keys->values[keys->from][key] == 0) return true;
-    keys->values[keys->to][key] = keys->values[keys->from][key];
-    keys->values[keys->from][key] = 0;
-    sim_note(keys->sim, keys->from, "slot %u: value %llu goes to node %zu", slot_of(key),
-             (unsigned long long)keys->values[keys->to][key], keys->to);
+/* MIGRATE. */
+static bool migrate(struct keys *keys, unsigned key, size_t from, size_t to)
+{
+    struct owner source, target;
+
+    if (!is_reached(keys, from) || !is_reached(keys, to)) return false;
+    source = word(keys, from, key);
+    target = word(keys, to, key);
+    if (source.state != OWNER_HERE || source.flags != OWNER_MIGRATING || target.flags != OWNER_IMPORTING) return false;
+    send_value(keys, key, from, to);
     return true;
 }
 
@@ -202,7 +215,7 @@ static bool take_step(struct keys *keys)
     case 2:
         return setslot(keys, keys->from, MIGRATING, keys->key, keys->to);
     case 3:
-        return migrate(keys);
+        return migrate(keys, keys->key, keys->from, keys->to);
     case 4:
         if (!setslot(keys, keys->to, NODE, keys->key, keys->to)) return false;
         keys->taken_by[keys->key] = keys->to;
@@ -250,12 +263,9 @@ bool keys_is_any_open(struct keys *keys)
 
 static void finish_move(struct keys *keys, unsigned key, size_t from, size_t to)
 {
-    keys->key = key;
-    keys->from = from;
-    keys->to = to;
     if (word(keys, from, key).flags == 0) setslot(keys, from, MIGRATING, key, to);
     if (word(keys, to, key).flags == 0) setslot(keys, to, IMPORTING, key, from);
-    if (!migrate(keys)) return;
+    if (!migrate(keys, key, from, to)) return;
     setslot(keys, to, NODE, key, to);
     sim_run(keys->sim, 1000);
     setslot(keys, from, NODE, key, to);
@@ -289,6 +299,138 @@ void keys_fix(struct keys *keys)
 {
     keys->step = 0;
     for (unsigned key = 0; key < KEYS; key++) fix(keys, key);
+}
+
+/* --- The nodes' own part: moves that nobody goes on with (cluster/open.h) --- */
+
+static void account_of(struct keys *keys, size_t node, unsigned key, size_t other, struct open_account *out)
+{
+    struct buf text = { 0 };
+
+    *out = (struct open_account){ .is_heard = false };
+    if (!is_reached(keys, other)) return;
+    cluster_nodes_text(sim_core(keys->sim, other), &text);
+    open_account_read(buf_bytes(&text), slot_of(key), sim_node_id(keys->sim, other), sim_node_id(keys->sim, node), out);
+    out->keys = keys->values[other][key] != 0;
+    buf_free(&text);
+}
+
+static void hand_over(struct keys *keys, size_t node, unsigned slot)
+{
+    if (sim_is_running(keys->sim, node)) cluster_hand_over(sim_core(keys->sim, node), slot);
+}
+
+static void begin_job(struct keys *keys, unsigned key, size_t from, size_t to)
+{
+    if (!migrate(keys, key, from, to)) return;
+    hand_over(keys, from, slot_of(key));
+    keys->job.step = 1;
+    keys->job.key = key;
+    keys->job.from = from;
+    keys->job.to = to;
+}
+
+static void return_value(struct keys *keys, unsigned key, size_t node, size_t owner)
+{
+    struct owner there = word(keys, owner, key);
+
+    if (there.state != OWNER_HERE || there.flags != 0) return;
+    if (keys->values[owner][key] == 0) send_value(keys, key, node, owner);
+    keys->values[node][key] = 0;
+    setslot(keys, node, STABLE, key, node);
+}
+
+static void look_at(struct keys *keys, unsigned key, size_t node, int64_t idle_ms)
+{
+    struct cluster *c = sim_core(keys->sim, node);
+    int64_t now_ms = sim_node_now(keys->sim, node);
+    struct open_facts facts = { .keys = keys->values[node][key] != 0 };
+    struct open_slot open;
+    size_t other;
+
+    if (facts.keys > 0 && cluster_is_stray(c, slot_of(key), idle_ms, now_ms)) {
+        cluster_adopt_stray(c, slot_of(key), idle_ms, now_ms, sim_effects(keys->sim, node));
+        sim_carry_out(keys->sim, node);
+    }
+    if (!cluster_open_slot(c, slot_of(key), idle_ms, now_ms, &open)) return;
+    other = sim_node_of_index(keys->sim, node, open.other.index);
+    facts.leaves = open.leaves;
+    facts.is_kin = open.other.is_kin;
+    facts.has_failed = open.has_failed;
+    account_of(keys, node, key, other, &facts.other);
+    switch (open_next(&facts)) {
+    case OPEN_WAIT:
+        return;
+    case OPEN_SEND:
+        begin_job(keys, key, node, other);
+        return;
+    case OPEN_GIVE:
+        if (setslot(keys, node, NODE, key, other)) keys->given_by[key] = node;
+        return;
+    case OPEN_REOPEN:
+        setslot(keys, other, IMPORTING, key, node);
+        return;
+    case OPEN_TAKE:
+        setslot(keys, node, NODE, key, node);
+        return;
+    case OPEN_RETURN:
+        return_value(keys, key, node, other);
+        return;
+    case OPEN_CLOSE:
+        setslot(keys, node, STABLE, key, node);
+        return;
+    }
+}
+
+/* False where the job ends here. */
+static bool go_on_with_job(struct keys *keys)
+{
+    unsigned key = keys->job.key;
+    size_t from = keys->job.from, to = keys->job.to;
+
+    switch (keys->job.step) {
+    case 1:
+        if (!setslot(keys, to, NODE, key, to)) return false;
+        keys->taken_by[key] = to;
+        keys->job.step = 2;
+        return true;
+    case 2: /* its answer comes when that is on disk */
+        if (!is_reached(keys, to) || sim_is_disk_full(keys->sim, to)) return false;
+        if (!sim_is_saved(keys->sim, to)) return true;
+        keys->taken_by[key] = SIZE_MAX;
+        keys->job.step = 3;
+        return true;
+    default:
+        if (setslot(keys, from, NODE, key, to)) keys->given_by[key] = from;
+        return false;
+    }
+}
+
+void keys_seed_own(struct keys *keys, uint64_t seed)
+{
+    random_seed(&keys->own, seed);
+}
+
+void keys_go_on(struct keys *keys, int64_t idle_ms)
+{
+    unsigned key = (unsigned)random_below(&keys->own, KEYS);
+
+    if (keys->job.step != 0) {
+        if (go_on_with_job(keys)) return;
+        hand_over(keys, keys->job.from, SLOT_COUNT);
+        keys->job.step = 0;
+        return;
+    }
+    for (size_t node = 0; node < keys->nodes && keys->job.step == 0; node++)
+        if (is_reached(keys, node)) look_at(keys, key, node, idle_ms);
+}
+
+bool keys_is_any_lost(struct keys *keys)
+{
+    for (unsigned key = 0; key < KEYS; key++)
+        for (size_t node = 0; node < keys->nodes; node++)
+            if (keys->values[node][key] != 0 && !serves(keys, node, key)) return true;
+    return false;
 }
 
 const char *keys_check(struct keys *keys)

@@ -26,6 +26,13 @@ void keys_move(struct keys *keys);
 /* The operator's last act, when all nodes are well: what was left open is closed, as `redis-cli --cluster fix` does it. */
 void keys_fix(struct keys *keys);
 bool keys_is_any_open(struct keys *keys);
+
+/* What nodes do by themselves about slots that were left open for so long: a step of it, for a slot drawn by lot. */
+void keys_go_on(struct keys *keys, int64_t idle_ms);
+/* Before the first of these. */
+void keys_seed_own(struct keys *keys, uint64_t seed);
+/* A value that lies where nobody is served it. */
+bool keys_is_any_lost(struct keys *keys);
 /* NULL, or what is lost. */
 const char *keys_check(struct keys *keys);
 uint64_t keys_written(const struct keys *keys);

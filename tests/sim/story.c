@@ -1,7 +1,7 @@
 /* sim/story.c: see the header.
  *
  * Of two stories one has an operator who imports slots here and there without asking how the cluster is, which loses keys and is allowed to;
- * the other has clients that write, and one who moves their slots with care. */
+ * the other has clients that write, and one who moves their slots with care; in half of those the nodes end by themselves what was left open. */
 #include "sim/story.h"
 
 #include "base/random.h"
@@ -16,6 +16,8 @@
 #define FORMED_MS 60000
 #define HEALED_MS 60000
 #define SETTLED_MS 10000
+#define OPEN_MS 3000
+#define OPEN_ROUNDS 6000
 #define SHARED_MS 20000
 #define QUIET_MS 2000
 #define HOUR_MS 3600000
@@ -24,6 +26,7 @@ struct story {
     struct random random;
     struct sim *sim;
     struct keys *keys; /* NULL: the careless operator's */
+    bool ends_moves;   /* nodes end by themselves what was left open; else the operator does, at the end */
     struct items *items;
 };
 
@@ -167,6 +170,7 @@ static void go_on(struct story *story, int64_t for_ms)
         if (story->keys != NULL) {
             for (int i = 0; i < 3; i++) keys_write(story->keys);
             keys_move(story->keys);
+            if (story->ends_moves) keys_go_on(story->keys, OPEN_MS);
         } else if (random_below(&story->random, 20) == 0 && sim_is_running(sim, node) && !sim_is_paused(sim, node)) {
             import(story, node, (uint16_t)random_below(&story->random, SLOT_COUNT));
         }
@@ -209,6 +213,21 @@ static const char *share(struct story *story)
     return sim_shared_packets(sim) == packets ? "" : "who has the same items goes on to speak of them";
 }
 
+static void end_moves(struct story *story)
+{
+    if (!story->ends_moves) {
+        for (int i = 0; i < 5 && keys_is_any_open(story->keys); i++) {
+            keys_fix(story->keys);
+            sim_run(story->sim, SETTLED_MS);
+        }
+        return;
+    }
+    for (int i = 0; i < OPEN_ROUNDS && (keys_is_any_open(story->keys) || keys_is_any_lost(story->keys)); i++) {
+        keys_go_on(story->keys, OPEN_MS);
+        sim_run(story->sim, 50);
+    }
+}
+
 /* "" or what went wrong. */
 static const char *tell(struct story *story)
 {
@@ -225,13 +244,11 @@ static const char *tell(struct story *story)
     /* Who is importing a slot listens to the operator alone about it: what was left open is closed first. */
     if (!sim_run_until(story->sim, HEALED_MS, sim_is_full_mesh)) return "not all know each other";
     sim_run(story->sim, SETTLED_MS);
-    for (int i = 0; i < 5 && keys_is_any_open(story->keys); i++) {
-        keys_fix(story->keys);
-        sim_run(story->sim, SETTLED_MS);
-    }
+    end_moves(story);
     if (keys_is_any_open(story->keys)) return "a slot stays open";
     if (!sim_run_until(story->sim, HEALED_MS, is_healed)) return "the cluster did not heal";
     lost = keys_check(story->keys);
+    if (story->ends_moves && keys_is_any_lost(story->keys)) return "a key lies where nobody can read it";
     return lost != NULL ? lost : share(story);
 }
 
@@ -259,6 +276,8 @@ struct story_end story_run(uint64_t seed, FILE *trace)
     story.items = options.items = items_new(seed, n + 1);
     if (seed % 2 == 0) {
         story.keys = keys_new(&story.random, n);
+        story.ends_moves = seed % 4 == 2;
+        keys_seed_own(story.keys, seed);
         options.context = story.keys;
         options.keys_dropped = keys_dropped;
     }
