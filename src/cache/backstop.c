@@ -46,11 +46,12 @@ static int64_t latest(const struct policy_fields *fields, enum backstop_cause ca
 
 static int64_t shortened(int64_t expires_at_ms, int64_t now_ms, unsigned percent, uint32_t chance)
 {
-    unsigned __int128 most;
+    uint64_t span, most;
 
     if (percent == 0 || expires_at_ms <= now_ms) return expires_at_ms;
-    most = (unsigned __int128)(expires_at_ms - now_ms) * percent / 100;
-    return expires_at_ms - (int64_t)(most * chance >> 32);
+    span = (uint64_t)(expires_at_ms - now_ms);
+    most = span / 100 * percent + span % 100 * percent / 100; /* no product is larger than the span */
+    return expires_at_ms - (int64_t)((unsigned __int128)most * chance >> 32);
 }
 
 struct backstop_verdict backstop_judge(const struct policy_fields *fields, enum backstop_cause cause, int64_t former_ms,

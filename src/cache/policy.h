@@ -69,6 +69,20 @@ struct policies_head {
     _Atomic uint64_t changes;                   /* how often it was replaced; raised behind it */
 };
 
+/* Of a table, first in it: the fields that any policy sets, a bit for each policy_field. */
+struct policy_table_head {
+    uint32_t sets;
+};
+
+/* Does any policy set one of these fields (bits)? Else nobody needs to look for a key's. */
+static inline bool policies_set_any(const struct policies *policies, uint32_t fields)
+{
+    const struct policies_head *head = (const struct policies_head *)policies;
+    const struct policy_table *table = atomic_load_explicit(&head->table, memory_order_acquire);
+
+    return __builtin_expect(table != NULL, 0) && (((const struct policy_table_head *)table)->sets & fields) != 0;
+}
+
 const struct policy_fields *policy_table_find(const struct policy_table *table, struct bytes key);
 
 /* The fields of a key. NULL where no policy concerns it: all are then at their defaults, which is 0, no and, of salt, 1. Lent until the slot's

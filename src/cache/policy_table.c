@@ -17,6 +17,7 @@ struct row {
 };
 
 struct policy_table {
+    struct policy_table_head head;
     size_t count;
     struct row *rows;
     struct policy_fields *fields; /* as they hold for keys whose longest prefix it is */
@@ -149,8 +150,10 @@ static void add_row(struct policy_table *table, size_t at)
     table->rows[at] = (struct row){ .head = head_of(policy->prefix), .parent = parent };
     if (parent != NONE) fields = table->fields[parent];
     for (unsigned field = 0; field < POLICY_FIELD_COUNT; field++)
-        if (policy_sets(policy, (enum policy_field)field))
+        if (policy_sets(policy, (enum policy_field)field)) {
+            table->head.sets |= 1u << field;
             set_field(&fields, (enum policy_field)field, policy->values[field]);
+        }
     table->fields[at] = fields;
 }
 

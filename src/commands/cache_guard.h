@@ -14,6 +14,13 @@ static inline bool has_policies(const struct call *call)
     return __builtin_expect(atomic_load_explicit(&head->table, memory_order_relaxed) != NULL, 0);
 }
 
+/* Is there any of what this file is about? */
+static inline bool has_guards(const struct call *call)
+{
+    return policies_set_any(call->node->policies, 1u << POLICY_FIELD_GUARD | 1u << POLICY_FIELD_REFRESH |
+                                                      1u << POLICY_FIELD_COALESCE | 1u << POLICY_FIELD_HOLD);
+}
+
 /* A GET of the first key that found nothing: false where it waits and is run again. */
 bool guard_read_missing(struct call *call);
 /* The same of a read that never waits. */

@@ -41,7 +41,7 @@ static void get(struct call *call)
 {
     const struct entry *entry = call_find_read(call, 1);
 
-    if (has_policies(call) && (entry == NULL || entry_has_attributes(entry))) {
+    if (has_policies(call) && (entry == NULL || (entry_has_attributes(entry) && has_guards(call)))) {
         if (entry != NULL && guard_withholds(call, entry))
             entry = NULL;
         else if (entry == NULL && !guard_read_missing(call))
@@ -111,10 +111,10 @@ static void put_pair(struct call *call, int key_arg)
     int64_t expires_at_ms = ENTRY_KEEPS_FOREVER;
     struct slot_fills *quiet = NULL;
 
-    if (has_policies(call) && guard_fill_begin(call, key_arg, &expires_at_ms, &quiet) == GUARD_KEEPS_NOT) {
+    if (has_guards(call) && guard_fill_begin(call, key_arg, &expires_at_ms, &quiet) == GUARD_KEEPS_NOT) {
         slot_remove(slot, key, call->now_ms);
     } else if (!is_big_pair(call, key_arg)) {
-        slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), expires_at_ms);
+        slot_store(slot, slot_hash(key), key, call_arg(call, key_arg + 1), expires_at_ms, call->now_ms);
     } else {
         build = pair_of(call, key_arg);
         entry = entry_set_expiry(build_take(call, &build), expires_at_ms);

@@ -124,7 +124,7 @@ static void keep(struct call *call, int value_arg, int64_t expires_at_ms, bool h
         keep_for_no_time(call);
         return;
     }
-    if (has_policies(call)) {
+    if (has_guards(call)) {
         keep_guarded(call, value_arg, expires_at_ms, has_deadline);
         return;
     }

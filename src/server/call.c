@@ -72,7 +72,8 @@ void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
     bool is_new = call_makes_new(call, key_arg);
 
     if (entry == NULL || value_arg != call->command->value_arg) {
-        slot_store(slot, hash_of(call, key_arg), call->argv[key_arg], call->argv[value_arg], expires_at_ms);
+        slot_store(slot, hash_of(call, key_arg), call->argv[key_arg], call->argv[value_arg], expires_at_ms,
+                   call->now_ms);
         call_event_new(call, is_new, key_arg);
         return;
     }

@@ -24,7 +24,8 @@ struct backstop_life {
 /* Set before the first key comes; `on` at any time. */
 struct backstop {
     _Atomic bool on; /* false: any life is allowed, and nobody is asked */
-    /* Changes a life that is wanted to what it may be. former_ms is the deadline of the key's value before. Under the slot's lock. */
+    /* Changes a life that is wanted to what it may be. former_ms is the deadline of the key's value before, if it had one; that a
+     * value is born without a deadline of its own is reason enough to leave it out. Under the slot's lock. */
     void (*limit)(void *context, enum backstop_cause cause, struct bytes key, int64_t former_ms,
                   struct backstop_life *life);
     void *context;

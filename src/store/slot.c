@@ -447,9 +447,11 @@ static __attribute__((noinline)) void limit(const struct slot *slot, enum backst
                                             const table_word *former, struct backstop_life *life)
 {
     const struct backstop *backstop = &slot->shared->backstop;
+    /* To a value that is born without a deadline it does not matter which one the last had. */
+    bool matters = former != NULL && (cause != BACKSTOP_BORN || life->expires_at_ms != ENTRY_KEEPS_FOREVER);
 
     backstop->limit(backstop->context, cause, key,
-                    former == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(table_entry(former)), life);
+                    matters ? entry_expires_at_ms(table_entry(former)) : ENTRY_KEEPS_FOREVER, life);
 }
 
 static struct backstop_life life_of(const struct entry *entry)
@@ -492,11 +494,13 @@ static inline bool is_versioned(const struct entry *entry)
     return entry_has_attributes(entry) && entry_attributes(entry).version != 0;
 }
 
-void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms)
+void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms,
+                int64_t now_ms)
 {
-    struct backstop_life life = { expires_at_ms, 0, 0 };
+    struct backstop_life life = { expires_at_ms, 0, now_ms };
     struct entry_attributes attributes = { 0, 0, 0 };
     table_word *word;
+    int64_t former_ms;
 
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash, key);
@@ -504,11 +508,12 @@ void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes
         limit(slot, BACKSTOP_BORN, key, word, &life);
         attributes.birth_s = life.birth_s;
     }
+    former_ms = word == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(table_entry(word));
     if (word != NULL && !is_versioned(table_entry(word)) &&
         entry_overwrite(table_entry(word), value, life.expires_at_ms, &attributes)) {
-        /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier. */
+        /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier, which the table has to know. */
         remember_use(slot, word);
-        if (life.expires_at_ms != ENTRY_KEEPS_FOREVER) replace_word(slot, hash, word, table_entry(word));
+        if (life.expires_at_ms < former_ms) replace_word(slot, hash, word, table_entry(word));
         tell_changed(slot, key);
     } else {
         put_word(slot, hash, word, entry_new_attributed(key, value, life.expires_at_ms, &attributes));

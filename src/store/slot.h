@@ -113,8 +113,9 @@ void slot_put(struct slot *slot, struct entry **entry);
 void slot_put_aged(struct slot *slot, struct entry **entry);
 
 /* Gives a key this value and deadline, whatever it was before. Where the entry it has is as large, that is written over.
- * The hash is the key's slot_hash(). */
-void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms);
+ * The hash is the key's slot_hash(). now_ms: 0 where it is not known, and is asked for if need be. */
+void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms,
+                int64_t now_ms);
 
 /* True if there was one. */
 bool slot_remove(struct slot *slot, struct bytes key, int64_t now_ms);

@@ -137,7 +137,7 @@ static bool request(struct cache *cache, uint32_t number, const struct key *key,
     if (hit || !eviction_make_room(cache->eviction, key->bytes, now_ms)) return hit;
     slot_lock(slot);
     slot_store(slot, hash, name, (struct bytes){ (const char *)cache->value, key->bytes },
-               key->ttl > 0 ? now_ms + key->ttl : ENTRY_KEEPS_FOREVER);
+               key->ttl > 0 ? now_ms + key->ttl : ENTRY_KEEPS_FOREVER, 0);
     slot_unlock(slot);
     return false;
 }

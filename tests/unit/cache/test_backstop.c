@@ -164,7 +164,7 @@ TEST(without_policies_nobody_is_asked)
 
     begin();
     slot_lock(slot_of(key));
-    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
+    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER, 0);
     CHECK(deadline_of(key) == FOREVER);
     entry = slot_find(slot_of(key), key, NOW_MS);
     CHECK(!slot_limit_life(slot_of(key), entry, 0));
@@ -174,7 +174,7 @@ TEST(without_policies_nobody_is_asked)
     CHECK(deadline_of(key) == NOW_MS + 1000 && slot_counts(slot_of(key)).expiring == 1);
     CHECK(!slot_limit_life(slot_of(key), slot_find(slot_of(key), key, NOW_MS), 0));
     CHECK(policies_delete(policies, BYTES("")));
-    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
+    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER, 0);
     CHECK(deadline_of(key) == FOREVER && slot_counts(slot_of(key)).expiring == 0);
     slot_unlock(slot_of(key));
     end();
@@ -187,11 +187,11 @@ TEST(only_keys_of_the_prefix_are_concerned)
     begin();
     set("user:", POLICY_FIELD_TTL, 1000);
     slot_lock(slot_of(key));
-    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER);
+    slot_store(slot_of(key), slot_hash(key), key, BYTES("v"), FOREVER, 0);
     CHECK(deadline_of(key) == NOW_MS + 1000);
     slot_unlock(slot_of(key));
     slot_lock(slot_of(other));
-    slot_store(slot_of(other), slot_hash(other), other, BYTES("v"), FOREVER);
+    slot_store(slot_of(other), slot_hash(other), other, BYTES("v"), FOREVER, 0);
     CHECK(deadline_of(other) == FOREVER);
     slot_unlock(slot_of(other));
     CHECK(backstop_counts(watch).defaulted == 1 && backstop_counts(watch).clipped == 0);
@@ -235,7 +235,7 @@ static void do_one(struct slot *slot, struct random *random)
     if (entry == NULL) birth_ms[index] = 0;
     switch (random_below(random, 5)) {
     case 0:
-        slot_store(slot, slot_hash(key), key, some_value(random, value), wanted(random));
+        slot_store(slot, slot_hash(key), key, some_value(random, value), wanted(random), 0);
         birth_ms[index] = clock_now_ms();
         return;
     case 1:

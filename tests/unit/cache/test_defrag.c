@@ -131,7 +131,7 @@ static void put(struct keyspace *keyspace, unsigned number)
 
     memset(value, 'a' + (int)(number % 26), sizeof value);
     slot_lock(slot);
-    slot_store(slot, slot_hash(key), key, (struct bytes){ value, sizeof value }, ENTRY_KEEPS_FOREVER);
+    slot_store(slot, slot_hash(key), key, (struct bytes){ value, sizeof value }, ENTRY_KEEPS_FOREVER, 0);
     slot_unlock(slot);
 }
 

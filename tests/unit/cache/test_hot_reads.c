@@ -72,7 +72,7 @@ static void cool_all(void)
 static void set_in(struct slot *slot, struct bytes key, struct bytes value, int64_t expires_at_ms)
 {
     slot_lock(slot);
-    slot_store(slot, slot_hash(key), key, value, expires_at_ms);
+    slot_store(slot, slot_hash(key), key, value, expires_at_ms, 0);
     slot_unlock(slot);
 }
 
@@ -171,12 +171,12 @@ static struct entry *star(void)
 
 static void overwritten(void)
 {
-    slot_store(f.slot, slot_hash(BYTES("star")), BYTES("star"), BYTES("Bright"), LATER);
+    slot_store(f.slot, slot_hash(BYTES("star")), BYTES("star"), BYTES("Bright"), LATER, 0);
 }
 
 static void replaced(void)
 {
-    slot_store(f.slot, slot_hash(BYTES("star")), BYTES("star"), BYTES("of another length"), ENTRY_KEEPS_FOREVER);
+    slot_store(f.slot, slot_hash(BYTES("star")), BYTES("star"), BYTES("of another length"), ENTRY_KEEPS_FOREVER, 0);
 }
 
 static void put_anew(void)

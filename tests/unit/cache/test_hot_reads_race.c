@@ -153,7 +153,7 @@ static void set(struct key *key, uint64_t number)
 {
     char text[64];
 
-    slot_store(slot_of(key), slot_hash(key->name), key->name, value_text(text, key, number), ENTRY_KEEPS_FOREVER);
+    slot_store(slot_of(key), slot_hash(key->name), key->name, value_text(text, key, number), ENTRY_KEEPS_FOREVER, 0);
 }
 
 /* As APPEND and SETRANGE do: where it is, with more room. */

@@ -50,7 +50,7 @@ static void put(unsigned number)
     struct slot *slot = keyspace_slot(keyspace, key_slot(key));
 
     slot_lock(slot);
-    slot_store(slot, slot_hash(key), key, BYTES("value"), ENTRY_KEEPS_FOREVER);
+    slot_store(slot, slot_hash(key), key, BYTES("value"), ENTRY_KEEPS_FOREVER, 0);
     slot_unlock(slot);
 }
 

@@ -229,8 +229,8 @@ TEST(feeds_see_versions_leave)
 
     slot_feed_attach(slot, &log.feed);
     put_versioned(slot, 1, ENTRY_KEEPS_FOREVER);
-    put_versioned(slot, 2, ENTRY_KEEPS_FOREVER);                           /* 1>2 */
-    slot_store(slot, hash_bytes(BYTES("k")), BYTES("k"), BYTES("v"), 100); /* 2>0 */
+    put_versioned(slot, 2, ENTRY_KEEPS_FOREVER);                              /* 1>2 */
+    slot_store(slot, hash_bytes(BYTES("k")), BYTES("k"), BYTES("v"), 100, 0); /* 2>0 */
     put_versioned(slot, 3, ENTRY_KEEPS_FOREVER);
     slot_set_expiry(slot, slot_find(slot, BYTES("k"), 0), 100); /* the same value still */
     CHECK(slot_find(slot, BYTES("k"), 100) == NULL);            /* 3>-1 */
@@ -305,7 +305,7 @@ TEST(a_slot_holds_what_its_model_holds)
             if (random_below(&random, 2)) {
                 slot_put(slot, &entry);
             } else { /* written over what is there, where that is as large */
-                slot_store(slot, slot_hash(key), key, entry_value(entry), wanted->expires_at_ms);
+                slot_store(slot, slot_hash(key), key, entry_value(entry), wanted->expires_at_ms, 0);
                 entry_free(&entry);
             }
             break;

@@ -99,7 +99,7 @@ static void work(struct slot *slot, struct random *random, const char *text, con
     case 0:
     case 1:
     case 2:
-        slot_store(slot, slot_hash(key), key, value, expires_at_ms);
+        slot_store(slot, slot_hash(key), key, value, expires_at_ms, 0);
         break;
     case 3:
         entry = entry_new(key, value, expires_at_ms);
@@ -159,8 +159,8 @@ TEST(a_value_written_over_the_one_before_may_have_an_earlier_deadline)
     struct entry *taken[SLOT_TAKE_MAX];
 
     slot_lock(slot);
-    slot_store(slot, slot_hash(BYTES("k")), BYTES("k"), BYTES("v"), now_ms + 1000000);
-    slot_store(slot, slot_hash(BYTES("k")), BYTES("k"), BYTES("w"), now_ms + 100);
+    slot_store(slot, slot_hash(BYTES("k")), BYTES("k"), BYTES("v"), now_ms + 1000000, 0);
+    slot_store(slot, slot_hash(BYTES("k")), BYTES("k"), BYTES("w"), now_ms + 100, 0);
     CHECK(hint_is_due(deadlines_hint(keyspace_deadlines(keyspace), 1), now_ms + 200));
     CHECK(slot_take_due(slot, now_ms + 200, taken) == 1);
     entry_free(&taken[0]);
