@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define COOLS_AFTER_MS 1000
+#define PROVES_AFTER_MS 1000
 #define RATE_MS 1000
 /* The samples of a second at ten a second, and one where that came early. */
 #define SAMPLES 12
@@ -41,8 +42,10 @@ struct place {
     uint16_t slot;
     struct bytes name; /* allocated */
     int64_t since_ms;
-    int64_t warm_ms; /* when it last had half the threshold or more */
-    uint64_t load;   /* units per second when it was last looked at */
+    bool proven;         /* what was counted of it one by one has borne out what the sketch said */
+    uint64_t entry_cost; /* as it was when the key came */
+    int64_t warm_ms;     /* when it last had half the threshold or more */
+    uint64_t load;       /* units per second when it was last looked at */
     unsigned newest, count;
     struct sample samples[SAMPLES]; /* a ring */
 };
@@ -299,6 +302,7 @@ static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const
                                  .slot = use->slot,
                                  .name = name_of(use->key),
                                  .since_ms = use->now_ms,
+                                 .entry_cost = sample.sums.cost,
                                  .warm_ms = use->now_ms,
                                  .load = load };
         put_sample(place, &sample);
@@ -333,7 +337,19 @@ bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_us
 /* Two looks that are closer together tell little. */
 #define SAMPLE_AFTER_MS 50
 
-/* True when the key has cooled down. */
+/* The sketch tells of one window, and of one in which the system put a thread aside while it was at the key it may tell wrongly. So a key that did not
+ * have nine tenths of the threshold over its first second was none; one that had them stays for as long as it has half. */
+static bool is_disproved(struct hotkeys *hotkeys, struct place *place, const struct sample *sample)
+{
+    int64_t ms = sample->at_ms - place->since_ms;
+
+    if (place->proven || ms < PROVES_AFTER_MS) return false;
+    place->proven =
+        per_second((sample->sums.cost - place->entry_cost) / HOTKEYS_UNIT, ms) >= LOADED(hotkeys->half) * 2 / 10 * 9;
+    return !place->proven;
+}
+
+/* True when the key has cooled down, or was not hot. */
 static bool look_at(struct hotkeys *hotkeys, size_t at, int64_t now_ms)
 {
     struct place *place = &hotkeys->places[at];
@@ -344,6 +360,7 @@ static bool look_at(struct hotkeys *hotkeys, size_t at, int64_t now_ms)
     if (elapsed_ms < 0) { /* the clock went back: nothing that was noted means anything now */
         place->count = 0;
         place->since_ms = place->warm_ms = now_ms;
+        place->entry_cost = sample.sums.cost;
         put_sample(place, &sample);
         return false;
     }
@@ -351,7 +368,7 @@ static bool look_at(struct hotkeys *hotkeys, size_t at, int64_t now_ms)
     place->load = per_second((sample.sums.cost - last->sums.cost) / HOTKEYS_UNIT, elapsed_ms);
     put_sample(place, &sample);
     if (place->load >= LOADED(hotkeys->half)) place->warm_ms = now_ms;
-    return now_ms - place->warm_ms >= COOLS_AFTER_MS;
+    return now_ms - place->warm_ms >= COOLS_AFTER_MS || is_disproved(hotkeys, place, &sample);
 }
 
 size_t hotkeys_tick(struct hotkeys *hotkeys, int64_t now_ms, uint64_t commands,

@@ -77,7 +77,8 @@ struct hot_gone {
 };
 #define HOTKEYS_GONE_MAX 64
 
-/* Takes samples of what is hot, and out what is no more: for a second below half the threshold, in a slot that is not served here, pushed out by
+/* Takes samples of what is hot, and out what is no more: for a second below half the threshold, less than nine tenths of it in its first
+ * second, in a slot that is not served here, pushed out by
  * hotter keys, or all of them where nothing is watched any more. commands: how many the node has run, ever. Returns how many went.
  * is_here may be NULL. */
 size_t hotkeys_tick(struct hotkeys *hotkeys, int64_t now_ms, uint64_t commands,

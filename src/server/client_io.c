@@ -676,6 +676,15 @@ void client_unpark(struct client *client)
     go_on(client);
 }
 
+void client_unpark_soon(struct client *client)
+{
+    struct worker *worker = client->worker;
+
+    client_clear(client, CLIENT_PARKED);
+    if (worker->ready_count == LOOK_AHEAD_MAX) answer_ready(worker);
+    worker->ready[worker->ready_count++] = (struct batch_part){ .client = client, .data = query_bytes(client) };
+}
+
 void client_unhold(struct client *client, struct bytes replies)
 {
     struct worker *worker = client->worker;

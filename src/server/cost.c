@@ -31,20 +31,37 @@ static void count(const struct call *call, const struct hot_use *use)
     keyspace_event(call->node, EVENT_HOT, "hot", key);
 }
 
+/* From so many on it is asked whether the time was the command's own. */
+#define SLOW_NS 50000u
+
+/* A command during which the system gave its thread's CPU to another may have taken none of the time that went by. Whether it was so cannot be told,
+ * only that it was not, where nothing of that kind has happened since this was asked last. Else the time counts where the last that was slow was of the same key:
+ * one that is costly is so again and again, while who was interrupted is chance. */
+static __attribute__((cold, noinline)) uint64_t own_ns(const struct call *call, uint64_t hash, uint64_t ns)
+{
+    struct worker_slow *slow = &call->worker->slow, last = *slow;
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return ns;
+    slow->switches = usage.ru_nivcsw;
+    slow->hash = hash;
+    return last.switches == slow->switches || last.hash == hash ? ns : 0;
+}
+
 static inline bool is_counted(const struct node *node)
 {
     return hotkeys_are_watched(node->hotkeys) || __builtin_expect(hot_session_is_on(node->hot_session), 0);
 }
 
 static __attribute__((cold, noinline)) void note_loudly(struct call *call, const struct prepared *prepared,
-                                                        uint64_t bytes, uint64_t ns)
+                                                        uint64_t bytes, uint64_t ns, uint32_t cost)
 {
     const struct node *node = call->node;
     struct hot_use use = { .hash = prepared->hash,
                            .key = call->argv[call->command->keys[0].first],
                            .slot = slot_id(prepared->slot),
                            .writes = (call->command->flags & COMMAND_WRITE) != 0,
-                           .cost = hotkeys_cost(node->hotkeys, bytes, ns, 1),
+                           .cost = cost,
                            .bytes = bytes,
                            .ns = ns,
                            .now_ms = call->now_ms };
@@ -66,10 +83,10 @@ void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t 
     if (!is_counted(node)) return;
     bytes = request_bytes(call) + replied_bytes;
     if (__builtin_expect(bytes >= 1024 || ns >= 2 * HOTKEYS_FREE_NS, 0))
-        cost = hotkeys_cost(node->hotkeys, bytes, ns, 1);
+        cost = hotkeys_cost(node->hotkeys, bytes, ns < SLOW_NS ? ns : own_ns(call, prepared->hash, ns), 1);
     if (__builtin_expect(hot_session_is_on(node->hot_session), 0) ||
         !hotkeys_count_quietly(node->hotkeys, slot_id(prepared->slot), prepared->hash, cost, call->now_ms))
-        note_loudly(call, prepared, bytes, ns);
+        note_loudly(call, prepared, bytes, ns, cost);
 }
 
 /* --- Several keys --- */
@@ -169,7 +186,9 @@ void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t re
     if (keys->count == 0 && !in_session) return;
     bytes = request_bytes(call) + replied_bytes;
     if (keys->count > 0) {
-        finding.use = (struct hot_use){ .cost = hotkeys_cost(call->node->hotkeys, bytes, ns, keys->count),
+        uint64_t own = ns < SLOW_NS ? ns : own_ns(call, keys->hashed > 0 ? keys->hashes[0] : keys->slots[0], ns);
+
+        finding.use = (struct hot_use){ .cost = hotkeys_cost(call->node->hotkeys, bytes, own, keys->count),
                                         .writes = (call->command->flags & COMMAND_WRITE) != 0,
                                         .bytes = bytes / keys->count,
                                         .ns = ns / keys->count,

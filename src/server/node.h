@@ -104,6 +104,7 @@ struct node {
     struct stats stats;             /* guards itself; main samples it: stats_sample() */
     struct withheld_list withheld;  /* replies that wait for DEBUG RELEASE; guards itself */
     _Atomic int salt_marks;         /* on how many keys' slots there are marks of names: salt_keeper's to change */
+    _Atomic int retired;            /* transactions that movers are to free (server/retire.h) */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 };
 

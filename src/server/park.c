@@ -16,7 +16,8 @@
 #define WORKER_SHIFT 48 /* the number of a client is the worker's and its own */
 #define BUCKETS 1024u
 #define LOADS_FIRST 8u
-#define LOADS_MAX 256u /* beyond that the oldest ends by its time only */
+#define LOADS_MAX 256u    /* beyond that the oldest ends by its time only */
+#define WOKEN_A_TURN 256u /* of those who were woken at once so many go on before others are looked at again */
 #define TEXT_UNBLOCKED "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 
 /* The worker's. */
@@ -86,10 +87,15 @@ int64_t call_may_wait_ms(const struct call *call, int64_t wait_ms)
     return park->is_over || park->until_ms <= call->now_ms ? 0 : park->until_ms - call->now_ms;
 }
 
-static void go_on(struct client *client)
+static void end_wait(struct client *client)
 {
     ev_timer_stop(client->worker->loop, &client->park->timer);
     atomic_store_explicit(&client->parked_turn, 0, memory_order_relaxed);
+}
+
+static void go_on(struct client *client)
+{
+    end_wait(client);
     client_unpark(client);
 }
 
@@ -234,19 +240,34 @@ bool client_end_wait(struct client *client, bool with_error)
 
 struct woken_message {
     struct message message;
-    size_t count, cap;
+    size_t count, cap, at; /* of the ids; who comes before `at` has gone on */
     uint64_t *ids;
 };
+
+/* As many as are answered together; and their replies leave before the next ones run: the first are not to wait for the last, of which there may be
+ * thousands. */
+static void wake_some(struct worker *worker, struct woken_message *woken)
+{
+    for (int some = 0; some < LOOK_AHEAD_MAX && woken->at < woken->count; some++) {
+        struct park *park = *cell_of(worker, woken->ids[woken->at++]);
+
+        if (park == NULL || !is_parked(park->client)) continue;
+        end_wait(park->client);
+        client_unpark_soon(park->client);
+    }
+    worker_flush(worker);
+}
 
 static void deliver_woken(struct message *message, void *receiver)
 {
     struct woken_message *woken = container_of(message, struct woken_message, message);
     struct worker *worker = receiver;
 
-    for (size_t i = 0; i < woken->count && worker->is_running; i++) {
-        struct park *park = *cell_of(worker, woken->ids[i]);
-
-        if (park != NULL && is_parked(park->client)) go_on(park->client);
+    for (size_t end = woken->at + WOKEN_A_TURN; worker->is_running && woken->at < woken->count && woken->at < end;)
+        wake_some(worker, woken);
+    if (worker->is_running && woken->at < woken->count) {
+        mailbox_post(&worker->mailbox, &woken->message);
+        return;
     }
     alloc_free(woken->ids);
     alloc_free(woken);

@@ -53,8 +53,12 @@ uint64_t pubsub_lost(const struct node *node);
 bool pubsub_subscribe(struct client *client, enum topic_kind kind, struct bytes name);
 /* False where it had none. */
 bool pubsub_unsubscribe(struct client *client, enum topic_kind kind, struct bytes name);
-/* All, without a word. */
+/* All, without a word. It hears nothing any more when this returns; where it had thousands they are given up in the worker's next turns, some in each, and
+ * are counted as subscribers until then. */
 void pubsub_leave(struct client *client);
+/* What a worker has for that; stop gives up all that is left, when it has no clients any more. */
+void pubsub_worker_init(struct worker *worker);
+void pubsub_worker_stop(struct worker *worker);
 /* Any thread. */
 size_t pubsub_subscriptions(const struct client *client, enum topic_kind kind);
 /* One of its names, or false; good until it is unsubscribed. */

@@ -16,15 +16,19 @@
 #define BUCKETS_LEAST 4u
 /* A body of so many bytes is not copied into the queue of each connection. */
 #define SHARED_BYTES_LEAST 2048u
+/* Of a client that has left so many subscriptions are given up in a turn of the loop: some hundred microseconds' worth. */
+#define LEAVING_A_TURN 512u
 
-/* A client's subscriptions, by name. */
+/* A client's subscriptions, by name; and when it has left, what is not given up yet of them. */
 struct subscriptions {
+    struct client *client; /* NULL: it has left, and hears nothing any more */
     struct {
         struct subscription **buckets;
         size_t bucket_count, count;
         struct list in_order; /* the latest last */
     } of[TOPIC_KINDS];
     size_t bytes;
+    struct list leaving; /* the worker's, of those whose clients have left */
 };
 
 /* --- What a client subscribes to --- */
@@ -61,6 +65,7 @@ static struct subscriptions *subscriptions_of(struct client *client)
 {
     if (client->subscriptions != NULL) return client->subscriptions;
     client->subscriptions = alloc_zeroed(sizeof(*client->subscriptions));
+    client->subscriptions->client = client;
     for (int kind = 0; kind < TOPIC_KINDS; kind++) list_init(&client->subscriptions->of[kind].in_order);
     return client->subscriptions;
 }
@@ -95,7 +100,7 @@ bool pubsub_subscribe(struct client *client, enum topic_kind kind, struct bytes 
     if (all->of[kind].count == all->of[kind].bucket_count) grow(all, kind);
     subscription = alloc_zeroed(sizeof(*subscription));
     subscription->hash = hash;
-    subscription->client = client;
+    subscription->owner = all;
     subscription->part =
         topics_join(worker->node->pubsub->topics, kind, name, worker->index, &subscription->since, &is_new);
     if (is_new && kind == TOPIC_SHARD) list_append(&worker->shard_parts, &subscription->part->of_worker);
@@ -110,19 +115,25 @@ bool pubsub_subscribe(struct client *client, enum topic_kind kind, struct bytes 
     return true;
 }
 
+/* Out of everything but the table of its client. */
+static void give_up(struct worker *worker, struct subscription *subscription)
+{
+    list_remove(&subscription->in_part);
+    list_remove(&subscription->in_client);
+    if (list_is_empty(&subscription->part->clients)) list_remove(&subscription->part->of_worker);
+    topics_leave(worker->node->pubsub->topics, subscription->part);
+    alloc_free(subscription);
+}
+
 static void end(struct client *client, enum topic_kind kind, struct subscription **at)
 {
     struct subscriptions *all = client->subscriptions;
     struct subscription *subscription = *at;
 
     *at = subscription->next;
-    list_remove(&subscription->in_part);
-    list_remove(&subscription->in_client);
     all->of[kind].count--;
     all->bytes -= bytes_of_one(topic_part_name(subscription->part));
-    if (list_is_empty(&subscription->part->clients)) list_remove(&subscription->part->of_worker);
-    topics_leave(client->worker->node->pubsub->topics, subscription->part);
-    alloc_free(subscription);
+    give_up(client->worker, subscription);
     publish_counts(client, kind);
 }
 
@@ -146,19 +157,73 @@ bool pubsub_any(const struct client *client, enum topic_kind kind, struct bytes 
     return true;
 }
 
+/* --- Leaving: a client may have a million of them --- */
+
+/* Takes what it gives up off *most; true when that was all. */
+static bool give_up_some(struct worker *worker, struct subscriptions *all, size_t *most)
+{
+    for (int kind = 0; kind < TOPIC_KINDS; kind++) {
+        struct list *in_order = &all->of[kind].in_order;
+
+        for (; !list_is_empty(in_order); --*most) {
+            if (*most == 0) return false;
+            give_up(worker, container_of(in_order->next, struct subscription, in_client));
+        }
+    }
+    list_remove(&all->leaving);
+    alloc_free(all);
+    return true;
+}
+
+static void go_on_leaving(struct worker *worker, size_t most)
+{
+    while (!list_is_empty(&worker->leaving) &&
+           give_up_some(worker, container_of(worker->leaving.next, struct subscriptions, leaving), &most))
+        continue;
+    if (list_is_empty(&worker->leaving))
+        ev_idle_stop(worker->loop, &worker->leaving_on);
+    else
+        ev_idle_start(worker->loop, &worker->leaving_on);
+}
+
+static void on_leaving(struct ev_loop *loop, struct ev_idle *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    go_on_leaving(container_of(watcher, struct worker, leaving_on), LEAVING_A_TURN);
+}
+
+void pubsub_worker_init(struct worker *worker)
+{
+    list_init(&worker->leaving);
+    /* Once a turn, however busy the turn; and the turn waits for nobody. */
+    ev_idle_init(&worker->leaving_on, on_leaving);
+    ev_set_priority(&worker->leaving_on, EV_MAXPRI);
+}
+
+void pubsub_worker_stop(struct worker *worker)
+{
+    go_on_leaving(worker, SIZE_MAX);
+}
+
 void pubsub_leave(struct client *client)
 {
     struct subscriptions *all = client->subscriptions;
-    struct bytes name;
+    bool are_first;
 
     if (all == NULL) return;
+    are_first = list_is_empty(&client->worker->leaving);
     for (int kind = 0; kind < TOPIC_KINDS; kind++) {
-        while (pubsub_any(client, (enum topic_kind)kind, &name))
-            pubsub_unsubscribe(client, (enum topic_kind)kind, name);
+        all->of[kind].count = 0;
+        publish_counts(client, (enum topic_kind)kind);
         alloc_free(all->of[kind].buckets);
+        all->of[kind].buckets = NULL;
     }
-    alloc_free(all);
     client->subscriptions = NULL;
+    all->client = NULL;
+    list_append(&client->worker->leaving, &all->leaving);
+    /* Those of nearly everybody are gone when this returns. Others are left alone: somebody may be walking the lists they are in. */
+    if (are_first) go_on_leaving(client->worker, LEAVING_A_TURN);
 }
 
 size_t pubsub_subscriptions(const struct client *client, enum topic_kind kind)
@@ -266,8 +331,9 @@ static void disconnect_all(struct topic_part *part)
 {
     atomic_store_explicit(&part->lost, false, memory_order_relaxed);
     list_each_safe(at, &part->clients) {
-        struct client *client = container_of(at, struct subscription, in_part)->client;
+        struct client *client = container_of(at, struct subscription, in_part)->owner->client;
 
+        if (client == NULL) continue;
         log_warning("client %llu: %s subscribes to more than its worker keeps up with; closed",
                     (unsigned long long)client->id, client->peer);
         client_close(client);
@@ -287,10 +353,11 @@ void pubsub_deliver(struct message *message, void *receiver)
         disconnect_all(delivery->part);
     } else {
         list_each_safe(at, &delivery->part->clients) {
-            struct subscription *subscription = container_of(at, struct subscription, in_part);
+            const struct subscription *subscription = container_of(at, struct subscription, in_part);
+            struct client *client = subscription->owner->client;
 
-            if (delivery->number > subscription->since && takes_pushes(subscription->client))
-                push_message(subscription->client, &heads, delivery->publication);
+            if (delivery->number > subscription->since && client != NULL && takes_pushes(client))
+                push_message(client, &heads, delivery->publication);
         }
         publication_let_go(delivery->publication);
     }
@@ -342,8 +409,12 @@ static void deliver_slots(struct message *message, void *receiver)
     /* A client that is closed on the way takes its other parts out of the list. */
     while (!list_is_empty(&leaving)) {
         struct topic_part *part = container_of(leaving.next, struct topic_part, of_worker);
+        struct subscription *subscription = container_of(part->clients.next, struct subscription, in_part);
 
-        tell_and_end(container_of(part->clients.next, struct subscription, in_part)->client, part);
+        if (subscription->owner->client == NULL)
+            give_up(worker, subscription);
+        else
+            tell_and_end(subscription->owner->client, part);
     }
     alloc_free(left);
 }

@@ -7,14 +7,15 @@
 #include "server/pubsub.h"
 
 struct reply;
+struct subscriptions;
 
 /* One client, one name. */
 struct subscription {
     struct subscription *next; /* in its bucket */
     uint64_t hash;
-    struct client *client;
-    struct topic_part *part; /* kept by the subscription */
-    uint64_t since;          /* messages up to this number are not for it */
+    struct subscriptions *owner; /* its client's */
+    struct topic_part *part;     /* kept by the subscription */
+    uint64_t since;              /* messages up to this number are not for it */
     struct list in_part;
     struct list in_client;
 };

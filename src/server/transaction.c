@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "server/client.h"
+#include "server/retire.h"
+#include "server/worker_internal.h"
 
 #include <string.h>
 
@@ -192,37 +194,18 @@ void transaction_watch(struct client *client, struct slot *slot, struct bytes ke
     publish_sizes(client);
 }
 
-static void slot_watch_free(struct slot_watch *on)
-{
-    for (size_t i = 0; i < on->bucket_count; i++)
-        for (struct watch *watch = on->buckets[i], *next; watch != NULL; watch = next) {
-            next = watch->next;
-            alloc_free(watch);
-        }
-    alloc_free(on->buckets);
-    alloc_free(on);
-}
-
 void transaction_unwatch(struct client *client, const struct slot_set *held)
 {
-    struct transaction *transaction = client->transaction;
+    struct transaction *transaction = client->transaction, gone;
 
     if (transaction == NULL) return;
-    for (size_t i = 0; i < transaction->watched_cells; i++) {
-        struct slot_watch *on = transaction->watched[i];
-        bool locked_already;
-
-        if (on == NULL) continue;
-        locked_already = held != NULL && slot_set_has(held, slot_id(on->slot));
-        if (!locked_already) slot_lock(on->slot);
-        slot_feed_detach(on->slot, &on->feed);
-        if (!locked_already) slot_unlock(on->slot);
-        slot_watch_free(on);
-    }
-    alloc_free(transaction->watched);
+    gone = (struct transaction){ .watched = transaction->watched,
+                                 .watched_cells = transaction->watched_cells,
+                                 .watch_count = transaction->watch_count };
     transaction->watched = NULL;
     transaction->watched_cells = transaction->watched_count = transaction->watch_count = transaction->watch_bytes = 0;
     publish_sizes(client);
+    retire(client->worker->node, &gone, held);
 }
 
 void transaction_add_slots(const struct transaction *transaction, struct slot_set *slots)
@@ -233,18 +216,14 @@ void transaction_add_slots(const struct transaction *transaction, struct slot_se
 
 void transaction_free(struct client *client, const struct slot_set *held)
 {
-    struct transaction *transaction = client->transaction;
+    struct transaction *transaction = client->transaction, gone;
 
     if (transaction == NULL) return;
-    transaction_unwatch(client, held);
-    for (size_t i = 0; i < transaction->count; i++) {
-        alloc_free(transaction->queue[i].argv);
-        entry_free(&transaction->queue[i].entry);
-    }
-    alloc_free(transaction->queue);
+    gone = *transaction;
     alloc_free(transaction);
     client->transaction = NULL;
     publish_sizes(client);
+    retire(client->worker->node, &gone, held);
 }
 
 /* An expired key that nothing has removed yet is changed, too. */

@@ -53,9 +53,10 @@ void transaction_queue(struct client *client, const struct command *command, siz
 void transaction_set_arguments(struct queued_command *queued, const struct bytes *argv);
 /* Watches a key whose slot is locked; watching it again does nothing. */
 void transaction_watch(struct client *client, struct slot *slot, struct bytes key, int64_t now_ms);
-/* Forgets all watches; takes the slots' locks one at a time, except those in `held`. */
+/* Forgets all watches; takes the slots' locks one at a time, except those in `held`. Many are taken off their slots later, by movers (server/retire.h), unless
+ * the caller has locks: held is not NULL then. */
 void transaction_unwatch(struct client *client, const struct slot_set *held);
-/* Drops the queue and the watches. */
+/* Drops the queue and the watches, in the same way. */
 void transaction_free(struct client *client, const struct slot_set *held);
 /* Adds those that have watches. */
 void transaction_add_slots(const struct transaction *transaction, struct slot_set *slots);

@@ -9,6 +9,7 @@
 #include "server/latency.h"
 #include "server/park.h"
 #include "server/alias.h"
+#include "server/pubsub.h"
 #include "server/worker_internal.h"
 #include "store/account.h"
 
@@ -321,6 +322,7 @@ struct worker *worker_new(struct node *node, int index)
     ev_set_priority(&worker->expiry_at_once, EV_MAXPRI);
     worker_defrag_init(worker);
     turns_init(worker);
+    pubsub_worker_init(worker);
     worker->parks = parks_new();
     ev_init(&worker->make_room, on_make_room);
     ev_prepare_init(&worker->flush, on_flush);
@@ -391,6 +393,7 @@ void worker_free(struct worker **held)
     ev_timer_stop(worker->loop, &worker->make_room);
     worker_defrag_stop(worker);
     turns_stop(worker);
+    pubsub_worker_stop(worker);
     ev_prepare_stop(worker->loop, &worker->flush);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)

@@ -101,15 +101,21 @@ struct worker {
     size_t turn_count;            /* how many they are */
     struct ev_idle no_wait;       /* while there are any */
     struct reclaim_reader reader; /* joined while the thread runs */
+    struct worker_slow {
+        long switches; /* times the system had put the thread aside when that was looked at last */
+        uint64_t hash; /* of the key of the last command that took long */
+    } slow;            /* what took long by itself, and what the system kept waiting (server/cost.c) */
     /* The batch that runs: its requests, and what is known of each. */
     struct request batch[LOOK_AHEAD_MAX];
     struct prepared prepared[LOOK_AHEAD_MAX];
     int64_t now_ms; /* what commands are told; of now_ticks */
     uint64_t now_ticks;
-    struct aliases *aliases;  /* of the command that runs (server/alias.h); NULL until one has names */
-    struct client *answering; /* whose requests run now, or NULL */
-    int monitors;             /* of its clients */
-    struct list shard_parts;  /* of topics (server/topics.h): the shard channels that its clients subscribe to */
+    struct aliases *aliases;   /* of the command that runs (server/alias.h); NULL until one has names */
+    struct client *answering;  /* whose requests run now, or NULL */
+    int monitors;              /* of its clients */
+    struct list leaving;       /* subscriptions of clients that have left (server/pubsub_client.c) */
+    struct ev_idle leaving_on; /* while there are any */
+    struct list shard_parts;   /* of topics (server/topics.h): the shard channels that its clients subscribe to */
 };
 
 /* For counters only the owner writes: no locked instruction. */
@@ -152,6 +158,8 @@ void worker_flush(struct worker *worker);
 void client_resume(struct client *client);
 /* The same for one that was parked. */
 void client_unpark(struct client *client);
+/* The same, together with others: worker_flush() runs them, before anything else is read of them. */
+void client_unpark_soon(struct client *client);
 /* The same for one whose replies were held: these first. */
 void client_unhold(struct client *client, struct bytes replies);
 /* Does what is due; it has come to its turn. Returns how many bytes that moved. May close it. */

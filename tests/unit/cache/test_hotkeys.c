@@ -299,7 +299,8 @@ TEST(a_key_leaves_after_a_second_below_half_the_threshold)
 {
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
 
-    reads_until_hot(hotkeys, 7, "star", LIMIT, 1000);
+    reads_until_hot(hotkeys, 7, "star", LIMIT, 0);
+    CHECK(read_for(hotkeys, 450, 10, 0) == 0);
     CHECK(read_for(hotkeys, 250, 50, 1000) == 0); /* half is enough to stay */
     CHECK(read_for(hotkeys, 249, 50, 6000) == 7000);
     CHECK(hotkeys_counts(hotkeys).now == 0 && hotkeys_counts(hotkeys).cooled == 1 &&
@@ -309,12 +310,26 @@ TEST(a_key_leaves_after_a_second_below_half_the_threshold)
     hotkeys_free(&hotkeys);
 }
 
+TEST(a_key_that_had_less_than_nine_tenths_in_its_first_second_was_none)
+{
+    struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
+
+    reads_until_hot(hotkeys, 7, "star", LIMIT, 0);
+    CHECK(read_for(hotkeys, 449, 10, 0) == 1000);
+    CHECK(hotkeys_counts(hotkeys).now == 0);
+    /* Nor the next time, though it has been there for a second before. */
+    reads_until_hot(hotkeys, 7, "star", LIMIT, 5000);
+    CHECK(read_for(hotkeys, 449, 10, 5000) == 6000);
+    hotkeys_free(&hotkeys);
+}
+
 TEST(a_key_that_pauses_for_less_than_a_second_stays)
 {
     struct hotkeys *hotkeys = watching(THRESHOLD, WINDOW_MS);
 
     reads_until_hot(hotkeys, 7, "star", LIMIT, 0);
-    for (int i = 0; i < 10; i++) {
+    CHECK(read_for(hotkeys, 450, 10, 0) == 0);
+    for (int i = 1; i < 10; i++) {
         CHECK(read_for(hotkeys, 0, 9, i * 1000) == 0);
         CHECK(read_for(hotkeys, 250, 1, i * 1000 + 900) == 0);
     }
@@ -490,7 +505,8 @@ TESTS(a_key_is_hot_at_the_threshold_and_is_told_once, a_window_ends_and_the_next
       a_large_value_is_hot_by_its_bytes, counters_saturate, what_most_of_a_slot_is_about_is_found_among_many_others,
       rotating_keys_makes_none_hot_and_blinds_no_other_slot, several_keys_of_a_slot_are_hot_at_once,
       what_is_hot_is_counted_exactly, the_hottest_come_first, a_key_leaves_after_a_second_below_half_the_threshold,
-      a_key_that_pauses_for_less_than_a_second_stays, a_key_goes_without_any_traffic,
-      the_keys_of_a_slot_that_left_go_at_once, nothing_is_found_or_kept_with_a_threshold_of_zero,
-      a_threshold_of_one_is_met_by_one_and_left_by_none, of_a_full_table_the_coldest_makes_room_for_what_is_hotter,
-      names_are_bounded_and_may_hold_any_byte, threads_that_read_the_same_keys_find_each_once_and_count_all)
+      a_key_that_had_less_than_nine_tenths_in_its_first_second_was_none, a_key_that_pauses_for_less_than_a_second_stays,
+      a_key_goes_without_any_traffic, the_keys_of_a_slot_that_left_go_at_once,
+      nothing_is_found_or_kept_with_a_threshold_of_zero, a_threshold_of_one_is_met_by_one_and_left_by_none,
+      of_a_full_table_the_coldest_makes_room_for_what_is_hotter, names_are_bounded_and_may_hold_any_byte,
+      threads_that_read_the_same_keys_find_each_once_and_count_all)

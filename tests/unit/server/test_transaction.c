@@ -1,17 +1,23 @@
-/* What WATCH remembers: which changes of which keys make EXEC fail, and how little each watched key costs everybody else. */
+/* What WATCH remembers: which changes of which keys make EXEC fail, and how little each watched key costs everybody else, also when its client goes. */
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/mover.h"
 #include "server/client.h"
+#include "server/node.h"
+#include "server/retire.h"
 #include "server/transaction.h"
+#include "server/worker_internal.h"
 #include "store/slot_internal.h"
 #include "unit/unit.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define NOW 1000
 #define MANY 5000u
 
 struct fixture {
+    struct node *node;
     struct keyspace *keyspace;
     struct client *client;
     struct slot *slot, *other;
@@ -19,8 +25,13 @@ struct fixture {
 
 static struct fixture begin(void)
 {
-    struct fixture f = { .keyspace = keyspace_new(), .client = alloc_zeroed(sizeof(struct client)) };
+    struct fixture f = { .node = alloc_zeroed(sizeof(struct node)),
+                         .keyspace = keyspace_new(),
+                         .client = alloc_zeroed(sizeof(struct client)) };
 
+    f.client->worker = alloc_zeroed(sizeof(struct worker));
+    f.client->worker->node = f.node;
+    f.node->movers = movers_new(1);
     f.slot = keyspace_slot(f.keyspace, 7);
     f.other = keyspace_slot(f.keyspace, 8000);
     return f;
@@ -29,9 +40,20 @@ static struct fixture begin(void)
 static void done(struct fixture *f)
 {
     transaction_free(f->client, NULL);
+    movers_free(&f->node->movers, true);
     CHECK(list_is_empty(&f->slot->feeds) && list_is_empty(&f->other->feeds));
+    CHECK(f->node->retired == 0);
+    alloc_free(f->client->worker);
     alloc_free(f->client);
+    alloc_free(f->node);
     keyspace_free(&f->keyspace);
+}
+
+/* Until the movers have freed what was given to them. */
+static void rest(struct fixture *f)
+{
+    movers_free(&f->node->movers, true);
+    f->node->movers = movers_new(1);
 }
 
 static struct bytes name(char text[16], unsigned n)
@@ -93,7 +115,9 @@ TEST(a_slot_has_one_feed_of_a_client_however_many_keys_it_watches)
     CHECK(feeds(f.slot) == 1 && feeds(f.other) == 1);
     CHECK(transaction_of(f.client)->watch_count == MANY + 1);
     transaction_unwatch(f.client, NULL);
-    CHECK(feeds(f.slot) == 0 && feeds(f.other) == 0 && transaction_of(f.client)->watch_count == 0);
+    CHECK(transaction_of(f.client)->watch_count == 0);
+    rest(&f);
+    CHECK(feeds(f.slot) == 0 && feeds(f.other) == 0);
     done(&f);
 }
 
@@ -163,6 +187,96 @@ TEST(watches_may_lie_in_any_number_of_slots)
     done(&f);
 }
 
+/* --- Of one that is much --- */
+
+static void fill(struct fixture *f, unsigned commands, unsigned keys)
+{
+    static const struct command set = { .name = "set", .arity = 3, .value_arg = 2 };
+    struct bytes argv[] = { BYTES("SET"), BYTES("k"), BYTES("v") };
+    char text[16];
+
+    for (unsigned i = 0; i < commands; i++) {
+        struct entry *entry = i % 2 == 0 ? NULL : entry_new(argv[1], argv[2], ENTRY_KEEPS_FOREVER);
+
+        transaction_queue(f->client, &set, 0, 3, argv, &entry);
+    }
+    for (unsigned i = 0; i < keys; i++) watch(f, i % 3 == 0 ? f->other : f->slot, name(text, i));
+}
+
+TEST(commands_and_watches_are_freed_some_at_a_time)
+{
+    struct fixture f = begin();
+    struct retired *retired;
+    size_t pieces = 1;
+
+    fill(&f, MANY, MANY);
+    retired = retired_new(f.node, f.client->transaction);
+    *f.client->transaction = (struct transaction){ 0 };
+    while (retired_free_some(retired, MANY / 10)) pieces++;
+    CHECK(pieces == 20);
+    CHECK(feeds(f.slot) == 0 && feeds(f.other) == 0);
+    done(&f);
+}
+
+/* Keeps the only mover until it is told to go on. */
+struct obstacle {
+    struct mover_job job;
+    _Atomic bool may_end;
+};
+
+static bool stand_in_the_way(struct mover_job *job)
+{
+    struct obstacle *obstacle = container_of(job, struct obstacle, job);
+
+    while (!atomic_load(&obstacle->may_end)) usleep(100);
+    return false;
+}
+
+TEST(what_is_much_is_left_to_the_movers_and_what_is_little_is_not)
+{
+    struct obstacle obstacle = { .job = { .run = stand_in_the_way } };
+    struct fixture f = begin();
+    struct slot_set none;
+
+    slot_set_init(&none);
+    movers_post(f.node->movers, &obstacle.job);
+    fill(&f, 0, MANY);
+    transaction_unwatch(f.client, &none);
+    CHECK(f.client->transaction->watched == NULL && f.client->multi_bytes == 0);
+    CHECK(feeds(f.slot) == 1 && feeds(f.other) == 1 && f.node->retired == 1);
+    /* They are told of changes, and what is watched from now on knows nothing of that. */
+    watch(&f, f.slot, BYTES("key:1"));
+    fill(&f, MANY, 0);
+    CHECK(feeds(f.slot) == 2);
+    transaction_free(f.client, NULL);
+    CHECK(f.client->transaction == NULL && f.node->retired == 2 && feeds(f.slot) == 2);
+    fill(&f, 10, 10);
+    transaction_free(f.client, NULL);
+    CHECK(f.node->retired == 2 && feeds(f.slot) == 2);
+    atomic_store(&obstacle.may_end, true);
+    rest(&f);
+    CHECK(f.node->retired == 0 && feeds(f.slot) == 0 && feeds(f.other) == 0);
+    slot_set_free(&none);
+    done(&f);
+}
+
+TEST(where_the_movers_do_not_keep_up_whoever_leaves_frees)
+{
+    struct obstacle obstacle = { .job = { .run = stand_in_the_way } };
+    struct fixture f = begin();
+
+    movers_post(f.node->movers, &obstacle.job);
+    for (int i = 0; i < 100; i++) {
+        fill(&f, MANY / 10, 1);
+        transaction_free(f.client, NULL);
+    }
+    CHECK(f.node->retired == 64 && feeds(f.other) == 64);
+    atomic_store(&obstacle.may_end, true);
+    done(&f);
+}
+
 TESTS(a_slot_has_one_feed_of_a_client_however_many_keys_it_watches,
       of_many_watched_keys_each_is_noticed_and_others_are_not, a_key_that_goes_is_changed_only_if_it_was_there,
-      a_watched_key_that_expires_is_changed_before_it_is_removed, watches_may_lie_in_any_number_of_slots)
+      a_watched_key_that_expires_is_changed_before_it_is_removed, watches_may_lie_in_any_number_of_slots,
+      commands_and_watches_are_freed_some_at_a_time, what_is_much_is_left_to_the_movers_and_what_is_little_is_not,
+      where_the_movers_do_not_keep_up_whoever_leaves_frees)

@@ -1,82 +1,8 @@
-/* No client keeps a worker to itself. A worker's loop is driven here turn by turn over sockets that take all they are given, so what a client
- * gets out of one turn is counted in bytes and commands, and no clock has a say. */
-#include "base/alloc.h"
+/* No client keeps a worker to itself: what it gets out of one turn is counted in bytes and commands. */
 #include "base/clock.h"
-#include "cache/eviction.h"
-#include "cache/hot_session.h"
-#include "cache/hot_reads.h"
-#include "cache/hotkeys.h"
-#include "cache/policy.h"
-#include "cache/fill.h"
-#include "net/bare.h"
 #include "proto/reply.h"
-#include "server/call.h"
-#include "server/latency.h"
-#include "server/events.h"
-#include "server/node.h"
-#include "server/slowlog.h"
 #include "server/turns.h"
-#include "server/worker_internal.h"
-#include "unit/unit.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define MIB ((size_t)1 << 20)
-
-/* --- What clients are sent --- */
-
-#define FDS 256
-
-static struct sent {
-    size_t total, in_turn, calls;
-    char last[16]; /* bytes, from the end of what was sent last */
-} sent[FDS];
-
-static ssize_t count(int fd, const struct iovec *runs, size_t count)
-{
-    size_t bytes = 0;
-
-    CHECK(fd < FDS);
-    for (size_t i = 0; i < count; i++) {
-        const char *data = runs[i].iov_base;
-        size_t len = runs[i].iov_len, part = len < sizeof sent[fd].last ? len : sizeof sent[fd].last;
-
-        memmove(sent[fd].last, sent[fd].last + part, sizeof sent[fd].last - part);
-        memcpy(sent[fd].last + sizeof sent[fd].last - part, data + len - part, part);
-        bytes += len;
-    }
-    sent[fd].total += bytes;
-    sent[fd].in_turn += bytes;
-    sent[fd].calls++;
-    return (ssize_t)bytes;
-}
-
-ssize_t bare_send(int fd, const void *data, size_t len)
-{
-    return count(fd, &(struct iovec){ (void *)(uintptr_t)data, len }, 1);
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-    (void)flags;
-    return count(fd, message->msg_iov, message->msg_iovlen);
-}
-
-ssize_t bare_recv(int fd, void *into, size_t room)
-{
-    return recv(fd, into, room, 0);
-}
-
-static bool ends_with(int fd, const char *text)
-{
-    size_t len = strlen(text);
-
-    return memcmp(sent[fd].last + sizeof sent[fd].last - len, text, len) == 0;
-}
+#include "unit/server/one_worker.h"
 
 /* --- Commands --- */
 
@@ -141,103 +67,12 @@ static const struct command command_set = {
 };
 static const struct command *const family[] = { &command_ping, &command_lend,   &command_copy,
                                                 &command_set,  &command_dawdle, NULL };
-static const struct command *const *const families[] = { family, NULL };
+static const struct command *const *const families[2] = { family, NULL };
 
-/* --- A node with one worker, which is this thread's --- */
-
-#define PEERS 8u
-
-struct fixture {
-    struct node node;
-    struct worker *worker;
-    int peer[PEERS], fd[PEERS]; /* the test's end, the server's */
-    unsigned peers;
-    size_t pings; /* of the first peer that were read */
-    size_t turns;
-};
-
-static void begin(struct fixture *f)
+static void begin_turns(struct fixture *f)
 {
-    *f = (struct fixture){ .peers = 0 };
-    memset(sent, 0, sizeof sent);
     commands_run = released = 0;
-    f->node.config = config_new();
-    f->node.keyspace = keyspace_new();
-    f->node.eviction = eviction_new(f->node.keyspace);
-    f->node.hotkeys = hotkeys_new(1);
-    f->node.hot_reads = hot_reads_new(f->node.keyspace, f->node.hotkeys, 1);
-    f->node.policies = policies_new();
-    f->node.hot_session = hot_session_new();
-    f->node.fills = fills_new(f->node.keyspace);
-    f->node.commands = command_table_new(families);
-    f->node.slowlog = slowlog_new();
-    f->node.latency = latency_new();
-    f->node.events = events_new(&f->node);
-    f->node.worker_count = 1;
-    f->worker = worker_new(&f->node, 0);
-    f->node.workers = &f->worker;
-    reclaim_join(&f->worker->reader);
-}
-
-/* One more client connects. */
-static void join(struct fixture *f)
-{
-    int fds[2], room = (int)MIB;
-
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
-    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    client_new(f->worker, fds[1], "peer", "local", true);
-    f->peer[f->peers] = fds[0];
-    f->fd[f->peers] = fds[1];
-    f->peers++;
-}
-
-static void done(struct fixture *f)
-{
-    CHECK(f->worker->turn_count == 0);
-    for (unsigned i = 0; i < f->peers; i++) close(f->peer[i]);
-    reclaim_quit(&f->worker->reader);
-    worker_free(&f->worker);
-    slowlog_free(&f->node.slowlog);
-    latency_free(&f->node.latency);
-    events_free(&f->node.events);
-    command_table_free(&f->node.commands);
-    hot_session_free(&f->node.hot_session);
-    hot_reads_free(&f->node.hot_reads);
-    hotkeys_free(&f->node.hotkeys);
-    policies_free(&f->node.policies);
-    eviction_free(&f->node.eviction);
-    fills_free(&f->node.fills);
-    keyspace_free(&f->node.keyspace);
-    config_free(&f->node.config);
-}
-
-static void say(struct fixture *f, unsigned peer, const char *text, size_t len)
-{
-    CHECK(send(f->peer[peer], text, len, 0) == (ssize_t)len);
-}
-
-/* The same request, inline, so many times. */
-static void say_often(struct fixture *f, unsigned peer, const char *request, size_t times)
-{
-    size_t len = strlen(request);
-    char *text = alloc(len * times);
-
-    for (size_t i = 0; i < times; i++) memcpy(text + i * len, request, len);
-    say(f, peer, text, len * times);
-    alloc_free(text);
-}
-
-/* A turn: what the last one has read is answered, the queue goes on, and what has come is read. Returns what all but the first peer got. */
-static size_t turn(struct fixture *f)
-{
-    size_t bytes = 0;
-
-    CHECK(++f->turns < 10000);
-    for (int fd = 0; fd < FDS; fd++) sent[fd].in_turn = 0;
-    ev_run(f->worker->loop, EVRUN_NOWAIT);
-    for (unsigned i = 1; i < f->peers; i++) bytes += sent[f->fd[i]].in_turn;
-    return bytes;
+    begin(f);
 }
 
 /* The first peer asks for little each turn, and gets it in the next, whatever the others do. */
@@ -263,7 +98,7 @@ TEST(who_asks_for_much_gets_a_share_of_it_each_turn)
     struct fixture f;
     size_t turns = 0, wanted = 40 * LEND_BYTES;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     say_often(&f, 1, "LEND 1048576\r\n", 40);
@@ -284,7 +119,7 @@ TEST(many_of_them_share_a_turn_evenly)
     struct fixture f;
     size_t wanted = 20 * LEND_BYTES, first;
 
-    begin(&f);
+    begin_turns(&f);
     for (unsigned i = 0; i < PEERS; i++) join(&f);
     for (unsigned i = 1; i < PEERS; i++) say_often(&f, i, "LEND 1048576\r\n", 20);
     turn_of_polite(&f);
@@ -312,7 +147,7 @@ TEST(a_socket_that_takes_all_is_not_watched_for_it)
     struct fixture f;
     struct client *client;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     client = container_of(f.worker->clients.prev, struct client, link);
@@ -333,7 +168,7 @@ TEST(who_sends_many_commands_has_some_of_them_run_each_turn)
     size_t times = 30000, turns = 0;
     struct client *client;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     client = container_of(f.worker->clients.prev, struct client, link);
@@ -356,7 +191,7 @@ TEST(who_is_copied_much_has_his_turn_ended)
     struct fixture f;
     size_t reply = strlen("$10000\r\n\r\n") + 10000, times = 500;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     say_often(&f, 1, "COPY 10000\r\n", times);
@@ -375,7 +210,7 @@ TEST(what_takes_long_ends_a_turn)
 {
     struct fixture f;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     say_often(&f, 1, "DAWDLE 2000\r\n", 12);
@@ -394,7 +229,7 @@ TEST(what_was_sent_while_replies_waited_runs_little_by_little)
     size_t pings = 4000, wanted = 9 * LEND_BYTES + pings * strlen("+PONG\r\n");
     struct client *client;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     client = container_of(f.worker->clients.prev, struct client, link);
@@ -421,7 +256,7 @@ TEST(a_big_value_is_read_a_share_at_a_time)
     const char head[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n";
     size_t at = 0;
 
-    begin(&f);
+    begin_turns(&f);
     join(&f);
     join(&f);
     say(&f, 1, head, strlen(head));
@@ -442,7 +277,7 @@ TEST(one_who_goes_while_it_is_queued_is_forgotten)
 {
     struct fixture f;
 
-    begin(&f);
+    begin_turns(&f);
     for (int i = 0; i < 4; i++) join(&f);
     for (unsigned i = 1; i < 4; i++) say_often(&f, i, "LEND 1048576\r\n", 3);
     turn_of_polite(&f);
