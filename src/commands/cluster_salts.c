@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SUM_FIELDS 5u
+
 struct member {
     uint16_t index;
     char id[NODE_ID_BYTES + 1];
@@ -156,11 +158,31 @@ static void reply_copy(const struct listing *listing, const struct salt_entry *e
     reply_integer(reply, (int64_t)hits);
 }
 
+/* What was added here to a sum of another node, and what became of it. */
+static void reply_sum(struct reply *reply, const struct helper_sum_state *state)
+{
+    const struct {
+        const char *name;
+        int64_t number;
+    } fields[] = { { "sum-total", state->total },
+                   { "sum-pending", state->pending },
+                   { "sum-sent", state->sent },
+                   { "sum-folded", state->folded },
+                   { "sum-added", (int64_t)state->added } };
+
+    for (size_t i = 0; i < SUM_FIELDS; i++) {
+        reply_bulk_text(reply, fields[i].name);
+        reply_integer(reply, fields[i].number);
+    }
+}
+
 static void reply_entry(const struct listing *listing, const struct salt_entry *entry)
 {
     struct reply *reply = listing->call->reply;
+    struct helper_sum_state sum;
+    bool is_sum = salt_helper_sum_state(listing->call->node->salt_helper, entry->base, &sum);
 
-    reply_map(reply, 11);
+    reply_map(reply, is_sum ? 11 + SUM_FIELDS : 11);
     reply_bulk_text(reply, "key");
     reply_bulk(reply, entry->base);
     reply_bulk_text(reply, "slot");
@@ -180,6 +202,7 @@ static void reply_entry(const struct listing *listing, const struct salt_entry *
     reply_bulk_text(reply, "helpers");
     reply_helpers(listing, entry);
     reply_copy(listing, entry);
+    if (is_sum) reply_sum(reply, &sum);
 }
 
 void cluster_cmd_salts(struct call *call)

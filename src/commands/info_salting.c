@@ -23,6 +23,9 @@ static void print_home(struct salt_home *host, struct buf *out)
     buf_printf(out, "salt_inv_us_p50:%" PRIu64 "\r\n", info.withheld_us_p50);
     buf_printf(out, "salt_inv_us_p99:%" PRIu64 "\r\n", info.withheld_us_p99);
     buf_printf(out, "salt_folds_applied:%" PRIu64 "\r\n", info.core.folds);
+    buf_printf(out, "salt_folds_repeated:%" PRIu64 "\r\n", info.core.folds_repeated);
+    buf_printf(out, "salt_folds_discarded:%" PRIu64 "\r\n", info.core.folds_discarded);
+    buf_printf(out, "salt_folds_overflowed:%" PRIu64 "\r\n", info.core.folds_overflowed);
 }
 
 static void print_helper(struct salt_helper *helper, struct buf *out)
@@ -38,6 +41,11 @@ static void print_helper(struct salt_helper *helper, struct buf *out)
     buf_printf(out, "salt_lease_expired:%" PRIu64 "\r\n", info.copies.lease_expired);
     buf_printf(out, "salt_values_received:%" PRIu64 "\r\n", info.core.values);
     buf_printf(out, "salt_folds_sent:%" PRIu64 "\r\n", info.core.folds);
+    buf_printf(out, "salt_sums_added:%" PRIu64 "\r\n", info.core.added);
+    buf_printf(out, "salt_sums_told:%" PRIu64 "\r\n", info.core.told);
+    buf_printf(out, "salt_sums_pending:%" PRIu64 "\r\n", info.core.pending);
+    buf_printf(out, "salt_sums_discarded:%" PRIu64 "\r\n", info.core.discarded);
+    buf_printf(out, "salt_sums_lost:%" PRIu64 "\r\n", info.core.lost);
 }
 
 void info_salting(struct call *call, struct buf *out)

@@ -140,9 +140,10 @@ static void leave(struct helper_base *base, struct salt_effects *effects)
     base->join = 0;
 }
 
-static void join(struct helper *helper, struct helper_base *base, struct salt_effects *effects)
+static void join(struct helper *helper, struct helper_base *base, int64_t now_ms, struct salt_effects *effects)
 {
     drop_copy(base, effects); /* who joins holds nothing */
+    base->asked_ms = now_ms;
     base->has_joined = true;
     base->join = ++helper->joins;
     base->floor = 0;
@@ -183,6 +184,11 @@ bool helper_want(struct helper *helper, struct bytes key, const char *home, bool
         base->is_wanted = true;
         return true;
     }
+    /* What was added to a sum that is none any more is folded first. */
+    if (base != NULL && base->sum && !sum && strcmp(base->home->id, home) == 0 && !additions_are_folded(&base->added)) {
+        if (base->is_wanted) let_go(helper, base, now_ms, effects);
+        return false;
+    }
     if (base != NULL) { /* another home, or another mode: nothing of what it was stays */
         drop_copy(base, effects);
         if (!additions_are_folded(&base->added)) additions_discard(&base->added, &helper->stats.lost);
@@ -200,7 +206,7 @@ bool helper_want(struct helper *helper, struct bytes key, const char *home, bool
     base->sum = sum;
     base->is_wanted = true;
     base_map_add(&helper->bases, &base->link);
-    if (base_link_up(base) != 0) join(helper, base, effects);
+    if (base_link_up(base) != 0) join(helper, base, now_ms, effects);
     return true;
 }
 
@@ -280,7 +286,7 @@ static void welcome(struct helper *helper, struct remote *remote, int64_t now_ms
 
         if (base->home != remote) continue;
         sum_fold_again(helper, base, effects);
-        if (base->is_wanted) join(helper, base, effects);
+        if (base->is_wanted) join(helper, base, now_ms, effects);
     }
 }
 
@@ -310,6 +316,7 @@ static void invalidated(struct helper *helper, struct remote *remote, const stru
     if (base != NULL && base->home == remote) {
         if (base->floor < message->seq) base->floor = message->seq;
         drop_copy(base, effects);
+        base->asked_ms = now_ms;
         if (message->closed && message->join == base->join) {
             base->has_joined = false;
             base->join_due_ms = now_ms + JOIN_AGAIN_MS;
@@ -436,7 +443,7 @@ void helper_tick(struct helper *helper, int64_t now_ms, struct salt_effects *eff
         }
         if (base_link_up(base) == 0) continue;
         if (base->is_wanted && !base->has_joined && !base->owes_ack && now_ms >= base->join_due_ms)
-            join(helper, base, effects);
+            join(helper, base, now_ms, effects);
         if (base->sum && now_ms >= base->fold_due_ms) sum_fold(helper, base, now_ms, effects);
     }
 }
@@ -485,10 +492,12 @@ struct helper_stats helper_stats(const struct helper *helper)
 
     stats.bases = helper->bases.count;
     stats.homes = stats.copies = 0;
+    stats.pending = 0;
     for (size_t i = 0; i < helper->home_count; i++) stats.homes += helper->homes[i]->id[0] != '\0';
     base_map_each(at, &helper->bases)
     {
         stats.copies += base_of(at)->has_copy || base_of(at)->has_total;
+        stats.pending += additions_units(&base_of(at)->added);
     }
     return stats;
 }

@@ -28,7 +28,9 @@ struct helper_options {
     char id[SALT_NODE_ID_BYTES + 1]; /* of this node */
     uint64_t
         first_session; /* above all that a former process of this node has used: microseconds of unix time at the start */
-    int64_t renew_ms;  /* how often it asks for a lease, and folds: 50 */
+    int64_t renew_ms;  /* how often it asks for a lease: 50 */
+    int64_t fold_ms;   /* how often it folds, and asks for totals: 20 */
+    int64_t fresh_ms;  /* an older total is not told, and nothing is added to what could not be sent for longer: 50 */
     int64_t silent_ms; /* a link on which nothing has been answered for so long is opened anew: 1000 */
 };
 struct helper *helper_new(const struct helper_options *options);
@@ -37,7 +39,8 @@ void helper_free(struct helper **helper); /* after the copies: they point into i
 /* --- What this node has names of --- */
 
 /* In this node's view it has a name of the base, and `home` (a node id) has the base's slot. Said of each such base and again when its
- * home or mode changes: the copy of a former home is dropped. False where there are too many bases or homes. */
+ * home or mode changes: the copy of a former home is dropped. False where there are too many bases or homes, or while what was added to the sum that it was is
+ * being folded: to be said again. */
 bool helper_want(struct helper *helper, struct bytes base, const char *home, bool sum, int64_t now_ms,
                  struct salt_effects *effects);
 /* It has no name of it any more, or is its home now. What was added and is not folded is folded still. */
@@ -74,11 +77,23 @@ void helper_copy_lost(struct helper *helper, struct bytes base, int64_t now_ms);
 
 /* --- Sums --- */
 
-/* INCRBY by delta, here: false where home has to do it (no total, no lease, folds unanswered for too long, or the sum would overflow).
- * *value: what to reply, the last total that is known and all that was added here. now_ms as for a copy. */
+/* INCRBY by delta, here: false where home has to do it (no total, no lease, what was added cannot be sent or has no answer for too long, or the
+ * sum would overflow). *value: what to reply, the last total that is known and all that was added here. now_ms as for a copy. */
 bool helper_add(struct helper *helper, struct bytes base, int64_t delta, int64_t now_ms, int64_t *value);
-/* GET, likewise. */
+/* GET, likewise; false, too, where the total is older than fresh_ms, or there is no such key. */
 bool helper_sum(struct helper *helper, struct bytes base, int64_t now_ms, int64_t *value);
+
+/* For CLUSTER SALTS. */
+struct helper_sum_state {
+    bool is_good;         /* there is a total, and a lease */
+    int64_t total;        /* the last that is known */
+    int64_t pending;      /* added here and not sent yet */
+    int64_t sent;         /* sent, and not answered yet */
+    int64_t folded;       /* sent and answered, all in all; it stays at what it was where it would overflow */
+    uint64_t added, told; /* commands that were answered here */
+};
+/* False where the base is no sum that has names here. */
+bool helper_sum_state(const struct helper *helper, struct bytes base, int64_t now_ms, struct helper_sum_state *out);
 
 /* --- Time --- */
 void helper_tick(struct helper *helper, int64_t now_ms, struct salt_effects *effects);
@@ -86,9 +101,11 @@ int64_t helper_next_ms(const struct helper *helper);
 
 /* --- For INFO and CLUSTER SALTS --- */
 struct helper_stats {
-    uint64_t values, values_late, invalidations, renewals, renewals_refused, added, folds, folds_repeated;
-    uint64_t discarded; /* what was added to a sum that was set meanwhile */
-    uint64_t lost;      /* what was added and had not been folded when another home took over */
+    uint64_t values, values_late, invalidations, renewals, renewals_refused, folds, folds_repeated;
+    uint64_t added, told; /* INCRBYs and GETs of sums that were answered here */
+    uint64_t pending;     /* what was added to sums and has not been folded now, whichever way */
+    uint64_t discarded;   /* what was added to a sum that was set meanwhile */
+    uint64_t lost;        /* what was added and had not been folded when another home took over */
     size_t homes, bases, copies;
 };
 struct helper_stats helper_stats(const struct helper *helper);

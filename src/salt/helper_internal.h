@@ -32,7 +32,8 @@ struct additions {
     bool is_sent;         /* a fold has no answer */
     uint64_t sent_number; /* that one, which is sent again until it has one */
     int64_t sent;
-    int64_t sent_ms; /* when the first of it was added */
+    int64_t sent_ms;  /* when the first of it was added */
+    int64_t asked_ms; /* when it was first sent */
 };
 
 struct helper_base {
@@ -49,7 +50,13 @@ struct helper_base {
     /* sums */
     bool has_total;
     int64_t total;
-    uint64_t epoch; /* of the total */
+    bool is_absent;       /* the total is 0 because there is no such key */
+    uint64_t epoch;       /* of the total */
+    int64_t total_ms;     /* it is of then at the earliest */
+    int64_t asked_ms;     /* when home was last told that nothing is here: a TOTAL is of then at the earliest */
+    int64_t used_ms;      /* when somebody last wanted it */
+    uint64_t told, taken; /* GETs and INCRBYs that were answered here */
+    int64_t folded;
     struct additions added;
     int64_t fold_due_ms;
     int64_t unwanted_ms;
@@ -74,6 +81,8 @@ void helper_base_free(struct helper *helper, struct helper_base *base, int64_t n
 
 /* --- helper_sum.c --- */
 bool additions_are_folded(const struct additions *added);
+/* However it is signed, and whatever it would be: for counting. */
+uint64_t additions_units(const struct additions *added);
 /* They belong to a value that is no more, or to a home that is not. */
 void additions_discard(struct additions *added, uint64_t *count);
 void sum_fold(struct helper *helper, struct helper_base *base, int64_t now_ms, struct salt_effects *effects);

@@ -2,14 +2,17 @@
  *
  * Sums: what is added to one of their names is taken where the name lives, and folded into the key at its home.
  *
- *     INCRBY --> pending --every renew_ms--> sent, under a number --FOLDED--> in the total
+ *     INCRBY --> pending --every fold_ms---> sent, under a number --FOLDED--> in the total
  *                                              `--the link is lost: sent again under the same number
  *
- * A fold is of one helper and one number, so home counts it once however often it comes. There is one at a time for each base. */
+ * A fold is of one helper and one number, so home counts it once however often it comes. There is one at a time for each base. Its answer has the
+ * total, so one that brings nothing is sent, too, while somebody reads. */
 #include "salt/helper_internal.h"
 
-/* While something has not been folded for so many periods, nothing more is taken: that much is what can be lost. */
+/* While a fold has had no answer for so many renewals, nothing more is taken: that much is what can be lost with the network. */
 #define UNANSWERED_PERIODS 4
+/* Home is asked for a total that somebody has wanted within so long; and on one that is older nothing is built. */
+#define USED_MS 1000
 
 static struct helper_base *find(const struct helper *helper, struct bytes key)
 {
@@ -23,12 +26,25 @@ bool additions_are_folded(const struct additions *added)
     return added->pending == 0 && (!added->is_sent || added->sent == 0);
 }
 
+uint64_t additions_units(const struct additions *added)
+{
+    int64_t units = added->pending + added->sent; /* fits: helper_add() */
+
+    return units < 0 ? (uint64_t) - (units + 1) + 1 : (uint64_t)units;
+}
+
 void additions_discard(struct additions *added, uint64_t *count)
 {
-    int64_t units = added->pending + added->sent;
-
-    *count += (uint64_t)(units < 0 ? -(units + 1) : units);
+    *count += additions_units(added);
     *added = (struct additions){ 0 };
+}
+
+static void discard_sent(struct additions *added, uint64_t *count)
+{
+    struct additions sent = { .sent = added->sent };
+
+    additions_discard(&sent, count);
+    added->sent = 0;
 }
 
 static void send_fold(const struct helper_base *base, struct salt_effects *effects)
@@ -46,14 +62,15 @@ void sum_fold(struct helper *helper, struct helper_base *base, int64_t now_ms, s
     struct additions *added = &base->added;
 
     if (base_link_up(base) == 0 || added->is_sent) return;
-    base->fold_due_ms = now_ms + helper->options.renew_ms;
-    /* With nothing to add it asks for the total, to which others add. */
-    if (added->pending == 0 && !base->has_total) return;
+    base->fold_due_ms = now_ms + helper->options.fold_ms;
+    /* With nothing to add it asks for the total, to which others add, for those who read here. */
+    if (added->pending == 0 && (!base->has_total || now_ms - base->used_ms > USED_MS)) return;
     if (added->pending == 0) added->epoch = base->epoch;
     added->is_sent = true;
     added->sent_number = ++helper->folds;
     added->sent = added->pending;
     added->sent_ms = added->pending != 0 ? added->pending_ms : now_ms;
+    added->asked_ms = now_ms;
     added->pending = 0;
     helper->stats.folds++;
     send_fold(base, effects);
@@ -64,6 +81,13 @@ void sum_fold_again(struct helper *helper, const struct helper_base *base, struc
     if (!base->added.is_sent) return;
     helper->stats.folds_repeated++;
     send_fold(base, effects);
+}
+
+static void take_total(struct helper_base *base, const struct salt_message *message, int64_t as_of_ms)
+{
+    base->total = message->total;
+    base->is_absent = message->absent;
+    base->total_ms = as_of_ms;
 }
 
 void sum_total(struct helper *helper, struct helper_base *base, const struct salt_message *message)
@@ -78,8 +102,8 @@ void sum_total(struct helper *helper, struct helper_base *base, const struct sal
         additions_discard(&base->added, &helper->stats.discarded);
     helper->stats.values++;
     base->has_total = true;
-    base->total = message->total;
     base->epoch = message->epoch;
+    take_total(base, message, base->asked_ms);
 }
 
 /* INV with closed waits for this. */
@@ -94,15 +118,22 @@ void sum_folded(struct helper *helper, struct helper_base *base, const struct sa
                 struct salt_effects *effects)
 {
     struct additions *added = &base->added;
+    int64_t asked_ms = added->asked_ms, sum;
 
     if (!added->is_sent || message->number != added->sent_number) return;
     added->is_sent = false;
     switch (message->fold) {
     case SALT_FOLD_APPLIED:
+        if (!__builtin_add_overflow(base->folded, added->sent, &sum)) base->folded = sum;
         added->sent = 0;
-        if (base->has_total && base->epoch == message->epoch) base->total = message->total;
+        if (base->has_total && base->epoch == message->epoch) take_total(base, message, asked_ms);
         break;
     case SALT_FOLD_DISCARDED:
+        if (base->has_total && base->epoch == message->epoch) { /* the value goes on, and that did not fit */
+            discard_sent(added, &helper->stats.discarded);
+            take_total(base, message, asked_ms);
+            break;
+        }
         additions_discard(added, &helper->stats.discarded);
         base->has_total = false;
         break;
@@ -148,12 +179,19 @@ static bool sum_of(const struct helper_base *base, int64_t *value)
            !__builtin_add_overflow(*value, base->added.pending, value);
 }
 
+/* What has not been sent is lost with this node, what has no answer with the network: it is to be as little as is said. */
 static bool is_overdue(const struct helper *helper, const struct additions *added, int64_t now_ms)
 {
-    int64_t since_ms = added->pending != 0 ? added->pending_ms : now_ms;
+    if (added->pending != 0 && now_ms - added->pending_ms > helper->options.fresh_ms) return true;
+    return added->is_sent && now_ms - added->sent_ms > UNANSWERED_PERIODS * helper->options.renew_ms;
+}
 
-    if (added->is_sent && added->sent_ms < since_ms) since_ms = added->sent_ms;
-    return now_ms - since_ms > UNANSWERED_PERIODS * helper->options.renew_ms;
+/* It is used; is there a total of that age at most? */
+static bool has_total(struct helper_base *base, int64_t age_ms, int64_t now_ms)
+{
+    if (base == NULL || !base->sum) return false;
+    base->used_ms = now_ms;
+    return base->is_wanted && base->has_total && now_ms - base->total_ms <= age_ms && lease_is_good(base->home, now_ms);
 }
 
 bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t now_ms, int64_t *value)
@@ -162,7 +200,7 @@ bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t 
     struct additions *added;
     int64_t sum, pending, all;
 
-    if (base == NULL || !base->is_wanted || !base->has_total || !lease_is_good(base->home, now_ms)) return false;
+    if (!has_total(base, USED_MS, now_ms)) return false;
     added = &base->added;
     if (is_overdue(helper, added, now_ms)) return false;
     if (!sum_of(base, &sum) || __builtin_add_overflow(sum, delta, &sum) ||
@@ -171,6 +209,7 @@ bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t 
     if (added->pending == 0) added->pending_ms = now_ms;
     added->pending = pending;
     added->epoch = base->epoch;
+    base->taken++;
     helper->stats.added++;
     *value = sum;
     return true;
@@ -178,8 +217,28 @@ bool helper_add(struct helper *helper, struct bytes key, int64_t delta, int64_t 
 
 bool helper_sum(struct helper *helper, struct bytes key, int64_t now_ms, int64_t *value)
 {
+    struct helper_base *base = find(helper, key);
+
+    if (!has_total(base, helper->options.fresh_ms, now_ms) || !sum_of(base, value)) return false;
+    /* A key that nobody has made yet is not 0. */
+    if (base->is_absent && base->added.pending == 0 && base->added.sent == 0) return false;
+    base->told++;
+    helper->stats.told++;
+    return true;
+}
+
+bool helper_sum_state(const struct helper *helper, struct bytes key, int64_t now_ms, struct helper_sum_state *out)
+{
     const struct helper_base *base = find(helper, key);
 
-    return base != NULL && base->is_wanted && base->has_total && lease_is_good(base->home, now_ms) &&
-           sum_of(base, value);
+    if (base == NULL || !base->sum) return false;
+    *out =
+        (struct helper_sum_state){ .is_good = base->is_wanted && base->has_total && lease_is_good(base->home, now_ms),
+                                   .total = base->has_total ? base->total : 0,
+                                   .pending = base->added.pending,
+                                   .sent = base->added.sent,
+                                   .folded = base->folded,
+                                   .added = base->taken,
+                                   .told = base->told };
+    return true;
 }

@@ -276,13 +276,23 @@ bool home_may_leave(struct home *home, struct bytes key, int64_t now_ms)
     return !base_is_awaited(base, now_ms) && now_ms >= hold_until_ms(home, base);
 }
 
+bool home_may_be_sent(struct home *home, struct bytes key, int64_t now_ms)
+{
+    const struct home_base *base = base_find(home, key);
+
+    return base == NULL || !base->sum || home_may_leave(home, key, now_ms);
+}
+
 /* --- Writes --- */
 
-static bool change(struct home *home, struct home_base *base, int64_t now_ms, struct salt_effects *effects)
+static bool change(struct home *home, struct home_base *base, enum home_change what, int64_t now_ms,
+                   struct salt_effects *effects)
 {
     bool is_awaited;
 
-    base->seq = base->epoch = ++home->seq;
+    base->seq = ++home->seq;
+    /* Of a sum that has just become no sum the rest may be on its way. */
+    if (what == HOME_CHANGED) base->epoch = base->seq;
     for (size_t i = 0; i < base->member_count; i++)
         if (base->members[i]->holding == HOME_HAS) member_ask(home, base->members[i], now_ms, effects);
     is_awaited = base_is_awaited(base, now_ms) || now_ms < hold_until_ms(home, base);
@@ -296,7 +306,7 @@ bool home_changed(struct home *home, struct bytes key, enum home_change what, in
     struct home_base *base = base_find(home, key);
 
     if (base == NULL || (what == HOME_ADDED && base->sum)) return false;
-    return change(home, base, now_ms, effects);
+    return change(home, base, what, now_ms, effects);
 }
 
 bool home_flushed(struct home *home, uint16_t slot, int64_t now_ms, struct salt_effects *effects)
@@ -306,7 +316,7 @@ bool home_flushed(struct home *home, uint16_t slot, int64_t now_ms, struct salt_
     if (home->bases.count == 0) return false;
     base_map_each(at, &home->bases)
     {
-        if (base_of(at)->slot == slot) is_awaited |= change(home, base_of(at), now_ms, effects);
+        if (base_of(at)->slot == slot) is_awaited |= change(home, base_of(at), HOME_CHANGED, now_ms, effects);
     }
     return is_awaited;
 }

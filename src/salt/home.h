@@ -64,12 +64,15 @@ void home_cluster(struct home *home, bool ok, int64_t now_ms, struct salt_effect
 /* May the key of a slot that is leaving go to its new home? No while a copy of it may be valid: the new home may not know of the salt
  * yet, and would not wait. Asked before the key is deleted here; a key that is not salted may. */
 bool home_may_leave(struct home *home, struct bytes base, int64_t now_ms);
+/* May the value of a key of such a slot be read, to be sent to its new home? Of a sum no while helpers may have something for it: it would be added to
+ * what is deleted soon. Asked before it is read; from then on until it is deleted here home_fold() is told that nothing may be written. */
+bool home_may_be_sent(struct home *home, struct bytes base, int64_t now_ms);
 
 /* --- Writes --- */
 
 enum home_change {
     HOME_CHANGED, /* set, deleted, expired, evicted, moved away: anything */
-    HOME_ADDED, /* by INCRBY and its kin; of a base in SUM mode this is no reason to drop what others add. Else as CHANGED */
+    HOME_ADDED, /* by INCRBY and its kin, or its deadline is another; of a base in SUM mode no reason to drop what others add. Else as CHANGED */
 };
 /* A key has changed: said under its slot's lock, of each key of a slot that has salted ones. True where replies may have to wait for it:
  * the call notes the base and asks home_withhold() for each such base after its last unlock. */
@@ -99,11 +102,12 @@ void home_message(struct home *home, salt_link link, const struct salt_message *
 void home_link_closed(struct home *home, salt_link link, int64_t now_ms, struct salt_effects *effects);
 
 /* A FOLD, under the slot's lock. may_write: whether a write to the base would be accepted here at this moment; total: its value now, 0 where
- * it is no whole number. True: add message->delta to the base (telling home_changed() of HOME_ADDED) and say home_folded()
+ * it is no whole number; NULL where there is no such key. True: add message->delta to the base (telling home_changed() of HOME_ADDED) and say home_folded()
  * before the slot's lock is given back. False: it has been answered. */
-bool home_fold(struct home *home, salt_link link, const struct salt_message *message, bool may_write, int64_t total,
-               int64_t now_ms, struct salt_effects *effects);
-/* done: it was added, and total is what became of it; else the value is not a number that it can be added to, and it is discarded. */
+bool home_fold(struct home *home, salt_link link, const struct salt_message *message, bool may_write,
+               const int64_t *total, int64_t now_ms, struct salt_effects *effects);
+/* done: it was added. Else the value is not a number that it can be added to (the sum would overflow), and it is discarded. total: the value as it is
+ * by now. */
 void home_folded(struct home *home, salt_link link, const struct salt_message *message, bool done, int64_t total,
                  struct salt_effects *effects);
 
@@ -115,7 +119,7 @@ int64_t home_next_ms(const struct home *home);
 /* --- For INFO and CLUSTER SALTS --- */
 struct home_stats {
     uint64_t invalidations, acks, pushes, withheld, released, released_by_lease, refused_renewals, folds,
-        folds_repeated, folds_discarded, overflows;
+        folds_repeated, folds_discarded, folds_overflowed, overflows;
     size_t links, bases, waiting; /* now; waiting: replies */
 };
 struct home_stats home_stats(const struct home *home);

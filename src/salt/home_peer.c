@@ -257,7 +257,7 @@ static struct folded *folded_of(const struct home_base *base, const struct peer 
 }
 
 static void answer_fold(struct home *home, salt_link link, const struct salt_message *message, enum salt_fold fold,
-                        int64_t total, struct salt_effects *effects)
+                        const int64_t *total, struct salt_effects *effects)
 {
     const struct home_base *base = base_find(home, message->base);
 
@@ -267,11 +267,12 @@ static void answer_fold(struct home *home, salt_link link, const struct salt_mes
                                       .number = message->number,
                                       .fold = fold,
                                       .epoch = base != NULL ? base->epoch : 0,
-                                      .total = total });
+                                      .total = total != NULL ? *total : 0,
+                                      .absent = total == NULL });
 }
 
-bool home_fold(struct home *home, salt_link link, const struct salt_message *message, bool may_write, int64_t total,
-               int64_t now_ms, struct salt_effects *effects)
+bool home_fold(struct home *home, salt_link link, const struct salt_message *message, bool may_write,
+               const int64_t *total, int64_t now_ms, struct salt_effects *effects)
 {
     struct peer *peer = peer_on(home, link);
     struct home_base *base = base_find(home, message->base);
@@ -317,8 +318,8 @@ void home_folded(struct home *home, salt_link link, const struct salt_message *m
 
     if (peer == NULL || base == NULL) return;
     if (!done) {
-        home->stats.folds_discarded++;
-        answer_fold(home, link, message, SALT_FOLD_DISCARDED, total, effects);
+        home->stats.folds_overflowed++;
+        answer_fold(home, link, message, SALT_FOLD_DISCARDED, &total, effects);
         return;
     }
     home->stats.folds++;
@@ -332,5 +333,5 @@ void home_folded(struct home *home, salt_link link, const struct salt_message *m
     now.number = message->number;
     memmove(folded, folded + 1, (size_t)(&base->folds[base->fold_count - 1] - folded) * sizeof(*folded));
     base->folds[base->fold_count - 1] = now;
-    answer_fold(home, link, message, SALT_FOLD_APPLIED, total, effects);
+    answer_fold(home, link, message, SALT_FOLD_APPLIED, &total, effects);
 }

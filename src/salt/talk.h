@@ -55,6 +55,7 @@ struct salt_message {
     enum salt_fold fold; /* FOLDED */
     bool sum;            /* JOIN: in SUM mode */
     bool closed;         /* INV: and you have not joined any more; what was added stays yours and may be folded */
+    bool absent;         /* TOTAL FOLDED: there is no such key, which counts as 0 */
     struct bytes base;   /* JOIN LEAVE ACK FOLD REFUSED INV VALUE TOTAL FOLDED; HELLO: the node id of the helper */
     uint64_t session;    /* HELLO WELCOME; STALE: the highest that home knows */
     uint64_t number;     /* RENEW RENEWED, FOLD FOLDED: which one */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The fields of each word, in order: Id (a node's), Base, seSSion, Number, Join, seQ, Epoch, Delta, Total, Lease, sUm, Closed, Fold, Value and its kin. */
+/* The fields of each word, in order: Id (a node's), Base, seSSion, Number, Join, seQ, Epoch, Delta, Total, Lease, sUm, Closed, Absent, Fold, Value and its kin. */
 static const struct {
     const char *name, *fields;
     bool is_request;
@@ -15,7 +15,7 @@ static const struct {
     [SALT_WELCOME] = { "WELCOME", "s", false },  [SALT_STALE] = { "STALE", "s", false },
     [SALT_RENEWED] = { "RENEWED", "nl", false }, [SALT_REFUSED] = { "REFUSED", "bj", false },
     [SALT_INV] = { "INV", "bjqc", false },       [SALT_VALUE] = { "VALUE", "bjqv", false },
-    [SALT_TOTAL] = { "TOTAL", "bjqet", false },  [SALT_FOLDED] = { "FOLDED", "bneft", false },
+    [SALT_TOTAL] = { "TOTAL", "bjqeta", false }, [SALT_FOLDED] = { "FOLDED", "bnefta", false },
 };
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 #define VALUE_WORDS 5u /* value, what is left of its life, version, birth, fresh */
@@ -93,6 +93,9 @@ static void write_field(char field, const struct salt_message *message, const st
         return;
     case 'c':
         write_u64(out, message->closed);
+        return;
+    case 'a':
+        write_u64(out, message->absent);
         return;
     case 'f':
         write_u64(out, message->fold);
@@ -188,6 +191,8 @@ static bool read_field(char field, const struct bytes *word, struct salt_message
         return read_bool(*word, &message->sum);
     case 'c':
         return read_bool(*word, &message->closed);
+    case 'a':
+        return read_bool(*word, &message->absent);
     case 'f':
         if (!read_up_to(*word, SALT_FOLD_REFUSED, &number)) return false;
         message->fold = (enum salt_fold)number;

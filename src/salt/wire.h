@@ -7,8 +7,8 @@
  *     helper -> home     SALTLINK HELLO id session | RENEW number | JOIN base join sum | LEAVE base join | ACK base join seq
  *                        | FOLD base number epoch delta
  *     home -> helper     WELCOME session | STALE session | RENEWED number lease-ms | REFUSED base join | INV base join seq closed
- *                        | VALUE base join seq value ttl-ms version birth fresh | TOTAL base join seq epoch total
- *                        | FOLDED base number epoch outcome total */
+ *                        | VALUE base join seq value ttl-ms version birth fresh | TOTAL base join seq epoch total absent
+ *                        | FOLDED base number epoch outcome total absent */
 #pragma once
 
 #include "base/buf.h"

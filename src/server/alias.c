@@ -4,6 +4,7 @@
 #include "bus/bus.h"
 #include "salt/marks.h"
 #include "server/salt_read.h"
+#include "server/salt_sum.h"
 #include "server/transaction.h"
 #include "server/worker_internal.h"
 
@@ -141,10 +142,15 @@ static void send_home(struct call *call, int slot, struct owner home)
     count_up(&call->worker->counters.salt_sent_home, 1);
 }
 
-static bool may_read_copy(const struct call *call, const struct plan *plan)
+/* Is the one key of the command enough of here to answer it? */
+static bool is_answered_here(struct call *call, const struct plan *plan)
 {
-    return (call->command->flags & COMMAND_READONLY) != 0 && !plan->several_keys &&
-           !(client_flags(call->client) & CLIENT_MULTI);
+    struct bytes base;
+
+    if (plan->several_keys || (client_flags(call->client) & CLIENT_MULTI)) return false;
+    base = call->argv[call->command->keys[0].first];
+    if ((call->command->flags & COMMAND_READONLY) != 0 && salt_read(call, base)) return true;
+    return salt_sum(call, base);
 }
 
 enum alias_outcome alias_replace(struct call *call, struct plan *plan, bool may_run)
@@ -162,8 +168,7 @@ enum alias_outcome alias_replace(struct call *call, struct plan *plan, bool may_
         return ALIAS_NONE;
     }
     if (is_served(call, plan, owner_of(call, slot))) {
-        if (may_run && may_read_copy(call, plan) && salt_read(call, argv[call->command->keys[0].first]))
-            return ALIAS_READ;
+        if (may_run && is_answered_here(call, plan)) return ALIAS_READ;
         send_home(call, slot, home);
         return ALIAS_SENT;
     }

@@ -1,7 +1,7 @@
 /* server/alias.h
  *
  * Commands on the names of a salted key (salt/name.h). A name stands for its base: where the base is at home the arguments are changed, and all goes
- * on as if the client had said the base; elsewhere reads are answered from a copy, where there is one, and all else is sent home.
+ * on as if the client had said the base; elsewhere reads are answered from a copy, where there is one, sums are added to, and all else is sent home.
  *
  *     the base's slot is here, or on its way here    the base instead of the name; redirects, too, are those of the base
  *     the name's slot is here                        a copy; or ASK <slot of the name> <home>, within MULTI MOVED
@@ -22,7 +22,7 @@ struct worker;
 enum alias_outcome {
     ALIAS_NONE, /* it is to run as it is by now */
     ALIAS_SENT, /* it does not run here, and has been told where */
-    ALIAS_READ, /* it has run, on a copy */
+    ALIAS_READ, /* it has run, on a copy or as part of a sum */
 };
 
 /* Before the plan's locks are taken, with none held: puts bases in the place of names, in call->argv and the plan, which are good until the next call on

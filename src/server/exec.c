@@ -5,6 +5,7 @@
 #include "server/alias.h"
 #include "server/plan.h"
 #include "server/run.h"
+#include "server/salt_home.h"
 #include "server/transaction.h"
 
 #include <string.h>
@@ -79,6 +80,7 @@ static void run_queue(struct call *call, struct plan *plan, struct took *took, s
                              command_keys(queued->command, queued->argc, queued->argv, NULL, NULL) > 0
                          ? keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot)
                          : NULL;
+        salt_home_goes_on_with(queued->command);
         if (!to_run_later) run_command(&inner);
         if (to_run_later || inner.kept != NULL)
             put_off(later, &inner, i, to_run_later, call->reply->errors != errors, &clock);

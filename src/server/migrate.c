@@ -62,6 +62,13 @@ static bool may_leave(void *context, struct bytes key)
     return node->salt_home == NULL || salt_home_may_leave(node->salt_home, key);
 }
 
+static bool may_be_sent(void *context, struct bytes key)
+{
+    const struct node *node = context;
+
+    return node->salt_home == NULL || salt_home_may_be_sent(node->salt_home, key);
+}
+
 struct migration_site migrate_site(struct node *node)
 {
     return (struct migration_site){ .keyspace = node->keyspace,
@@ -71,6 +78,7 @@ struct migration_site migrate_site(struct node *node)
                                     .ended = ended,
                                     .released = released,
                                     .moved = moved,
+                                    .may_be_sent = may_be_sent,
                                     .may_leave = may_leave };
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "bus/bus.h"
 #include "salt/link.h"
@@ -13,6 +14,9 @@
 #include <string.h>
 
 #define RENEW_MS 50
+/* What an addition waits here, and how old a total may be, are 50 ms together: as often as that, and a tick of the links. */
+#define FOLD_MS 20
+#define FRESH_MS 50
 #define SILENT_MS 1000
 /* What nobody has told of is seen by then. */
 #define LOOK_MS 1000
@@ -39,8 +43,9 @@ struct salt_helper {
     struct lock news_lock;
     struct list news; /* followed; under news_lock */
 
-    struct list followed; /* the links' thread's, as the next */
+    struct list followed; /* the links' thread's, as the next two */
     int64_t looked_ms;
+    uint64_t lost_told; /* units of sums: so many are in the log */
 
     struct lock lock;
     struct helper *core;         /* under lock */
@@ -174,6 +179,20 @@ static void tell_helper(struct salt_helper *helper, struct followed *followed)
     followed->told_sum = followed->sum;
 }
 
+static void tell_of_losses(struct salt_helper *helper)
+{
+    uint64_t lost;
+
+    lock_take(&helper->lock);
+    lost = helper_stats(helper->core).lost;
+    lock_release(&helper->lock);
+    if (lost == helper->lost_told) return;
+    log_warning("salted keys: %llu that had been added here to sums of other nodes could not be folded into them, and "
+                "is lost",
+                (unsigned long long)(lost - helper->lost_told));
+    helper->lost_told = lost;
+}
+
 static void look(struct salt_helper *helper)
 {
     int64_t now_ms = clock_now_ms();
@@ -181,6 +200,7 @@ static void look(struct salt_helper *helper)
 
     if (!take_news(helper) && !owners_changed && now_ms - helper->looked_ms < LOOK_MS) return;
     helper->looked_ms = now_ms;
+    tell_of_losses(helper);
     list_each_safe(at, &helper->followed) {
         struct followed *followed = container_of(at, struct followed, link);
 
@@ -343,6 +363,8 @@ struct salt_helper *salt_helper_start(struct node *node, char error[512])
     };
     struct helper_options options = { .first_session = (uint64_t)clock_wall_us(),
                                       .renew_ms = RENEW_MS,
+                                      .fold_ms = FOLD_MS,
+                                      .fresh_ms = FRESH_MS,
                                       .silent_ms = SILENT_MS };
     struct effects *effects;
     uint64_t seed;
@@ -404,6 +426,37 @@ struct copies *salt_helper_copies(struct salt_helper *helper)
     return helper->copies;
 }
 
+/* The clock is read under the lock: what was said before is told with an earlier time. */
+bool salt_helper_add(struct salt_helper *helper, struct bytes base, int64_t delta, int64_t *value)
+{
+    bool is_added;
+
+    lock_take(&helper->lock);
+    is_added = helper_add(helper->core, base, delta, clock_now_ms(), value);
+    lock_release(&helper->lock);
+    return is_added;
+}
+
+bool salt_helper_sum(struct salt_helper *helper, struct bytes base, int64_t *value)
+{
+    bool is_known;
+
+    lock_take(&helper->lock);
+    is_known = helper_sum(helper->core, base, clock_now_ms(), value);
+    lock_release(&helper->lock);
+    return is_known;
+}
+
+bool salt_helper_sum_state(struct salt_helper *helper, struct bytes base, struct helper_sum_state *out)
+{
+    bool is_sum;
+
+    lock_take(&helper->lock);
+    is_sum = helper_sum_state(helper->core, base, clock_now_ms(), out);
+    lock_release(&helper->lock);
+    return is_sum;
+}
+
 void salt_helper_info(struct salt_helper *helper, struct salt_helper_info *out)
 {
     lock_take(&helper->lock);
@@ -415,8 +468,14 @@ void salt_helper_info(struct salt_helper *helper, struct salt_helper_info *out)
 
 bool salt_helper_copy(struct salt_helper *helper, struct bytes base, bool *is_good, uint64_t *hits)
 {
+    struct helper_sum_state sum;
     struct helper_copy copy;
 
+    if (salt_helper_sum_state(helper, base, &sum)) {
+        *is_good = sum.is_good;
+        *hits = sum.told + sum.added;
+        return sum.is_good;
+    }
     if (!copies_find(helper->copies, base, &copy, hits)) return false;
     *is_good = helper_copy_is_good(&copy, clock_now_ms());
     return true;

@@ -33,12 +33,17 @@ void salt_helper_owners_changed(struct salt_helper *helper);
 /* Guards itself. */
 struct copies *salt_helper_copies(struct salt_helper *helper);
 
+/* helper_add() and helper_sum(); with no slot's lock of the copies held. */
+bool salt_helper_add(struct salt_helper *helper, struct bytes base, int64_t delta, int64_t *value);
+bool salt_helper_sum(struct salt_helper *helper, struct bytes base, int64_t *value);
+
 /* --- For INFO and CLUSTER SALTS --- */
+bool salt_helper_sum_state(struct salt_helper *helper, struct bytes base, struct helper_sum_state *out);
 struct salt_helper_info {
     struct helper_stats core;
     struct copies_counts copies;
     size_t links_open;
 };
 void salt_helper_info(struct salt_helper *helper, struct salt_helper_info *out);
-/* Is a good copy of it here, and how many reads has it answered? False: there is no copy at all. */
+/* Is a good copy of it here (of a sum: the total), and how many commands has it answered? False: there is no copy at all. */
 bool salt_helper_copy(struct salt_helper *helper, struct bytes base, bool *is_good, uint64_t *hits);

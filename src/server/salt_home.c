@@ -3,13 +3,19 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/histogram.h"
+#include "base/log.h"
 #include "bus/bus.h"
+#include "cache/eviction.h"
 #include "salt/copies.h"
 #include "server/call.h"
+#include "server/events.h"
 #include "server/salt_peer.h"
 #include "server/worker_internal.h"
 
 #include <string.h>
+
+/* What does not fit into a sum is told of in the log so often at most. */
+#define OVERFLOW_TOLD_MS 1000
 
 /* The bases of a slot, hung on it as one feed; under the slot's lock. */
 struct watched {
@@ -44,6 +50,7 @@ struct salt_home {
     bool is_carrying;          /* somebody carries effects out */
     uint64_t told[SLOT_COUNT]; /* the owner words that the core has been told of */
     struct list waiting;
+    int64_t overflow_told_ms;
 };
 
 /* The thread's: what the command that runs has changed. NULL: nobody asks. The store is written to at depths that know of no command. */
@@ -137,15 +144,15 @@ static void send_value(struct salt_home *host, const struct home_target *target,
     struct salt_message message = {
         .word = SALT_VALUE, .base = base, .join = target->join, .seq = target->seq, .epoch = target->epoch
     };
-    int64_t total;
 
     if (!target->sum) {
-        salt_peers_send(host->peers, target->link, &message, value);
+        if (value != NULL) salt_peers_send(host->peers, target->link, &message, value);
         return;
     }
-    if (!bytes_to_i64(value->value, &total)) return;
+    /* A sum may begin where there is no key. */
+    message.absent = value == NULL;
+    if (value != NULL && !bytes_to_i64(value->value, &message.total)) return;
     message.word = SALT_TOTAL;
-    message.total = total;
     salt_peers_send(host->peers, target->link, &message, NULL);
 }
 
@@ -158,19 +165,20 @@ static void push(struct salt_home *host, struct bytes base)
     size_t count;
     char *copy = NULL;
     int64_t now_ms;
-    bool is_sent;
+    bool is_there, is_sent;
 
     slot_lock(slot);
     entry = slot_peek(slot, base, clock_now_ms());
-    is_sent = entry != NULL && read_value(entry, clock_now_ms(), &value, &copy);
-    if (is_sent && copy == NULL) held = entry;
+    is_there = entry != NULL;
+    is_sent = !is_there || read_value(entry, clock_now_ms(), &value, &copy);
+    if (is_there && is_sent && copy == NULL) held = entry;
     now_ms = lock_at(host);
     /* Also where nothing is sent: it is pushed again at its next change. */
     count = home_push(host->core, base, now_ms, targets);
     unlock(host);
     slot_unlock(slot);
     if (!is_sent) count = 0;
-    for (size_t i = 0; i < count; i++) send_value(host, &targets[i], base, &value);
+    for (size_t i = 0; i < count; i++) send_value(host, &targets[i], base, is_there ? &value : NULL);
     if (held != NULL) {
         struct entry *owned = (struct entry *)(uintptr_t)held;
 
@@ -253,20 +261,20 @@ static void note_base(struct salt_notes *notes, struct bytes base)
     notes->items[notes->count++].base = (struct bytes){ copy, base.len };
 }
 
-/* Does the command that runs add to a number? In EXEC that is not known here, and taken for a change as any other. */
-static bool adds(const struct salt_notes *notes)
+/* Does what the command leaves of a sum have in it what was there? So that what others have added by then belongs to it, too. */
+static bool goes_on_with_the_sum(const struct command *command)
 {
-    static const char *const names[] = { "incr", "decr", "incrby", "decrby" };
+    static const char *const names[] = { "incr",    "decr",     "incrby",    "decrby",  "expire",
+                                         "pexpire", "expireat", "pexpireat", "persist", "getex" };
 
-    if (notes == NULL || notes->call == NULL) return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(notes->call->command->name, names[i]) == 0) return true;
+        if (strcmp(command->name, names[i]) == 0) return true;
     return false;
 }
 
 static enum home_change kind_of(const struct salt_notes *notes)
 {
-    return notes != NULL && (notes->call == NULL || adds(notes)) ? HOME_ADDED : HOME_CHANGED;
+    return notes != NULL && (notes->call == NULL || goes_on_with_the_sum(notes->command)) ? HOME_ADDED : HOME_CHANGED;
 }
 
 /* The core knows as much of slot and cluster as the command that changes something: a slot that has just come here is one that must wait. */
@@ -279,7 +287,7 @@ static int64_t lock_told(struct salt_home *host, const struct slot *slot)
     return now_ms;
 }
 
-static void key_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
+static void note_change(struct slot_feed *feed, struct bytes key, uint64_t hash, enum home_change kind)
 {
     struct watched *watched = container_of(feed, struct watched, feed);
     struct salt_home *host = watched->host;
@@ -289,9 +297,20 @@ static void key_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
 
     if (!is_watched(watched, hash)) return;
     now_ms = lock_told(host, watched->slot);
-    must_wait = home_changed(host->core, key, kind_of(notes), now_ms, &host->effects);
+    must_wait = home_changed(host->core, key, kind, now_ms, &host->effects);
     unlock(host);
     if (must_wait && notes != NULL) note_base(notes, key);
+}
+
+static void key_changed(struct slot_feed *feed, struct bytes key, uint64_t hash)
+{
+    note_change(feed, key, hash, kind_of(notes_of_thread));
+}
+
+/* Also the one that has expired, and that a command finds which adds. */
+static void key_removed(struct slot_feed *feed, struct bytes key, uint64_t hash)
+{
+    note_change(feed, key, hash, HOME_CHANGED);
 }
 
 static void all_flushed(struct slot_feed *feed)
@@ -322,7 +341,8 @@ static void watch(struct salt_home *host, struct bytes base)
         fresh = NULL;
         watched->host = host;
         watched->slot = slot;
-        watched->feed.changed = watched->feed.removed = key_changed;
+        watched->feed.changed = key_changed;
+        watched->feed.removed = key_removed;
         watched->feed.flushed = all_flushed;
     }
     if (!is_watched(watched, hash)) {
@@ -369,18 +389,29 @@ void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t wor
     unlock(host); /* what it caused is carried out at the next tick */
 }
 
-bool salt_home_may_leave(struct salt_home *host, struct bytes key)
+/* Asks the core about a key, with its slot locked. */
+static bool ask(struct salt_home *host, struct bytes key, bool (*may)(struct home *, struct bytes, int64_t))
 {
     const struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(key));
     int64_t now_ms;
-    bool may;
+    bool answer;
 
     /* Sent away on its own, to whatever node: it is deleted here as by anybody. */
     if (state_of(slot_owner(slot)) == HOME_SLOT_HERE) return true;
     now_ms = lock_told(host, slot);
-    may = home_may_leave(host->core, key, now_ms);
+    answer = may(host->core, key, now_ms);
     unlock(host);
-    return may;
+    return answer;
+}
+
+bool salt_home_may_leave(struct salt_home *host, struct bytes key)
+{
+    return ask(host, key, home_may_leave);
+}
+
+bool salt_home_may_be_sent(struct salt_home *host, struct bytes key)
+{
+    return ask(host, key, home_may_be_sent);
 }
 
 void salt_home_tick(struct salt_home *host)
@@ -403,8 +434,14 @@ bool salt_home_watches(const struct salt_home *host, const struct slot *slot)
 
 void salt_home_begin(struct salt_notes *notes, struct call *call)
 {
-    *notes = (struct salt_notes){ .outer = notes_of_thread, .call = call };
+    *notes =
+        (struct salt_notes){ .outer = notes_of_thread, .call = call, .command = call != NULL ? call->command : NULL };
     notes_of_thread = notes;
+}
+
+void salt_home_goes_on_with(const struct command *command)
+{
+    if (notes_of_thread != NULL) notes_of_thread->command = command;
 }
 
 static void end_notes(struct salt_notes *notes)
@@ -456,55 +493,83 @@ void salt_home_deliver(struct node *node)
 
 /* --- SALTLINK --- */
 
-static bool may_write(const struct salt_home *host, const struct slot *slot)
+/* Would INCRBY of it be accepted at this moment? While its slot leaves it is as long as it is here; what is on its way to another node is not touched. */
+static bool may_write(const struct salt_home *host, const struct slot *slot, struct bytes base, bool is_there)
 {
-    const struct bus *bus = host->node->bus;
+    const struct node *node = host->node;
+    enum home_slot state = state_of(slot_owner(slot));
 
-    return state_of(slot_owner(slot)) == HOME_SLOT_HERE && (bus == NULL || bus_state_ok(bus));
+    if (state != HOME_SLOT_HERE && !(state == HOME_SLOT_LEAVING && is_there)) return false;
+    if (slot_is_in_flight(slot, base) || (node->bus != NULL && !bus_state_ok(node->bus))) return false;
+    return clock_monotonic_ms() >= atomic_load_explicit(&node->pause_until_ms, memory_order_relaxed);
 }
 
 /* INCRBY, of a base by a fold. False where it cannot be added. */
-static bool add_to(struct slot *slot, struct bytes base, int64_t delta, int64_t now_ms, int64_t *total)
+static bool add_to(const struct salt_home *host, struct slot *slot, struct bytes base, int64_t delta, int64_t now_ms,
+                   int64_t *total)
 {
     struct entry *entry = slot_find(slot, base, now_ms);
+    bool is_new = entry == NULL;
     struct entry_attributes kept = entry_attributes_kept(entry);
     char text[I64_TEXT_BYTES];
     int64_t number = 0;
 
     if (entry != NULL && !bytes_to_i64(entry_value(entry), &number)) return false;
-    if (__builtin_add_overflow(number, delta, total)) return false;
-    entry = entry_new_attributed(base, (struct bytes){ text, i64_to_text(text, *total) },
+    if (__builtin_add_overflow(number, delta, &number)) return false;
+    *total = number;
+    entry = entry_new_attributed(base, (struct bytes){ text, i64_to_text(text, number) },
                                  entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
     slot_put_aged(slot, &entry);
+    if (is_new) keyspace_event(host->node, EVENT_NEW, "new", base);
+    keyspace_event(host->node, EVENT_STRING, "incrby", base);
     return true;
+}
+
+/* With no lock held. */
+static void tell_of_overflow(struct salt_home *host, int64_t delta)
+{
+    int64_t now_ms = lock_at(host);
+    bool is_told = now_ms - host->overflow_told_ms < OVERFLOW_TOLD_MS;
+
+    if (!is_told) host->overflow_told_ms = now_ms;
+    unlock(host);
+    if (!is_told)
+        log_warning("salted keys: %lld that other nodes had added to a sum would have made it overflow, and is "
+                    "discarded",
+                    (long long)delta);
 }
 
 static void fold(struct salt_home *host, salt_link link, const struct salt_message *message, int64_t now_ms)
 {
     struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(message->base));
+    struct eviction *eviction = host->node->eviction;
+    bool has_room = message->delta == 0 || !eviction_is_due(eviction) ||
+                    eviction_make_room(eviction, message->base.len + I64_TEXT_BYTES, now_ms);
+    bool may, is_to_add, is_added = false;
     struct salt_notes notes;
     const struct entry *entry;
     int64_t total = 0;
-    bool done;
 
     salt_home_begin(&notes, NULL);
     slot_lock(slot);
     entry = slot_find(slot, message->base, now_ms);
-    if (entry == NULL || !bytes_to_i64(entry_value(entry), &total)) total = 0;
+    if (entry != NULL && !bytes_to_i64(entry_value(entry), &total)) total = 0;
+    may = has_room && may_write(host, slot, message->base, entry != NULL);
     {
         int64_t told_ms = lock_told(host, slot);
 
-        done = home_fold(host->core, link, message, may_write(host, slot), total, told_ms, &host->effects);
+        is_to_add = home_fold(host->core, link, message, may, entry != NULL ? &total : NULL, told_ms, &host->effects);
         unlock(host);
     }
-    if (done) {
-        done = add_to(slot, message->base, message->delta, now_ms, &total);
+    if (is_to_add) {
+        is_added = add_to(host, slot, message->base, message->delta, now_ms, &total);
         lock_take(&host->lock);
-        home_folded(host->core, link, message, done, total, &host->effects);
+        home_folded(host->core, link, message, is_added, total, &host->effects);
         unlock(host);
     }
     slot_unlock(slot);
     end_notes(&notes);
+    if (is_to_add && !is_added) tell_of_overflow(host, message->delta);
 }
 
 bool salt_home_message(struct call *call, const struct salt_message *message, const char **error)

@@ -19,8 +19,9 @@ struct salt_home;
 
 /* What a command has changed that its reply may have to wait for. */
 struct salt_notes {
-    struct salt_notes *outer; /* of the thread, meanwhile */
-    struct call *call;        /* NULL: a fold, which is home's own doing */
+    struct salt_notes *outer;      /* of the thread, meanwhile */
+    struct call *call;             /* NULL: a fold, which is home's own doing */
+    const struct command *command; /* that runs, also within EXEC */
     size_t count, cap;
     struct salt_note {
         struct bytes base; /* owned */
@@ -43,12 +44,16 @@ void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t wor
 void salt_home_tick(struct salt_home *host);
 /* May a key leave with its slot (home_may_leave())? Under the slot's lock. */
 bool salt_home_may_leave(struct salt_home *host, struct bytes key);
+/* May it be sent (home_may_be_sent())? Likewise. */
+bool salt_home_may_be_sent(struct salt_home *host, struct bytes key);
 
 /* --- Around a command that may write, on its worker --- */
 
 /* Are there salted keys in the slot, or were there? Under its lock. */
 bool salt_home_watches(const struct salt_home *host, const struct slot *slot);
 void salt_home_begin(struct salt_notes *notes, struct call *call);
+/* EXEC has come to this command. */
+void salt_home_goes_on_with(const struct command *command);
 /* After its last unlock, when it has replied: carries out what it caused, and withholds its reply where that has to wait. */
 void salt_home_settle(struct salt_notes *notes);
 /* Carries out what others have caused (expiry, eviction): at the end of a worker's turn. */

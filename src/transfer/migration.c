@@ -101,10 +101,11 @@ static bool is_ours(const struct slot *slot)
     return owner.state == OWNER_HERE || (owner.flags & OWNER_IMPORTING) != 0;
 }
 
-enum packed { PACKED, NOT_HERE, MARKED_BY_OTHERS };
+enum packed { PACKED, NOT_HERE, MARKED_BY_OTHERS, NOT_COMPLETE };
 
 /* With the slot locked. */
-static enum packed take_value(struct migration *migration, struct parcel *parcel, int64_t now_ms)
+static enum packed take_value(struct migration *migration, const struct migration_site *site, struct parcel *parcel,
+                              int64_t now_ms)
 {
     struct batch *batch = &migration->batch;
     struct bytes key = parcel->mark.key;
@@ -113,6 +114,9 @@ static enum packed take_value(struct migration *migration, struct parcel *parcel
     if (!migration->options.copies && slot_is_in_flight(parcel->slot, key)) return MARKED_BY_OTHERS;
     entry = is_ours(parcel->slot) ? slot_find(parcel->slot, key, now_ms) : NULL;
     if (entry == NULL) return NOT_HERE;
+    if (!migration->options.copies && site->may_be_sent != NULL && migration->waited < LEAVE_TRIES_MAX &&
+        !site->may_be_sent(site->context, key))
+        return NOT_COMPLETE;
     parcel->expires_at_ms = entry_expires_at_ms(entry);
     if (migration->options.to_kin) parcel->attributes = entry_attributes(entry);
     parcel->len = entry_value(entry).len;
@@ -145,7 +149,7 @@ static enum packed pack(struct migration *migration, const struct migration_site
     *parcel = (struct parcel){ .mark = { .key = key, .hash = slot_hash(key) },
                                .slot = keyspace_slot(site->keyspace, key_slot(key)) };
     slot_lock(parcel->slot);
-    packed = take_value(migration, parcel, now_ms);
+    packed = take_value(migration, site, parcel, now_ms);
     slot_unlock(parcel->slot);
     if (packed != PACKED) return packed;
     parcel->unix_ms = unix_deadline(parcel->expires_at_ms);
@@ -177,7 +181,13 @@ static void pack_some(struct migration *migration, const struct migration_site *
             if (batch->count > 0 || atomic_load_explicit(site->ending, memory_order_relaxed)) return;
             usleep(MARKED_PAUSE_US);
             continue;
+        case NOT_COMPLETE:
+            if (batch->count > 0 || atomic_load_explicit(site->ending, memory_order_relaxed)) return;
+            migration->waited++;
+            usleep(LEAVE_PAUSE_US);
+            continue;
         }
+        migration->waited = 0;
         migration->next++;
     }
 }

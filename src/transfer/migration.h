@@ -55,6 +55,8 @@ struct migration_site {
     void (*released)(void *context);
     /* A key is another node's now. With its slot locked; may be NULL. */
     void (*moved)(void *context, struct bytes key);
+    /* Is the value complete, so that it may be sent? No: it is asked again soon, a few hundred milliseconds long. With its slot locked; may be NULL. */
+    bool (*may_be_sent)(void *context, struct bytes key);
     /* A key that has arrived may be deleted here, so that the other node may change it. No: it is asked again soon. Likewise. */
     bool (*may_leave)(void *context, struct bytes key);
 };

@@ -30,6 +30,7 @@ struct batch {
 struct migration {
     struct migration_options options; /* its texts and keys are its own */
     size_t next;                      /* key to be sent */
+    int waited;                       /* how often for its value to be complete */
     bool found_any;
     bool has_answered;
     char error[TARGET_ERROR_BYTES]; /* the target's first */

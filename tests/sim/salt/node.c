@@ -129,7 +129,7 @@ void node_slot(struct world *world, uint8_t node, uint8_t base, enum home_slot s
     struct sim_node *n = &world->nodes[node];
 
     n->held[base].slot = state;
-    if (state == HOME_SLOT_ELSEWHERE) n->held[base].has_key = false;
+    if (state == HOME_SLOT_ELSEWHERE) n->held[base].has_key = n->held[base].in_flight = false;
     if (!n->is_alive) return;
     note(world, "node %u: base %u is %s", node, base,
          (const char *[]){ "elsewhere", "arriving", "here", "leaving" }[state]);
@@ -153,7 +153,9 @@ void node_start(struct world *world, uint8_t node, bool ok)
 {
     struct sim_node *n = &world->nodes[node];
     uint64_t first = (uint64_t)world->now_us + 1000000;
-    struct helper_options options = { .first_session = first, .renew_ms = 50, .silent_ms = 1000 };
+    struct helper_options options = {
+        .first_session = first, .renew_ms = 50, .fold_ms = FOLD_MS, .fresh_ms = FRESH_MS, .silent_ms = 1000
+    };
 
     note(world, "node %u starts", node);
     memcpy(options.id, node_id(node), sizeof(options.id));
@@ -172,7 +174,7 @@ void node_start(struct world *world, uint8_t node, bool ok)
     for (uint8_t base = 0; base < BASES; base++) {
         struct held *held = &n->held[base];
 
-        held->has_copy = false;
+        held->has_copy = held->in_flight = false;
         held->added_count = 0;
         held->view_salted = false;
         held->view_number = 0;
@@ -256,6 +258,45 @@ static int64_t value_of(uint8_t base, int64_t version)
     return base == BASE_SET ? version * SET_STEP : version;
 }
 
+/* The value of a base has changed at its home. */
+static void note_total(struct world *world, uint8_t base, int64_t value)
+{
+    struct truth *truth = &world->bases[base];
+
+    truth->totals[truth->total_count % TOTALS].at_us = world->now_us;
+    truth->totals[truth->total_count++ % TOTALS].value = value;
+}
+
+/* A total that is told is no older than is promised: all that home had then is in it. */
+static void check_total(struct world *world, uint8_t node, int64_t sum)
+{
+    const struct truth *truth = &world->bases[BASE_TOTAL];
+
+    for (uint64_t i = truth->total_count; i > 0 && i + TOTALS > truth->total_count; i--) {
+        if (world->now_us - truth->totals[(i - 1) % TOTALS].at_us < FRESH_US) continue;
+        if (sum < truth->totals[(i - 1) % TOTALS].value)
+            broken(world, "node %u tells %lld, and it was %lld at home %lld ms ago", node, (long long)sum,
+                   (long long)truth->totals[(i - 1) % TOTALS].value,
+                   (long long)(world->now_us - truth->totals[(i - 1) % TOTALS].at_us) / 1000);
+        return;
+    }
+}
+
+/* Nothing is added to what could not be sent for too long: it is what dies with its node. */
+static void check_pending(struct world *world, uint8_t node, uint8_t base)
+{
+    const struct held *held = &world->nodes[node].held[base];
+    struct helper_sum_state state;
+    int64_t since_us;
+
+    if (!helper_sum_state(world->nodes[node].helper, base_key(base), clock_ms(world, node), &state)) return;
+    if (state.pending <= 0 || state.pending > 256 || (uint64_t)state.pending > held->added_count) return;
+    since_us = held->added_at_us[(held->added_count - (uint64_t)state.pending) % 256];
+    if (world->now_us - since_us > FRESH_US)
+        broken(world, "node %u: %lld of base %u are pending, the first for %lld ms, and one is added", node,
+               (long long)state.pending, base, (long long)(world->now_us - since_us) / 1000);
+}
+
 void lose_value(struct world *world, uint8_t base, uint8_t now_at)
 {
     struct truth *truth = &world->bases[base];
@@ -263,8 +304,9 @@ void lose_value(struct world *world, uint8_t base, uint8_t now_at)
 
     if (base == BASE_TOTAL) {
         truth->gone += held->value;
+        truth->total_count = 0;
     }
-    held->has_key = false;
+    held->has_key = held->in_flight = false;
     truth->version++;
     truth->given_since_set = 0;
     truth->where = now_at;
@@ -295,6 +337,7 @@ static void read_copy(struct world *world, uint8_t node, uint8_t base)
         if (!helper_sum(n->helper, base_key(base), clock_ms(world, node), &sum)) return;
         world->copy_reads++;
         check_read(world, node, base, sum, "the total");
+        if (base == BASE_TOTAL) check_total(world, node, sum);
     } else if (held->has_copy && helper_copy_is_good(&held->copy, clock_ms(world, node))) {
         world->copy_reads++;
         check_read(world, node, base, held->copy_value, "the copy");
@@ -317,7 +360,7 @@ static bool find_home(const struct world *world, uint8_t base, uint8_t *node)
 {
     *node = world->bases[base].where;
     return is_running(world, *node) && world->nodes[*node].is_ok && world->nodes[*node].held[base].has_key &&
-           world->nodes[*node].held[base].slot != HOME_SLOT_ELSEWHERE;
+           !world->nodes[*node].held[base].in_flight && world->nodes[*node].held[base].slot != HOME_SLOT_ELSEWHERE;
 }
 
 static void write_at(struct world *world, uint8_t node, uint8_t base)
@@ -396,10 +439,11 @@ static void add_at(struct world *world, uint8_t node, uint8_t base)
         helper_add(n->helper, base_key(base), 1, clock_ms(world, node), &value)) {
         held->added_at_us[held->added_count++ % 256] = world->now_us;
         check_read(world, node, base, value, "an addition");
+        check_pending(world, node, base);
     } else if (find_home(world, base, &home)) {
         node = home;
         n = &world->nodes[node];
-        n->held[base].value++;
+        note_total(world, base, ++n->held[base].value);
         home_changed(n->home, base_key(base), HOME_ADDED, clock_ms(world, node), &n->home_effects);
         drain_soon(world, node);
     } else {
@@ -552,12 +596,14 @@ static void fold_at(struct world *world, uint8_t node, salt_link name, const str
     uint8_t base = base_named(message->base);
     struct held *held = &n->held[base];
     struct truth *truth = &world->bases[base];
-    bool may_write = n->is_ok && held->has_key && truth->where == node && held->slot != HOME_SLOT_ELSEWHERE;
+    bool may_write =
+        n->is_ok && held->has_key && !held->in_flight && truth->where == node && held->slot != HOME_SLOT_ELSEWHERE;
     int64_t now_ms = clock_ms(world, node);
 
-    if (!home_fold(n->home, name, message, may_write, held->value, now_ms, &n->home_effects)) return;
+    if (!home_fold(n->home, name, message, may_write, &held->value, now_ms, &n->home_effects)) return;
     if (!may_write) broken(world, "node %u: a fold of base %u is to be added where it cannot be", node, base);
     held->value += message->delta;
+    note_total(world, base, held->value);
     home_changed(n->home, message->base, HOME_ADDED, now_ms, &n->home_effects);
     home_folded(n->home, name, message, true, held->value, &n->home_effects);
     if (base == BASE_SET && held->value - value_of(base, truth->version) > truth->given_since_set)

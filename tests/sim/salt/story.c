@@ -65,6 +65,7 @@ static void move_ends(struct world *world, uint8_t base)
     struct truth *truth = &world->bases[base];
 
     truth->is_moving = false;
+    world->nodes[truth->owner].held[base].in_flight = world->nodes[truth->target].held[base].in_flight = false;
     /* Who went away in the midst of it took the key along, or left it where it was. */
     if (truth->where != truth->owner) lose_value(world, base, truth->owner);
     if (world->nodes[truth->target].held[base].slot != HOME_SLOT_ELSEWHERE)
@@ -89,23 +90,30 @@ static void move_begin(struct world *world, uint8_t base)
     move_on(world, base, 1, between(world, 0, 20000));
 }
 
-/* The key goes to its new home when no copy of it can be valid, and in the same step. */
+/* The key is read when all that was added to it is in it, and deleted here when no copy of it can be valid; until then nobody writes it. */
 static void move_key(struct world *world, uint8_t base)
 {
     struct truth *truth = &world->bases[base];
     struct sim_node *from = &world->nodes[truth->owner], *to = &world->nodes[truth->target];
     struct held *held = &from->held[base];
 
-    if (!home_may_leave(from->home, base_key(base), clock_ms(world, truth->owner))) {
+    if (held->in_flight ? !home_may_leave(from->home, base_key(base), clock_ms(world, truth->owner))
+                        : !home_may_be_sent(from->home, base_key(base), clock_ms(world, truth->owner))) {
         if (CHANCE(world, 2))
             move_ends(world, base); /* the operator thinks better of it */
         else
             move_on(world, base, 2, 5000);
         return;
     }
-    to->held[base].value = held->value;
+    if (!held->in_flight) {
+        held->in_flight = true;
+        held->sent = held->value;
+        move_on(world, base, 2, between(world, 0, 10000));
+        return;
+    }
+    to->held[base].value = held->sent;
     to->held[base].has_key = true;
-    held->has_key = false;
+    held->has_key = held->in_flight = false;
     truth->where = truth->target;
     note(world, "base %u: its key goes to node %u", base, truth->target);
     home_changed(from->home, base_key(base), HOME_CHANGED, clock_ms(world, truth->owner), &from->home_effects);
@@ -427,7 +435,12 @@ static void check_end(struct world *world)
             if (!held->has_name || node == truth->owner) continue;
             if (!helper_has(world->nodes[node].helper, base_key(base), clock_ms(world, node)))
                 broken(world, "node %u has no copy of base %u", node, base);
-            if (base >= BASE_TOTAL) helper_sum(world->nodes[node].helper, base_key(base), clock_ms(world, node), &here);
+            if (base >= BASE_TOTAL) {
+                struct helper_sum_state sum = { .total = -1 };
+
+                helper_sum_state(world->nodes[node].helper, base_key(base), clock_ms(world, node), &sum);
+                here = sum.total + sum.pending + sum.sent;
+            }
             if (here != at_home)
                 broken(world, "node %u has %lld of base %u, which is %lld", node, (long long)here, base,
                        (long long)at_home);

@@ -29,6 +29,11 @@
 #define BASE_SET 3u   /* a sum that is set, too: version * SET_STEP + what was added since */
 #define SET_STEP 1000000000000
 #define LEASE_MS 200
+#define FOLD_MS 20
+#define FRESH_MS 50
+/* The same by the slowest clock, and the grain of a millisecond. */
+#define FRESH_US 55000
+#define TOTALS 256u
 #define NODE_TIMEOUT_US 500000
 #define TICKETS 65536u
 
@@ -86,9 +91,10 @@ struct link {
 
 struct held { /* what a node has of a base, and believes of it */
     enum home_slot slot;
-    bool has_key;
-    int64_t value; /* version; of sums the number */
-    bool has_name; /* a name of the base lives here */
+    bool has_key, in_flight; /* in_flight: it has been read, and is on its way to the new home */
+    int64_t value;           /* version; of sums the number */
+    int64_t sent;            /* in flight: what was read */
+    bool has_name;           /* a name of the base lives here */
     uint8_t view_home;
     bool view_salted;
     uint64_t view_number;
@@ -131,6 +137,10 @@ struct truth { /* of a base */
     int64_t version, acked;
     int64_t given, gone; /* BASE_TOTAL: all that was added; what went away with a home */
     int64_t given_since_set;
+    struct {
+        int64_t at_us, value;
+    } totals[TOTALS]; /* BASE_TOTAL: what it was at its home, a ring */
+    uint64_t total_count;
 };
 
 struct world {

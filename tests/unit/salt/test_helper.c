@@ -51,7 +51,9 @@ static void end(struct fixture *f)
 
 static struct fixture that_wants_star(bool sum)
 {
-    struct helper_options options = { .id = ME, .first_session = 100, .renew_ms = 50, .silent_ms = 1000 };
+    struct helper_options options = {
+        .id = ME, .first_session = 100, .renew_ms = 50, .fold_ms = 50, .fresh_ms = 100, .silent_ms = 1000
+    };
     struct fixture f = { .helper = helper_new(&options) };
 
     CHECK(helper_want(f.helper, STAR, ADA, sum, START, &f.e));
@@ -474,7 +476,7 @@ TEST(nothing_is_taken_without_a_lease_or_while_folds_have_no_answer_or_beyond_th
     granted(&f, 1, sent(&f, 1, SALT_RENEW).number, START + 150);
     CHECK(helper_add(f.helper, STAR, 1, START + 210, &sum));
     CHECK(!helper_add(f.helper, STAR, 1, START + 211, &sum)); /* four periods after what is not folded yet */
-    CHECK(helper_sum(f.helper, STAR, START + 211, &sum) && sum == INT64_MAX - 8);
+    CHECK(!helper_sum(f.helper, STAR, START + 211, &sum));
     end(&f);
 }
 
@@ -509,6 +511,130 @@ TEST(additions_of_a_name_that_went_are_given_up_in_the_end)
     end(&f);
 }
 
+/* Ticks from one time to another, and answers; returns when a fold was sent last. */
+static int64_t asked_until(struct fixture *f, int64_t from_ms, int64_t until_ms)
+{
+    int64_t asked_ms = 0;
+
+    for (int64_t now_ms = from_ms; now_ms <= until_ms; now_ms += 50) {
+        helper_tick(f->helper, now_ms, &f->e);
+        while (f->seen < f->e.count) {
+            struct salt_message said = next(f)->message;
+
+            if (said.word == SALT_RENEW) granted(f, 1, said.number, now_ms);
+            if (said.word != SALT_FOLD) continue;
+            asked_ms = now_ms;
+            folded(f, 1, said.number, SALT_FOLD_APPLIED, 60, now_ms);
+        }
+    }
+    return asked_ms;
+}
+
+TEST(a_total_is_told_while_it_is_fresh_and_asked_for_while_somebody_reads)
+{
+    uint64_t join;
+    struct fixture f = with_total(40, &join);
+    struct salt_message ask;
+    int64_t sum;
+
+    CHECK(helper_sum(f.helper, STAR, START + 100, &sum) && sum == 40); /* of when it was asked for: at the joining */
+    CHECK(!helper_sum(f.helper, STAR, START + 101, &sum));
+    ask = fold_at(&f, START + 110);
+    CHECK(ask.delta == 0);
+    folded(&f, 1, ask.number, SALT_FOLD_APPLIED, 50, START + 190);
+    CHECK(helper_sum(f.helper, STAR, START + 210, &sum) &&
+          sum == 50); /* of when home was asked, not of when it answered */
+    CHECK(!helper_sum(f.helper, STAR, START + 211, &sum));
+    /* Nobody has wanted it for a second: home is not asked any more, and the first who comes is sent there. */
+    CHECK(asked_until(&f, START + 250, START + 1250) == START + 1200);
+    CHECK(!helper_sum(f.helper, STAR, START + 1301, &sum));
+    CHECK(asked_until(&f, START + 1350, START + 1350) == START + 1350);
+    CHECK(added(&f, 1, START + 1351) == 61);
+    CHECK(asked_until(&f, START + 1400, START + 3400) == START + 2350);
+    CHECK(!helper_add(f.helper, STAR, 1, START + 3401, &sum)); /* the total is of a second ago and more */
+    CHECK(asked_until(&f, START + 3450, START + 3450) == START + 3450);
+    CHECK(added(&f, 1, START + 3451) == 61);
+    end(&f);
+}
+
+TEST(nothing_is_added_to_what_could_not_be_sent_for_too_long)
+{
+    uint64_t join;
+    struct fixture f = with_total(0, &join);
+    int64_t sum;
+
+    CHECK(added(&f, 1, START + 10) == 1 && added(&f, 1, START + 110) == 2);
+    CHECK(!helper_add(f.helper, STAR, 1, START + 111, &sum));
+    CHECK(fold_at(&f, START + 112).delta == 2);
+    CHECK(added(&f, 1, START + 113) == 3);
+    end(&f);
+}
+
+TEST(a_sum_begins_where_there_is_no_key)
+{
+    uint64_t join;
+    struct fixture f = that_wants_star(true);
+    struct salt_message fold;
+    struct helper_sum_state state;
+    int64_t sum;
+
+    join = joins_on(&f, 1, START);
+    granted(&f, 1, 1, START);
+    hear(&f, 1,
+         (struct salt_message){
+             .word = SALT_TOTAL, .base = STAR, .join = join, .seq = 10, .epoch = 10, .absent = true },
+         START);
+    CHECK(!helper_sum(f.helper, STAR, START, &sum)); /* none is not 0 */
+    CHECK(added(&f, 5, START + 1) == 5);
+    CHECK(helper_sum(f.helper, STAR, START + 1, &sum) && sum == 5);
+    fold = fold_at(&f, START + 50);
+    CHECK(fold.delta == 5 && helper_sum(f.helper, STAR, START + 51, &sum) && sum == 5);
+    CHECK(helper_sum_state(f.helper, STAR, START + 51, &state));
+    CHECK(state.is_good && state.sent == 5 && state.pending == 0 && state.total == 0 && state.added == 1);
+    CHECK(helper_stats(f.helper).pending == 5);
+    folded(&f, 1, fold.number, SALT_FOLD_APPLIED, 5, START + 52);
+    CHECK(helper_sum(f.helper, STAR, START + 53, &sum) && sum == 5);
+    CHECK(helper_sum_state(f.helper, STAR, START + 53, &state) && state.folded == 5 && state.sent == 0);
+    CHECK(helper_stats(f.helper).pending == 0 && helper_stats(f.helper).told == 3);
+    CHECK(!helper_sum_state(f.helper, BYTES("other"), START, &state));
+    end(&f);
+}
+
+TEST(what_was_added_to_a_sum_that_is_none_any_more_is_folded_first)
+{
+    uint64_t join;
+    struct fixture f = with_total(0, &join);
+    struct salt_message fold;
+
+    added(&f, 3, START);
+    CHECK(!helper_want(f.helper, STAR, ADA, false, START + 1, &f.e));
+    fold = sent(&f, 1, SALT_FOLD);
+    CHECK(!helper_want(f.helper, STAR, ADA, false, START + 2, &f.e));
+    nothing(&f);
+    folded(&f, 1, fold.number, SALT_FOLD_APPLIED, 3, START + 3);
+    CHECK(sent(&f, 1, SALT_LEAVE).join == join);
+    CHECK(helper_want(f.helper, STAR, ADA, false, START + 4, &f.e));
+    CHECK(!sent(&f, 1, SALT_JOIN).sum && helper_stats(f.helper).lost == 0);
+    end(&f);
+}
+
+TEST(what_did_not_fit_is_discarded_and_the_sum_goes_on)
+{
+    uint64_t join;
+    struct fixture f = with_total(0, &join);
+    struct salt_message fold;
+    int64_t sum;
+
+    added(&f, 3, START);
+    fold = fold_at(&f, START + 50);
+    CHECK(added(&f, -4, START + 51) == -1);
+    folded(&f, 1, fold.number, SALT_FOLD_DISCARDED, INT64_MAX - 1, START + 52); /* others have added so much */
+    CHECK(helper_stats(f.helper).discarded == 3);
+    CHECK(helper_sum(f.helper, STAR, START + 52, &sum) && sum == INT64_MAX - 5);
+    CHECK(fold_at(&f, START + 100).delta == -4);
+    end(&f);
+}
+
 TESTS(a_copy_is_good_until_a_lease_after_it_was_asked_for, an_invalidated_copy_is_dropped_before_that_is_said,
       a_new_link_voids_what_came_over_the_former_one, a_value_for_a_former_joining_is_not_taken,
       a_copy_goes_when_its_home_is_another, who_is_refused_or_closed_joins_again_later,
@@ -518,4 +644,7 @@ TESTS(a_copy_is_good_until_a_lease_after_it_was_asked_for, an_invalidated_copy_i
       additions_to_a_value_that_was_set_are_discarded, a_home_that_closes_is_given_the_rest_before_the_answer,
       an_answer_that_is_owed_is_given_when_the_base_goes, a_refused_fold_is_kept_and_nothing_more_is_taken,
       nothing_is_taken_without_a_lease_or_while_folds_have_no_answer_or_beyond_the_range,
-      a_name_that_goes_leaves_its_additions_at_home, additions_of_a_name_that_went_are_given_up_in_the_end)
+      a_name_that_goes_leaves_its_additions_at_home, additions_of_a_name_that_went_are_given_up_in_the_end,
+      a_total_is_told_while_it_is_fresh_and_asked_for_while_somebody_reads,
+      nothing_is_added_to_what_could_not_be_sent_for_too_long, a_sum_begins_where_there_is_no_key,
+      what_was_added_to_a_sum_that_is_none_any_more_is_folded_first, what_did_not_fit_is_discarded_and_the_sum_goes_on)

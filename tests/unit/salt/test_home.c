@@ -560,18 +560,18 @@ TEST(a_fold_counts_once_also_over_another_link)
     uint64_t epoch = helper_with_total(&f, 1, ADA);
     struct salt_message first = fold(100, epoch, 5), answer;
 
-    CHECK(home_fold(f.home, 1, &first, true, 10, START, &f.e));
+    CHECK(home_fold(f.home, 1, &first, true, &(int64_t){ 10 }, START, &f.e));
     home_folded(f.home, 1, &first, true, 15, &f.e);
     answer = sent(&f, 1, SALT_FOLDED);
     CHECK(answer.fold == SALT_FOLD_APPLIED && answer.total == 15 && answer.number == 100 && answer.epoch == epoch);
     hello(&f, 2, ADA, START);
     f.seen = f.e.count;
-    CHECK(!home_fold(f.home, 2, &first, true, 15, START, &f.e));
+    CHECK(!home_fold(f.home, 2, &first, true, &(int64_t){ 15 }, START, &f.e));
     answer = sent(&f, 2, SALT_FOLDED);
     CHECK(answer.fold == SALT_FOLD_APPLIED && answer.total == 15);
     /* Another helper's of the same number is another. */
     helper_with_total(&f, 3, BOB);
-    CHECK(home_fold(f.home, 3, &first, true, 15, START, &f.e));
+    CHECK(home_fold(f.home, 3, &first, true, &(int64_t){ 15 }, START, &f.e));
     end(&f);
 }
 
@@ -586,7 +586,7 @@ TEST(additions_do_not_take_totals_back_and_a_set_discards_older_additions)
     CHECK(change(&f, START + 2));
     sent(&f, 1, SALT_INV);
     CHECK(home_withhold(f.home, STAR, 77, START + 2));
-    CHECK(!home_fold(f.home, 1, &old, true, 0, START + 3, &f.e));
+    CHECK(!home_fold(f.home, 1, &old, true, &(int64_t){ 0 }, START + 3, &f.e));
     answer = sent(&f, 1, SALT_FOLDED);
     CHECK(answer.fold == SALT_FOLD_DISCARDED && answer.epoch > epoch);
     end(&f);
@@ -598,20 +598,20 @@ TEST(a_fold_is_refused_where_it_cannot_be_added_and_taken_while_the_slot_is_leav
     uint64_t epoch = helper_with_total(&f, 1, ADA);
     struct salt_message one = fold(100, epoch, 5), none = fold(101, epoch, 0);
 
-    CHECK(!home_fold(f.home, 1, &one, false, 0, START, &f.e));
+    CHECK(!home_fold(f.home, 1, &one, false, &(int64_t){ 0 }, START, &f.e));
     CHECK(sent(&f, 1, SALT_FOLDED).fold == SALT_FOLD_REFUSED);
-    CHECK(!home_fold(f.home, 1, &none, true, 42, START, &f.e));
+    CHECK(!home_fold(f.home, 1, &none, true, &(int64_t){ 42 }, START, &f.e));
     CHECK(sent(&f, 1, SALT_FOLDED).total == 42);
-    CHECK(home_fold(f.home, 1, &one, true, 0, START, &f.e));
+    CHECK(home_fold(f.home, 1, &one, true, &(int64_t){ 0 }, START, &f.e));
     home_folded(f.home, 1, &one, false, 0, &f.e); /* the value is a text by now */
     CHECK(sent(&f, 1, SALT_FOLDED).fold == SALT_FOLD_DISCARDED);
     home_slot(f.home, key_slot(STAR), HOME_SLOT_LEAVING, START, &f.e);
     CHECK(sent(&f, 1, SALT_INV).closed);
-    CHECK(home_fold(f.home, 1, &one, true, 0, START, &f.e));
+    CHECK(home_fold(f.home, 1, &one, true, &(int64_t){ 0 }, START, &f.e));
     home_slot(f.home, key_slot(STAR), HOME_SLOT_ELSEWHERE, START, &f.e);
-    CHECK(!home_fold(f.home, 1, &one, true, 0, START, &f.e));
+    CHECK(!home_fold(f.home, 1, &one, true, &(int64_t){ 0 }, START, &f.e));
     CHECK(sent(&f, 1, SALT_FOLDED).fold == SALT_FOLD_REFUSED);
-    CHECK(!home_fold(f.home, 9, &one, true, 0, START, &f.e));
+    CHECK(!home_fold(f.home, 9, &one, true, &(int64_t){ 0 }, START, &f.e));
     closed(&f, 9);
     end(&f);
 }
@@ -634,6 +634,49 @@ TEST(who_has_a_copy_can_be_seen)
     end(&f);
 }
 
+TEST(a_fold_says_whether_there_is_a_key)
+{
+    struct fixture f = home_of_star(true);
+    uint64_t epoch = helper_with_total(&f, 1, ADA);
+    struct salt_message none = fold(100, epoch, 0), one = fold(101, epoch, 3), answer;
+
+    CHECK(!home_fold(f.home, 1, &none, true, NULL, START, &f.e));
+    answer = sent(&f, 1, SALT_FOLDED);
+    CHECK(answer.fold == SALT_FOLD_APPLIED && answer.absent && answer.total == 0);
+    CHECK(home_fold(f.home, 1, &one, true, NULL, START, &f.e));
+    home_folded(f.home, 1, &one, true, 3, &f.e);
+    answer = sent(&f, 1, SALT_FOLDED);
+    CHECK(answer.fold == SALT_FOLD_APPLIED && !answer.absent && answer.total == 3);
+    one.number = 102;
+    CHECK(home_fold(f.home, 1, &one, true, &(int64_t){ INT64_MAX }, START, &f.e));
+    home_folded(f.home, 1, &one, false, 0, &f.e);
+    CHECK(sent(&f, 1, SALT_FOLDED).fold == SALT_FOLD_DISCARDED);
+    CHECK(home_stats(f.home).folds_overflowed == 1 && home_stats(f.home).folds_discarded == 0);
+    end(&f);
+}
+
+TEST(a_sum_is_sent_to_its_new_home_when_all_that_was_added_is_in_it)
+{
+    struct fixture f = home_of_star(true), names = home_of_star(false);
+
+    helper_with_total(&f, 1, ADA);
+    home_slot(f.home, key_slot(STAR), HOME_SLOT_LEAVING, START + 1, &f.e);
+    CHECK(!home_may_be_sent(f.home, STAR, START + 2));
+    say(&f, 1, (struct salt_message){ .word = SALT_ACK, .base = STAR, .join = 1, .seq = UINT64_MAX }, START + 3);
+    CHECK(home_may_be_sent(f.home, STAR, START + 3));
+    CHECK(home_may_be_sent(f.home, BYTES("other"), START));
+    /* Of another salted key nothing is added elsewhere. */
+    hello(&names, 1, ADA, START);
+    renew(&names, 1, START);
+    join(&names, 1, 1, START);
+    names.seen = names.e.count;
+    pushed(&names, START);
+    home_slot(names.home, key_slot(STAR), HOME_SLOT_LEAVING, START + 1, &names.e);
+    CHECK(home_may_be_sent(names.home, STAR, START + 2));
+    end(&names);
+    end(&f);
+}
+
 TESTS(who_joins_is_pushed_the_value, a_write_of_a_key_that_nobody_has_a_copy_of_is_acknowledged_at_once,
       a_reply_waits_until_every_helper_has_answered,
       a_reply_waits_for_a_silent_helper_until_its_lease_and_the_margin_are_over, the_loss_of_a_link_is_no_answer,
@@ -648,4 +691,5 @@ TESTS(who_joins_is_pushed_the_value, a_write_of_a_key_that_nobody_has_a_copy_of_
       without_sync_no_reply_waits_and_copies_are_taken_back_all_the_same, another_mode_begins_with_nobody_joined,
       what_does_not_belong_on_a_link_ends_it, replies_bases_and_helpers_are_bounded,
       a_fold_counts_once_also_over_another_link, additions_do_not_take_totals_back_and_a_set_discards_older_additions,
-      a_fold_is_refused_where_it_cannot_be_added_and_taken_while_the_slot_is_leaving, who_has_a_copy_can_be_seen)
+      a_fold_is_refused_where_it_cannot_be_added_and_taken_while_the_slot_is_leaving, who_has_a_copy_can_be_seen,
+      a_fold_says_whether_there_is_a_key, a_sum_is_sent_to_its_new_home_when_all_that_was_added_is_in_it)

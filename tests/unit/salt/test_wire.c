@@ -26,6 +26,7 @@ static const struct salt_message said[] = {
     { .word = SALT_INV, .base = { "star", 4 }, .join = 12, .seq = 13, .closed = true },
     { .word = SALT_VALUE, .base = { "star", 4 }, .join = 14, .seq = 15 },
     { .word = SALT_TOTAL, .base = { "star", 4 }, .join = 16, .seq = 17, .epoch = 18, .total = -19 },
+    { .word = SALT_TOTAL, .base = { "star", 4 }, .join = 16, .seq = 17, .epoch = 18, .absent = true },
     { .word = SALT_FOLDED, .base = { "star", 4 }, .number = 20, .epoch = 21, .fold = SALT_FOLD_REFUSED, .total = 22 },
 };
 #define SAID (sizeof(said) / sizeof(said[0]))
@@ -33,9 +34,9 @@ static const struct salt_message said[] = {
 static bool is_same(const struct salt_message *a, const struct salt_message *b)
 {
     return a->word == b->word && a->fold == b->fold && a->sum == b->sum && a->closed == b->closed &&
-           bytes_equal(a->base, b->base) && a->session == b->session && a->number == b->number && a->join == b->join &&
-           a->seq == b->seq && a->epoch == b->epoch && a->delta == b->delta && a->total == b->total &&
-           a->lease_ms == b->lease_ms;
+           a->absent == b->absent && bytes_equal(a->base, b->base) && a->session == b->session &&
+           a->number == b->number && a->join == b->join && a->seq == b->seq && a->epoch == b->epoch &&
+           a->delta == b->delta && a->total == b->total && a->lease_ms == b->lease_ms;
 }
 
 /* A message as its words; those of a request without the first. They point into the buffer. */
@@ -111,7 +112,8 @@ TEST(fields_that_cannot_be_are_refused)
           !reads(true, "join b 1 01"));
     CHECK(reads(true, "fold b 1 2 -9223372036854775808") && !reads(true, "fold b 1 2 9223372036854775808"));
     CHECK(reads(false, "renewed 1 3600000") && !reads(false, "renewed 1 3600001") && !reads(false, "renewed 1 -1"));
-    CHECK(reads(false, "folded b 1 2 2 3") && !reads(false, "folded b 1 2 3 3"));
+    CHECK(reads(false, "folded b 1 2 2 3 1") && !reads(false, "folded b 1 2 3 3 0"));
+    CHECK(!reads(false, "folded b 1 2 2 3") && !reads(false, "folded b 1 2 2 3 2") && !reads(false, "total b 1 2 3 4"));
     CHECK(reads(false, "value b 1 2 v -1 0 0 0") && !reads(false, "value b 1 2 v -2 0 0 0"));
     CHECK(!reads(false, "value b 1 2 v 9223372036854775807 0 0 0") && !reads(false, "value b 1 2 v -1 1 0 0"));
     CHECK(!reads(false, "value b 1 2 v -1 0 4294967296 0") && !reads(false, "value b 1 2 v -1 0 0 4294967296"));

@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 #define KEYS_MAX 1200
+/* This one may be sent when that has been asked so often, where it is asked. */
+#define LATE_KEY 5u
+#define LATE_ASKS 4u
 
 /* Says yes to everything, and looks at the slot while it is being asked. */
 struct taker {
@@ -29,6 +32,8 @@ struct taker {
     unsigned restored, marks_max;
     unsigned seen[KEYS_MAX]; /* how often each number was restored */
     bool lost_any;           /* a key that was sent was not here any more */
+    unsigned asked;          /* whether one key may be sent */
+    bool sent_early;
     /* What became of migrations. */
     unsigned ended[6], released;
 };
@@ -54,6 +59,7 @@ static void note_restored(struct taker *taker, const redisReply *request)
     if (marks > taker->marks_max) taker->marks_max = marks;
     if (!is_here) taker->lost_any = true;
     taker->seen[number]++;
+    if (number == LATE_KEY && taker->asked < LATE_ASKS) taker->sent_early = true;
     taker->restored++;
     pthread_mutex_unlock(&taker->guard);
 }
@@ -222,6 +228,42 @@ static void wait_ended(struct taker *taker, unsigned count)
     pthread_mutex_unlock(&taker->guard);
 }
 
+static bool may_be_sent(void *context, struct bytes key)
+{
+    struct taker *taker = context;
+    bool may;
+
+    slot_assert_locked(the_slot(taker));
+    if (!bytes_equal(key, BYTES("{t}5"))) return true;
+    pthread_mutex_lock(&taker->guard);
+    may = ++taker->asked >= LATE_ASKS;
+    pthread_mutex_unlock(&taker->guard);
+    return may;
+}
+
+TEST(a_value_that_is_not_complete_is_waited_for)
+{
+    pthread_t thread;
+    struct taker *taker = taker_new(&thread);
+    const struct migration_site site = { .keyspace = taker->keyspace,
+                                         .run_id = "nobody's",
+                                         .context = taker,
+                                         .own_port = own_port,
+                                         .ended = ended,
+                                         .released = released,
+                                         .may_be_sent = may_be_sent };
+    struct migrator *migrator = migrator_new(&site);
+
+    taker->asked = 0;
+    fill(taker, 10, 10);
+    post(migrator, taker, 10, false);
+    wait_ended(taker, 1);
+    CHECK(taker->ended[MIGRATION_DONE] == 1 && taker->restored == 10 && !taker->lost_any);
+    CHECK(taker->asked == LATE_ASKS && !taker->sent_early);
+    migrator_free(&migrator);
+    taker_free(taker, thread);
+}
+
 TEST(many_keys_are_sent_a_few_at_a_time)
 {
     pthread_t thread;
@@ -291,5 +333,5 @@ TEST(keys_of_a_slot_that_is_anothers_are_not_sent)
     taker_free(taker, thread);
 }
 
-TESTS(many_keys_are_sent_a_few_at_a_time, big_values_are_fewer_at_a_time,
+TESTS(a_value_that_is_not_complete_is_waited_for, many_keys_are_sent_a_few_at_a_time, big_values_are_fewer_at_a_time,
       two_that_send_the_same_keys_wait_for_each_other_and_send_each_once, keys_of_a_slot_that_is_anothers_are_not_sent)
