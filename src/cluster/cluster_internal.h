@@ -194,8 +194,8 @@ struct cluster {
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
     uint8_t giver_knows[SLOT_BITMAP_BYTES]; /* of taken_from: that node has been heard without the slot; not on disk */
     bool any_taken_from;                    /* one that does not know */
-    uint8_t remembered
-        [SLOT_BITMAP_BYTES]; /* of taken_from: moved here since we began, so that nothing later is forgotten */
+    /* Of ours, and of what is yielded: an operator gave it to us since we began, so that nothing later is forgotten. Not on disk. */
+    uint8_t remembered[SLOT_BITMAP_BYTES];
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
     uint8_t yielded[SLOT_BITMAP_BYTES];
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */

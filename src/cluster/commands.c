@@ -239,6 +239,7 @@ void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes no
     if (target == NULL) return;
     /* The operator moves it on: whoever claims it may have been given it. */
     c->taken_from[slot] = INDEX_NONE;
+    bitmap_clear(c->remembered, slot);
     slot_set_migrating(c, slot, target->index, e);
     cluster_settle(c, true, now_ms, e);
 }

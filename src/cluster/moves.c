@@ -10,8 +10,9 @@
  *     HELD   I had these, since these epochs; you claim    ->  who took it later has it: it lets go, or says KEEPS
  *     KEEPS  I have these, since these epochs              ->  we drop the keys we kept, or let go
  *
- * Each word has the epoch since when, and whether its teller took the slot after it began and so has forgotten nothing that came later. Of two nodes that
- * both had a slot moved from the other, the one that remembers is right: the other gave it away before a crash, and no disk knew of it.
+ * Each word has the epoch since when, and whether its teller took the slot after it began and so has forgotten nothing that came later. Of two of whom
+ * one remembers so, that one is right: the other may have given the slot away before a crash, and no disk knew of it. The epochs since when tell
+ * less, where a slot went on through nodes that did not hear each other: each took it with the next epoch that it knew of.
  *
  * Where both took one with the same epoch, neither from the other, an operator gave it to two who did not hear each other. Nothing tells which of
  * them is right, so it is the one with the smaller id, and both say so.
@@ -39,16 +40,12 @@ void moves_took(struct cluster *c, uint16_t slot, uint16_t from)
     bitmap_set(c->remembered, slot);
 }
 
-/* Was it moved here from that node since we began? */
-static bool remembers(const struct cluster *c, unsigned slot, uint16_t from)
-{
-    return bitmap_has(c->remembered, slot) && c->owner[slot] == c->myself->index && c->taken_from[slot] == from;
-}
-
 void moves_confirm(struct cluster *c, unsigned first, unsigned last)
 {
     for (unsigned slot = first; slot <= last; slot++) {
-        if (c->owner[slot] != c->myself->index || c->since_epoch[slot] == c->myself->config_epoch) continue;
+        if (c->owner[slot] != c->myself->index) continue;
+        bitmap_set(c->remembered, slot);
+        if (c->since_epoch[slot] == c->myself->config_epoch) continue;
         c->since_epoch[slot] = c->myself->config_epoch;
         cluster_save_later(c, SAVE_SOON);
     }
@@ -83,9 +80,9 @@ bool moves_insists(const struct cluster *c, const struct node *node, unsigned sl
     return c->taken_from[slot] == node->index && !bitmap_has(c->giver_knows, slot);
 }
 
-static void put_entry(const struct cluster *c, const struct node *to, unsigned slot, struct buf *out)
+static void put_entry(const struct cluster *c, unsigned slot, struct buf *out)
 {
-    unsigned word = slot | (remembers(c, slot, to->index) ? REMEMBERED : 0);
+    unsigned word = slot | (bitmap_has(c->remembered, slot) ? REMEMBERED : 0);
 
     buf_append_byte(out, (char)(word >> 8));
     buf_append_byte(out, (char)word);
@@ -112,13 +109,13 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
         }
         if (!bitmap_has(bitmap, slot)) continue;
         if (bitmap_has(c->yielded, slot) && c->owner[slot] == node->index)
-            put_entry(c, node, slot, &held);
+            put_entry(c, slot, &held);
         else if (!bitmap_has(mine, slot) || !bitmap_has(told.slots, slot))
             continue;
         else if (moves_insists(c, node, slot))
-            put_entry(c, node, slot, &moved);
+            put_entry(c, slot, &moved);
         else if (epoch == c->myself->config_epoch)
-            put_entry(c, node, slot, &held);
+            put_entry(c, slot, &held);
     }
     say(c, node->outbound, KIN_MOVED, &moved, e);
     say(c, node->outbound, KIN_HELD, &held, e);
@@ -129,7 +126,7 @@ void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint
 static bool is_theirs(const struct cluster *c, const struct node *node, enum kin what, unsigned slot,
                       bool they_remember, uint64_t epoch)
 {
-    bool we_remember = remembers(c, slot, node->index);
+    bool we_remember = bitmap_has(c->remembered, slot);
 
     if (what == KIN_MOVED && c->migrating[slot] == node->index) return true;
     if (we_remember != they_remember) return they_remember;
@@ -144,7 +141,7 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
 {
     struct bytes entries = message->module_payload;
     struct announcement told = announce_now(c);
-    struct buf keeps = { 0 };
+    struct buf keeps = { 0 }, held = { 0 };
     unsigned gone = 0, tied = 0;
 
     if (entries.len % ENTRY_BYTES != 0 || !node_is_primary(node)) return;
@@ -157,7 +154,11 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
         if (slot >= SLOT_COUNT || epoch > EPOCH_MAX || (what != KIN_HELD && !bitmap_has(message->slots, slot)))
             continue;
         if (bitmap_has(c->yielded, slot) && c->owner[slot] == node->index && what != KIN_HELD) {
-            view_settled(c, (uint16_t)slot, e);
+            /* MOVED was said without knowing since when we had it. */
+            if (what == KIN_KEEPS || is_theirs(c, node, what, slot, (word & REMEMBERED) != 0, epoch))
+                view_settled(c, (uint16_t)slot, e);
+            else
+                put_entry(c, slot, &held);
         } else if (c->owner[slot] != c->myself->index) {
             continue;
         } else if (is_theirs(c, node, what, slot, (word & REMEMBERED) != 0, epoch)) {
@@ -169,13 +170,15 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
             tied++;
         } else if (what != KIN_KEEPS && bitmap_has(told.slots, slot)) {
             if (c->taken_from[slot] == node->index) raise_since(c, slot, epoch);
-            put_entry(c, node, slot, &keeps);
+            put_entry(c, slot, &keeps);
         }
     }
-    if (node->outbound != 0)
+    if (node->outbound != 0) {
         say(c, node->outbound, KIN_KEEPS, &keeps, e);
-    else
-        buf_free(&keeps);
+        say(c, node->outbound, KIN_HELD, &held, e);
+    }
+    buf_free(&keeps);
+    buf_free(&held);
     if (tied > 0)
         emit_log(e, LOG_WARNING, "slots: %u were given to me and to %.40s with one epoch: the smaller id has them",
                  tied, node->id);

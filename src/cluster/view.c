@@ -88,6 +88,7 @@ static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct 
     }
     c->taken_from[slot] = INDEX_NONE;
     bitmap_clear(c->giver_knows, slot);
+    bitmap_clear(c->remembered, slot);
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
@@ -148,8 +149,11 @@ static void settle_yielded(struct cluster *c, uint16_t slot, struct node *owner,
 
 static void yield(struct cluster *c, uint16_t slot, struct node *to, struct effects *e)
 {
+    bool remembered = bitmap_has(c->remembered, slot);
+
     bind_to(c, slot, to, e);
     bitmap_set(c->yielded, slot);
+    if (remembered) bitmap_set(c->remembered, slot);
 }
 
 static void log_lost(struct cluster *c, const struct node *to, uint64_t epoch, enum word word, uint32_t lost,
@@ -248,6 +252,7 @@ static bool all_are_heard(const struct cluster *c)
 bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e)
 {
     uint64_t since_epoch = c->since_epoch[slot];
+    bool remembered = bitmap_has(c->yielded, slot) && bitmap_has(c->remembered, slot);
     struct node *owner;
 
     if (c->owner[slot] != teller->index || c->importing[slot] != INDEX_NONE) return false;
@@ -264,6 +269,7 @@ bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, cons
     /* Our epoch stays: whoever has heard that the other does not claim it takes our word, whatever it is. */
     slot_bind(c, slot, c->myself, e);
     c->since_epoch[slot] = since_epoch;
+    if (remembered) bitmap_set(c->remembered, slot);
     return true;
 }
 

@@ -177,7 +177,7 @@ static void told_kin(struct fixture *f, const struct node *from, enum kin what, 
     buf_free(&data);
 }
 #define SLOT_SINCE(slot, epoch) "\0" slot "\0\0\0\0\0\0\0" epoch, 10
-/* The same of who had it moved from the hearer after it began. */
+/* The same of who was given it by an operator after it began. */
 #define REMEMBERED_SINCE(slot, epoch) "\x80" slot "\0\0\0\0\0\0\0" epoch, 10
 
 /* B is silent, and C goes on saying that it has slot 0. */
@@ -425,7 +425,8 @@ TEST(an_operator_who_bumps_a_nodes_epoch_has_its_claims_win)
     cluster_persisted(f.c, f.c->save_sequence, true, NOW, &f.e);
     ping(&f, f.b, 2, 1u << 1, true);
     told_kin(&f, f.b, KIN_HELD, 0, SLOT_SINCE("\0", "\2"));
-    CHECK(is_mine(&f, 0) && kin_words(&f, KIN_KEEPS, &keeps) == 1 && memcmp(keeps.data, SLOT_SINCE("\0", "\3")) == 0);
+    CHECK(is_mine(&f, 0) && kin_words(&f, KIN_KEEPS, &keeps) == 1 &&
+          memcmp(keeps.data, REMEMBERED_SINCE("\0", "\3")) == 0);
     buf_free(&keeps);
     done(&f);
 }
@@ -538,10 +539,6 @@ TEST(of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_no
           memcmp(keeps.data, REMEMBERED_SINCE("\1", "\x8")) == 0);
     told_kin(&f, f.b, KIN_KEEPS, 1u << 1, SLOT_SINCE("\1", "\x9"));
     CHECK(is_mine(&f, 1));
-    /* What a third node has is another matter. */
-    ping(&f, f.other, 1, 1u << 1, true);
-    told_kin(&f, f.other, KIN_KEEPS, 1u << 1, SLOT_SINCE("\1", "\x9"));
-    CHECK(cluster_slot_owner(f.c, 1) == f.other->index);
     buf_free(&keeps);
     done(&f);
 
@@ -555,6 +552,58 @@ TEST(of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_no
     CHECK(is_mine(&f, 1));
     told_kin(&f, f.b, KIN_MOVED, 1u << 1, REMEMBERED_SINCE("\1", "\2"));
     CHECK(cluster_slot_owner(f.c, 1) == f.b->index);
+    done(&f);
+}
+
+/* Each took it with the next epoch that it knew of. One gave it away when its disk was full, and came back as the owner that it had been. */
+TEST(what_went_on_through_nodes_that_did_not_hear_each_other_is_its_last_takers_who_remembers_it)
+{
+    struct fixture f = with_two();
+    struct buf held = { 0 };
+    cluster_error error;
+
+    /* We are the last, and hear the one that forgot: it has to let go. */
+    import_1(&f); /* with epoch 3 */
+    cluster_persisted(f.c, f.c->save_sequence, true, NOW, &f.e);
+    ping(&f, f.other, 10, 1u << 1, true);
+    CHECK(cluster_slot_owner(f.c, 1) == f.other->index && !drops(&f, 1) && kin_words(&f, KIN_HELD, &held) == 1);
+    CHECK(memcmp(held.data, REMEMBERED_SINCE("\1", "\3")) == 0);
+    told_kin(&f, f.other, KIN_MOVED, 1u << 1,
+             SLOT_SINCE("\1", "\x9")); /* from us, once: it does not know of the later move */
+    CHECK(!drops(&f, 1) && kin_words(&f, KIN_HELD, &held) == 1);
+    CHECK(memcmp(held.data, REMEMBERED_SINCE("\1", "\3")) == 0);
+    told_view(&f, f.other, ID_C, cluster_my_id(f.c));
+    CHECK(!is_mine(&f, 1)); /* nobody asked */
+    f.other->view_awaited = true;
+    ping(&f, f.other, 10, 0, true);
+    told_view(&f, f.other, NULL, cluster_my_id(f.c));
+    CHECK(is_mine(&f, 1));
+    ping(&f, f.b, 2, 0, true);
+    told_kin(&f, f.b, KIN_HELD, 0, SLOT_SINCE("\1", "\x9"));
+    CHECK(is_mine(&f, 1) && kin_words(&f, KIN_KEEPS, NULL) == 1);
+    /* Of another that remembers it, too, the epochs tell; and once it leaves here it may have been given to anybody. */
+    told_kin(&f, f.other, KIN_HELD, 0, REMEMBERED_SINCE("\1", "\2"));
+    CHECK(is_mine(&f, 1));
+    cluster_setslot_migrating(f.c, 1, BYTES(ID_B), NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    told_kin(&f, f.other, KIN_HELD, 0, SLOT_SINCE("\1", "\x9"));
+    CHECK(!is_mine(&f, 1));
+    done(&f);
+
+    /* We are the one that forgot. */
+    f = with_two();
+    import_1(&f);
+    restart(&f);
+    ping(&f, f.b, 2, 0, true);
+    ping(&f, f.other, 1, 0, true);
+    told_kin(&f, f.b, KIN_HELD, 0, SLOT_SINCE("\1", "\x9"));
+    told_kin(&f, f.other, KIN_HELD, 0, SLOT_SINCE("\1", "\2"));
+    CHECK(is_mine(&f, 1)); /* B gave it to us, and C had it before that */
+    told_kin(&f, f.b, KIN_HELD, 0, REMEMBERED_SINCE("\1", "\2"));
+    CHECK(cluster_slot_owner(f.c, 1) == f.b->index && drops(&f, 1)); /* B was given it back */
+    told_kin(&f, f.other, KIN_HELD, 0, REMEMBERED_SINCE("\0", "\0"));
+    CHECK(cluster_slot_owner(f.c, 0) == f.other->index && drops(&f, 0));
+    buf_free(&held);
     done(&f);
 }
 
@@ -732,6 +781,7 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       a_word_that_is_replayed_or_overtaken_gives_nothing_away,
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_later_has_it,
       of_two_to_whom_an_operator_moved_a_slot_from_each_other_the_one_that_did_not_crash_has_it,
+      what_went_on_through_nodes_that_did_not_hear_each_other_is_its_last_takers_who_remembers_it,
       what_was_moved_here_is_not_given_back_on_hearsay_of_a_node_that_was_not_heard_yet,
       who_begins_anew_serves_when_it_is_known_what_became_of_its_slots,
       a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard,
