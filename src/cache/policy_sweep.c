@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #define PIECE_US 500
-#define STEP_ENTRIES 32u /* under one lock, and those of the last bucket */
-#define AHEAD 8u         /* so many entries are on their way from memory while one is looked at */
 
 /* How fast: with less than a twentieth of one CPU or, where all slots would then take longer than a minute, a twentieth of all CPUs. */
 #define RESTS_ALONE 21 /* times as long as it works */
@@ -34,38 +32,18 @@ struct policy_sweep {
 
     /* the thread's own */
     uint32_t cursor; /* in the slot that is under way */
-    struct entry **seen;
-    size_t seen_count, seen_cap;
     bool is_walking;
     uint64_t walk_from;            /* policies_walked() at the start of this walk */
     int64_t walk_began_us, due_us; /* due: when the next piece is */
 };
-
-static void see(void *context, struct entry *entry)
-{
-    struct policy_sweep *sweep = context;
-
-    if (sweep->seen_count == sweep->seen_cap) {
-        sweep->seen_cap = sweep->seen_cap == 0 ? 128 : sweep->seen_cap * 2;
-        sweep->seen = alloc_resize(sweep->seen, sweep->seen_cap * sizeof(*sweep->seen));
-    }
-    sweep->seen[sweep->seen_count++] = entry;
-}
 
 /* A few entries of the slot that is under way; the lock is given back after them. */
 static void step(struct policy_sweep *sweep, int64_t now_ms)
 {
     struct slot *slot = keyspace_slot(sweep->keyspace, (uint16_t)(policies_walked(sweep->policies) % SLOT_COUNT));
 
-    sweep->seen_count = 0;
     slot_lock(slot);
-    do sweep->cursor = slot_scan(slot, sweep->cursor, see, sweep);
-    while (sweep->cursor != 0 && sweep->seen_count < STEP_ENTRIES);
-    for (size_t i = 0; i < sweep->seen_count && i < AHEAD; i++) __builtin_prefetch(sweep->seen[i]);
-    for (size_t i = 0; i < sweep->seen_count; i++) {
-        if (i + AHEAD < sweep->seen_count) __builtin_prefetch(sweep->seen[i + AHEAD]);
-        slot_limit_life(slot, sweep->seen[i], now_ms);
-    }
+    sweep->cursor = slot_limit_lives(slot, sweep->cursor, now_ms);
     slot_unlock(slot);
     if (sweep->cursor == 0) policies_count_slot(sweep->policies);
 }
@@ -208,6 +186,5 @@ void policy_sweep_stop(struct policy_sweep **stopped)
     pthread_join(sweep->thread, NULL);
     pthread_cond_destroy(&sweep->called);
     pthread_mutex_destroy(&sweep->guard);
-    alloc_free(sweep->seen);
     alloc_free(sweep);
 }

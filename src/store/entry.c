@@ -387,10 +387,20 @@ void entry_mark_raw(struct entry *entry)
     if (!(entry->flags & RAW)) entry->flags = (uint8_t)(entry->flags | RAW);
 }
 
+/* Of a small one, with a life that takes so many bytes. */
+static inline size_t small_total(const struct entry *entry, size_t expiry_width)
+{
+    size_t total = 3 + expiry_width + entry->rest[0] + entry->rest[1];
+
+    return total < ENTRY_BYTES_MIN ? ENTRY_BYTES_MIN : total;
+}
+
 size_t entry_bytes(const struct entry *entry)
 {
-    struct layout layout = layout_of(entry);
+    struct layout layout;
 
+    if (is_small(entry)) return alloc_class(small_total(entry, expiry_widths[entry->flags & EXPIRY_MASK]));
+    layout = layout_of(entry);
     return alloc_class(layout_total(&layout));
 }
 
@@ -462,11 +472,39 @@ static struct entry *relayout(struct entry *entry, struct layout to, int64_t exp
     return entry;
 }
 
+/* Makes room for another life: nothing else of a small entry depends on how wide that is. */
+static struct entry *small_relayout(struct entry *entry, unsigned expiry)
+{
+    size_t from_width = expiry_widths[entry->flags & EXPIRY_MASK], to_width = expiry_widths[expiry];
+    size_t from_total = small_total(entry, from_width), to_total = small_total(entry, to_width);
+    size_t kept = (size_t)entry->rest[0] + entry->rest[1]; /* key and value */
+    struct entry *to = entry;
+
+    if (from_total != to_total && alloc_class(from_total) != alloc_class(to_total)) {
+        to = alloc(to_total);
+        memcpy(to, entry, 3);
+        memcpy((char *)to + 3 + to_width, (char *)entry + 3 + from_width, kept);
+        alloc_free_sized(entry, from_total);
+    } else {
+        memmove((char *)to + 3 + to_width, (char *)to + 3 + from_width, kept);
+    }
+    to->flags = (uint8_t)((to->flags & ~(unsigned)EXPIRY_MASK) | expiry);
+    return to;
+}
+
 static struct entry *set_life(struct entry *entry, int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
-    struct layout layout = layout_of(entry);
-    unsigned expiry = expiry_code(expires_at_ms, layout.value_bytes, attributes);
+    struct layout layout;
+    unsigned expiry;
 
+    if (is_small(entry)) {
+        expiry = expiry_code(expires_at_ms, entry->rest[1], attributes);
+        if ((entry->flags & EXPIRY_MASK) != expiry) entry = small_relayout(entry, expiry);
+        store_life(life_of(entry), expiry, expires_at_ms, attributes);
+        return entry;
+    }
+    layout = layout_of(entry);
+    expiry = expiry_code(expires_at_ms, layout.value_bytes, attributes);
     if ((layout.flags & EXPIRY_MASK) == expiry) {
         store_life(life_of(entry), expiry, expires_at_ms, attributes);
         return entry;

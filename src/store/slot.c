@@ -575,20 +575,47 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
     return change_life(slot, hash, word, &life);
 }
 
-bool slot_limit_life(struct slot *slot, struct entry *entry, int64_t now_ms)
+struct limiting {
+    struct slot *slot;
+    int64_t now_ms;
+    int64_t bytes, expiring; /* what the entries take more, and how many more have a deadline */
+};
+
+static bool limit_word(void *context, table_word *word)
 {
+    struct limiting *limiting = context;
+    struct slot *slot = limiting->slot;
+    const struct backstop *backstop = &slot->shared->backstop;
+    struct entry *entry = table_entry(word);
     struct backstop_life present = life_of(entry), life = present;
-    struct bytes key = entry_key(entry);
-    uint64_t hash;
+
+    life.now_ms = limiting->now_ms;
+    backstop->limit(backstop->context, BACKSTOP_AGED, entry_key(entry), present.expires_at_ms, &life);
+    if (life.expires_at_ms == present.expires_at_ms && life.birth_s == present.birth_s) return false;
+    limiting->bytes -= (int64_t)entry_bytes(entry);
+    limiting->expiring += (life.expires_at_ms != ENTRY_KEEPS_FOREVER) - (present.expires_at_ms != ENTRY_KEEPS_FOREVER);
+    entry = entry_set_life(entry, life.expires_at_ms, life.birth_s);
+    limiting->bytes += (int64_t)entry_bytes(entry);
+    remember_size(slot, word, entry);
+    table_set_entry(word, entry);
+    tell_changed(slot, entry_key(entry));
+    return true;
+}
+
+uint32_t slot_limit_lives(struct slot *slot, uint32_t cursor, int64_t now_ms)
+{
+    struct limiting limiting = { .slot = slot, .now_ms = now_ms };
+    uint64_t taken_before = taken_by(slot);
+    uint32_t former = hint_load(&slot->table.hint);
 
     slot_assert_locked(slot);
-    if (!is_limited(slot)) return false;
-    life.now_ms = now_ms;
-    slot->shared->backstop.limit(slot->shared->backstop.context, BACKSTOP_AGED, key, present.expires_at_ms, &life);
-    if (life.expires_at_ms == present.expires_at_ms && life.birth_s == present.birth_s) return false;
-    hash = hash_bytes(key);
-    change_life(slot, hash, table_find_entry(&slot->table, hash, entry), &life);
-    return true;
+    if (!is_limited(slot)) return 0;
+    cursor = table_revise(&slot->table, cursor, limit_word, &limiting, about_now_ms(slot));
+    show_hint(slot, former);
+    count(&slot->entry_bytes, limiting.bytes);
+    count(&slot->expiring, limiting.expiring);
+    charge(slot, taken_before, 0);
+    return cursor;
 }
 
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes)

@@ -127,9 +127,9 @@ struct entry *slot_take(struct slot *slot, struct bytes key, int64_t now_ms);
  * returned from then on, and look there whether it was cleared. */
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms);
 
-/* Gives a lent entry the life that it may have by now. False where that is the one it has; else the entry may have moved. Does not count as a
- * use. */
-bool slot_limit_life(struct slot *slot, struct entry *entry, int64_t now_ms);
+/* Gives the entries from a cursor on, a leaf of the table and so a hundred or so at most, the life that they may have by now, and returns the next cursor, 0
+ * at the end: an entry that is there from the first call to the last is seen. They may move. Does not count as a use. */
+uint32_t slot_limit_lives(struct slot *slot, uint32_t cursor, int64_t now_ms);
 
 /* Gives a lent entry these attributes; it may move. To the feeds the value is the same: they are told that it is restated. */
 struct entry *slot_set_attributes(struct slot *slot, struct entry *entry, const struct entry_attributes *attributes);

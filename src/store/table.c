@@ -434,14 +434,12 @@ static void split(struct table *table, uint64_t hash, int64_t now_ms)
     for (unsigned half = 0; half < 2; half++) hint_store(&path.hint[half * path.cells / 2], leaf_hint(halves[half]));
 }
 
-/* Lowers the hint of a bucket for the entry at a position of the leaf, and those of all that leads to it. */
-static void lower_hints(struct table *table, uint64_t hash, uint64_t leaf, struct position position, uint32_t hint)
+void table_lower_hints(struct table *table, uint64_t hash, uint32_t hint)
 {
     uint64_t node = node_load(&table->root);
     hint_place *above = &table->hint;
     unsigned used = 0;
 
-    if (!leaf_hints_lower(node_hints(leaf), node_bucket_count(leaf), position.bucket, position.place, hint)) return;
     for (;;) {
         unsigned bits = node_bits(node), index, cells = 1;
         uint64_t below;
@@ -455,6 +453,13 @@ static void lower_hints(struct table *table, uint64_t hash, uint64_t leaf, struc
         used += bits;
         node = below;
     }
+}
+
+/* Lowers the hint of a bucket for the entry at a position of the leaf, and those of all that leads to it. */
+static void lower_hints(struct table *table, uint64_t hash, uint64_t leaf, struct position position, uint32_t hint)
+{
+    if (leaf_hints_lower(node_hints(leaf), node_bucket_count(leaf), position.bucket, position.place, hint))
+        table_lower_hints(table, hash, hint);
 }
 
 /* The way to a leaf that has room for so many entries more, and for their hints if it needs any. */

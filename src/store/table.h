@@ -117,6 +117,12 @@ uint32_t table_scan_words(const struct table *table, uint32_t cursor,
  * cursor of the next leaf, 0 at the end. */
 uint32_t table_relocate_nodes(struct table *table, uint32_t cursor, uint64_t *moved, uint64_t *left);
 
+/* Visits all words of the leaf that a cursor of table_scan() is in, and returns the cursor of the next leaf, 0 at the end. The entries are fetched ahead. The
+ * visitor may let a word lead to the same entry elsewhere, or with another deadline, and returns true where it did; it may be shown a word again, and
+ * leaves it alone then. now_ms as for table_replace(). */
+uint32_t table_revise(struct table *table, uint32_t cursor, bool (*revise)(void *context, table_word *word),
+                      void *context, int64_t now_ms);
+
 /* Near uniform; NULL in an empty table. */
 struct entry *table_random(const struct table *table, struct random *random);
 

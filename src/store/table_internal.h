@@ -212,3 +212,6 @@ void leaf_unplace(uint64_t leaf, struct position position);
 /* After so many words were taken out of the leaf that a hash leads to: counts them off, and makes it smaller, or one with its sibling,
  * where it has become too large. Hints must be right by now. */
 void table_settle(struct table *table, uint64_t hash, unsigned taken);
+
+/* A bucket of the leaf that a hash leads to has this hint now, which is earlier than its former one: lowers those of all that leads to the leaf. */
+void table_lower_hints(struct table *table, uint64_t hash, uint32_t hint);

@@ -1,6 +1,7 @@
 /* store/table_visit.c: the ways through a table that are not by key: a scan, a random entry, what is due. */
 #include "store/table_internal.h"
 
+#include "base/hash.h"
 #include "base/random.h"
 
 uint32_t table_scan_words(const struct table *table, uint32_t cursor,
@@ -73,6 +74,55 @@ struct entry *table_random(const struct table *table, struct random *random)
         wanted--;
     }
     return NULL;
+}
+
+/* --- Revising --- */
+
+/* All of a leaf is on its way before the first of it is looked at, so that the misses overlap. */
+static void fetch_leaf(uint64_t leaf)
+{
+    for (unsigned at = 0; at < node_bucket_count(leaf); at++) __builtin_prefetch(&node_buckets(leaf)[at]);
+    if (node_is_hinted(leaf)) __builtin_prefetch((const void *)node_hints(leaf));
+    each_word(leaf, at, place) __builtin_prefetch(table_entry(&node_buckets(leaf)[at].words[place]));
+}
+
+/* False: the leaf was replaced, by one with hints, when it came by its first deadline. */
+static bool revise_leaf(struct table *table, uint64_t hash, uint64_t leaf,
+                        bool (*revise)(void *context, table_word *word), void *context, int64_t now_ms)
+{
+    uint32_t earliest = HINT_NONE;
+
+    each_word(leaf, at, place)
+    {
+        table_word *word = &node_buckets(leaf)[at].words[place];
+        uint32_t hint;
+
+        if (!revise(context, word)) continue;
+        hint = hint_of(entry_expires_at_ms(table_entry(word)), now_ms);
+        if (hint == HINT_NONE) continue;
+        if (!node_is_hinted(leaf)) {
+            table_replace(table, hash_bytes(entry_key(table_entry(word))), word, table_entry(word), now_ms);
+            return false;
+        }
+        if (leaf_hints_lower(node_hints(leaf), node_bucket_count(leaf), at, place, hint))
+            earliest = hint_earlier(earliest, hint);
+    }
+    if (earliest != HINT_NONE) table_lower_hints(table, hash, earliest);
+    return true;
+}
+
+uint32_t table_revise(struct table *table, uint32_t cursor, bool (*revise)(void *context, table_word *word),
+                      void *context, int64_t now_ms)
+{
+    uint64_t hash = (uint64_t)cursor << 32, leaf;
+    unsigned depth;
+
+    /* A leaf that was full is two afterwards, and the rest of it comes with the next cursor. */
+    do {
+        leaf = leaf_of(table, hash, &depth);
+        fetch_leaf(leaf);
+    } while (!revise_leaf(table, hash, leaf, revise, context, now_ms));
+    return depth == 0 ? 0 : (uint32_t)((((uint64_t)cursor >> (32 - depth)) + 1) << (32 - depth));
 }
 
 /* --- What is due --- */

@@ -304,7 +304,8 @@ static void limited(void)
 
     backstop->limit = limit;
     atomic_store(&backstop->on, true);
-    CHECK(slot_limit_life(f.slot, star(), NOW));
+    CHECK(slot_limit_lives(f.slot, 0, NOW) == 0);
+    CHECK(entry_expires_at_ms(star()) == NOW + 5);
 }
 
 static struct slot_mark mark;
