@@ -11,6 +11,7 @@ test "a policy reaches the keys that were there before it" { experiment sweep }
 test "hot keys are found, by operations, bytes and CPU time" { experiment hot }
 
 test "one hot key is read without its lock" { experiment hotread }
+test "a sum on four nodes is exact, and a helper that dies takes little of it along" { experiment saltsum }
 
 test "an experiment nobody has described is refused" {
     assert { [catch { exec [file join $::root build/experiments/experiments] nosuch 2>@1 } output] }

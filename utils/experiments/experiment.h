@@ -30,6 +30,7 @@ struct experiment {
 extern const struct experiment experiment_staleness, experiment_guard, experiment_moves, experiment_stampede,
     experiment_coalesce, experiment_refresh, experiment_jitter, experiment_backstop, experiment_sweep, experiment_hot,
     experiment_hotread, experiment_overhead;
+extern const struct experiment experiment_saltsum;
 
 /* --- What was found --- */
 enum finding { CONTENT, SPEED };

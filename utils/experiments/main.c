@@ -16,7 +16,7 @@
 static const struct experiment *const experiments[] = {
     &experiment_staleness, &experiment_guard,   &experiment_moves,   &experiment_stampede,
     &experiment_coalesce,  &experiment_refresh, &experiment_jitter,  &experiment_backstop,
-    &experiment_sweep,     &experiment_hot,     &experiment_hotread,
+    &experiment_sweep,     &experiment_hot,     &experiment_hotread, &experiment_saltsum,
 };
 #define EXPERIMENTS (sizeof experiments / sizeof experiments[0])
 
