@@ -42,6 +42,7 @@
 #include "server/salt_helper.h"
 #include "server/salt_home.h"
 #include "server/salt_keeper.h"
+#include "server/salt_spread.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
 #include "store/lazyfree.h"
@@ -228,6 +229,7 @@ static void owner_changed(void *context, uint16_t slot, uint64_t word)
 
     if (node->salt_home != NULL) salt_home_owner_changed(node->salt_home, slot, word);
     if (node->salt_helper != NULL) salt_helper_owners_changed(node->salt_helper);
+    if (node->salt_spread != NULL) salt_spread_owners_changed(node->salt_spread);
 }
 
 static void publish_goes_on(void *context)
@@ -280,10 +282,12 @@ static bool start_salting(struct node *node)
     follower.context = node->salt_helper = salt_helper_start(node, error);
     if (node->salt_helper != NULL) {
         salt_keeper_follow(node->salt_keeper, &follower);
+        salt_spread_begin(node->salt_spread);
         return true;
     }
     log_warning("%s", error);
     salt_keeper_close(&node->salt_keeper);
+    salt_spread_free(&node->salt_spread);
     salt_home_free(&node->salt_home);
     acceptor_stop(&node->acceptor);
     bus_free(&node->bus);
@@ -443,6 +447,7 @@ static int serve(struct node *node)
         if (node->bus) bus_free(&node->bus);
         return 1;
     }
+    if (node->bus) node->salt_spread = salt_spread_new(node);
     if (node->bus && (node->salt_keeper = salt_keeper_open(node, error)) == NULL) {
         log_warning("%s", error);
         acceptor_stop(&node->acceptor);
@@ -471,6 +476,7 @@ static int serve(struct node *node)
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
     salt_keeper_close(&node->salt_keeper);
+    salt_spread_free(&node->salt_spread);
     salt_helper_free(&node->salt_helper);
     salt_home_free(&node->salt_home);
     if (node->bus) bus_free(&node->bus);

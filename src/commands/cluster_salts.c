@@ -182,7 +182,7 @@ static void reply_entry(const struct listing *listing, const struct salt_entry *
     struct helper_sum_state sum;
     bool is_sum = salt_helper_sum_state(listing->call->node->salt_helper, entry->base, &sum);
 
-    reply_map(reply, is_sum ? 11 + SUM_FIELDS : 11);
+    reply_map(reply, is_sum ? 12 + SUM_FIELDS : 12);
     reply_bulk_text(reply, "key");
     reply_bulk(reply, entry->base);
     reply_bulk_text(reply, "slot");
@@ -195,6 +195,8 @@ static void reply_entry(const struct listing *listing, const struct salt_entry *
     reply_integer(reply, (int64_t)entry->epoch);
     reply_bulk_text(reply, "chosen-by");
     reply_bulk_text(reply, entry->automatic ? "policy" : "command");
+    reply_bulk_text(reply, "spread");
+    reply_integer(reply, entry->spread);
     reply_bulk_text(reply, "names");
     reply_names(listing, entry);
     reply_bulk_text(reply, "retired");

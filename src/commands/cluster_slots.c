@@ -3,6 +3,8 @@
 #include "commands/cluster_internal.h"
 
 #include "base/alloc.h"
+#include "server/client.h"
+#include "server/salt_spread.h"
 
 #include <string.h>
 
@@ -12,7 +14,8 @@ struct view {
     struct cluster_node_info *nodes;
     int *primaries; /* of each: where its primary stands in nodes, itself for a primary, or NOBODY */
     int count;
-    int owners[SLOT_COUNT]; /* where the owner stands in nodes, or NOBODY */
+    int owners[SLOT_COUNT];  /* where the owner stands in nodes, or NOBODY */
+    bool is_led[SLOT_COUNT]; /* the client is told another (server/salt_spread.h) */
     enum endpoint_type preferred;
 };
 
@@ -30,9 +33,20 @@ static int position_of_index(const struct view *view, int index)
     return NOBODY;
 }
 
+/* Another owner for a slot that this client is to read elsewhere. */
+static void lead(void *context, uint16_t slot, uint16_t node)
+{
+    struct view *view = context;
+    int at = position_of_index(view, node);
+
+    if (at == NOBODY || view->owners[slot] == NOBODY) return;
+    view->owners[slot] = at;
+    view->is_led[slot] = true;
+}
+
 static struct view *view_take(struct call *call)
 {
-    struct view *view = alloc(sizeof *view);
+    struct view *view = alloc_zeroed(sizeof *view);
     struct effects *effects;
     struct cluster *cluster = bus_lock(call->node->bus, &effects);
     size_t room = cluster_node_count(cluster);
@@ -57,6 +71,8 @@ static struct view *view_take(struct call *call)
     bus_unlock(call->node->bus);
     for (int i = 0; i < view->count; i++)
         view->primaries[i] = view->nodes[i].primary_id[0] == '\0' ? i : position_of_id(view, view->nodes[i].primary_id);
+    if (call->node->salt_spread != NULL)
+        salt_spread_each(call->node->salt_spread, bytes_of(call->client->peer), lead, view);
     return view;
 }
 
@@ -72,7 +88,8 @@ static unsigned run_end(const struct view *view, unsigned slot)
 {
     unsigned end = slot + 1;
 
-    while (end < SLOT_COUNT && view->owners[end] == view->owners[slot]) end++;
+    while (end < SLOT_COUNT && view->owners[end] == view->owners[slot] && view->is_led[end] == view->is_led[slot])
+        end++;
     return end;
 }
 
@@ -124,12 +141,14 @@ static void reply_slots_range(struct call *call, const struct view *view, unsign
     int owner = view->owners[first];
     size_t replicas = 0;
 
-    for (int i = 0; i < view->count; i++) replicas += is_replica_of(view, i, owner) && is_available(&view->nodes[i]);
+    /* Who is led to a copy is not led to the replicas of that node, which have none. */
+    for (int i = 0; i < view->count && !view->is_led[first]; i++)
+        replicas += is_replica_of(view, i, owner) && is_available(&view->nodes[i]);
     reply_array(call->reply, 3 + replicas);
     reply_integer(call->reply, first);
     reply_integer(call->reply, last);
     reply_slots_node(call, view, &view->nodes[owner]);
-    for (int i = 0; i < view->count; i++)
+    for (int i = 0; i < view->count && replicas > 0; i++)
         if (is_replica_of(view, i, owner) && is_available(&view->nodes[i]))
             reply_slots_node(call, view, &view->nodes[i]);
 }

@@ -5,6 +5,7 @@
 #include "server/salt_helper.h"
 #include "server/salt_home.h"
 #include "server/salt_keeper.h"
+#include "server/salt_spread.h"
 #include "server/stats.h"
 
 #include <inttypes.h>
@@ -61,6 +62,10 @@ void info_salting(struct call *call, struct buf *out)
     buf_printf(out, "salt_changes:%" PRIu64 "\r\n", counts.changes);
     buf_printf(out, "salt_served:%" PRIu64 "\r\n", totals.salt_served);
     buf_printf(out, "salt_sent_home:%" PRIu64 "\r\n", totals.salt_sent_home);
+    if (call->node->salt_spread != NULL)
+        buf_printf(out, "salt_spread_slots:%zu\r\n", salt_spread_slots(call->node->salt_spread));
+    buf_printf(out, "salt_spread_told:%" PRIu64 "\r\n", totals.spread_told);
+    buf_printf(out, "salt_spread_reads:%" PRIu64 "\r\n", totals.spread_reads);
     if (call->node->salt_home != NULL) print_home(call->node->salt_home, out);
     if (call->node->salt_helper != NULL) print_helper(call->node->salt_helper, out);
 }

@@ -47,9 +47,10 @@ SAID(command_join, "join", "Internal: wants a salted key's value, and each later
 SAID(command_leave, "leave", "Internal: wants no more of them", 4);
 SAID(command_ack, "ack", "Internal: has dropped a value that is not good any more", 5);
 SAID(command_fold, "fold", "Internal: brings what was added to a sum elsewhere", 6);
+SAID(command_reads, "reads", "Internal: tells how often a copy of a salted key was read", 4);
 
 static const struct command *const saltlink_subcommands[] = {
-    &command_hello, &command_renew, &command_join, &command_leave, &command_ack, &command_fold, NULL
+    &command_hello, &command_renew, &command_join, &command_leave, &command_ack, &command_fold, &command_reads, NULL
 };
 
 static const struct command command_saltlink = {

@@ -373,6 +373,7 @@ void helper_message(struct helper *helper, salt_link link, const struct salt_mes
     case SALT_LEAVE:
     case SALT_ACK:
     case SALT_FOLD:
+    case SALT_READS:
         salt_effect_add(effects, SALT_CLOSE, BYTES_NONE)->link = link;
         lost_link(helper, remote);
     }
@@ -406,6 +407,15 @@ void helper_copy_lost(struct helper *helper, struct bytes key, int64_t now_ms)
     if (base == NULL || !base->has_copy) return;
     base->has_copy = base->has_joined = false;
     base->join_due_ms = now_ms + LOST_AGAIN_MS;
+}
+
+void helper_tell_reads(const struct helper *helper, struct bytes key, uint64_t reads, struct salt_effects *effects)
+{
+    const struct helper_base *base = find(helper, key);
+
+    if (base == NULL || base_link_up(base) == 0) return;
+    salt_send(effects, base->home->link,
+              &(struct salt_message){ .word = SALT_READS, .base = base->link.key, .number = reads });
 }
 
 /* --- Time --- */

@@ -74,6 +74,9 @@ bool helper_value(struct helper *helper, salt_link link, const struct salt_messa
 bool helper_copy_is_good(const struct helper_copy *copy, int64_t now_ms);
 /* The copy is not there any more (evicted): home is asked for it again after a while. */
 void helper_copy_lost(struct helper *helper, struct bytes base, int64_t now_ms);
+/* So many reads were answered from the copy since this was said last: for home, which compares them with its writes. Where there is no link they are not
+ * told. */
+void helper_tell_reads(const struct helper *helper, struct bytes base, uint64_t reads, struct salt_effects *effects);
 
 /* --- Sums --- */
 

@@ -222,7 +222,8 @@ void home_message(struct home *home, salt_link link, const struct salt_message *
     case SALT_ACK:
         acknowledge(home, peer, message, now_ms, effects);
         return;
-    case SALT_FOLD: /* has a function of its own */
+    case SALT_FOLD:  /* has a function of its own */
+    case SALT_READS: /* changes nothing that is known here */
     case SALT_HELLO:
     case SALT_WELCOME:
     case SALT_STALE:

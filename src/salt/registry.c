@@ -98,19 +98,25 @@ struct salt_entry *salt_registry_find_name(const struct salt_registry *registry,
 
 /* --- As text --- */
 
+static const char *mode_text(const struct salt_entry *entry)
+{
+    if (entry->mode == SALT_MODE_SUM) return "sum";
+    return entry->spread ? "spread" : "names";
+}
+
 static void write_text(struct salt_entry *entry)
 {
     struct buf *text = &entry->text;
 
     buf_clear(text);
-    buf_printf(text, "%s %" PRIu64 " ", entry->mode == SALT_MODE_SUM ? "sum" : "names", entry->epoch);
+    buf_printf(text, "%s %" PRIu64 " ", mode_text(entry), entry->epoch);
     words_quote((struct bytes){ &entry->separator, 1 }, text);
     buf_printf(text, " %d %" PRId64, entry->automatic, entry->kept_until_ms);
     for (unsigned i = 0; i < entry->count; i++) buf_printf(text, " %u", entry->ids[i]);
     for (unsigned i = 0; i < entry->retired_count; i++)
         buf_printf(text, " %u@%" PRId64, entry->retired[i].id, entry->retired[i].until_ms);
 }
-_Static_assert(sizeof("names 18446744073709551615 \"\\xff\" 0 9223372036854775807") +
+_Static_assert(sizeof("spread 18446744073709551615 \"\\xff\" 0 9223372036854775807") +
                        (SALT_NAMES_MAX - 1) * sizeof(" 65535") +
                        SALT_RETIRED_MAX * sizeof(" 65535@9223372036854775807") <=
                    SALT_TEXT_BYTES_MAX,
@@ -145,6 +151,8 @@ static bool read_text(const struct words *words, struct salt_entry *entry)
     *entry = (struct salt_entry){ 0 };
     if (bytes_equal(word[0], BYTES("sum")))
         entry->mode = SALT_MODE_SUM;
+    else if (bytes_equal(word[0], BYTES("spread")))
+        entry->spread = true;
     else if (!bytes_equal(word[0], BYTES("names")))
         return false;
     if (!bytes_to_u64(word[1], &entry->epoch) || entry->epoch == 0 || entry->epoch > INT64_MAX) return false;
@@ -240,6 +248,7 @@ struct salt_entry *salt_registry_change(struct salt_registry *registry, struct b
     entry->epoch = entry->epoch >= epoch ? entry->epoch + 1 : epoch;
     entry->mode = change->mode;
     entry->automatic = change->automatic;
+    entry->spread = change->spread && change->mode == SALT_MODE_NAMES && change->count > 0;
     entry->count = change->count;
     if (change->count > 0) memcpy(entry->ids, change->ids, change->count * sizeof(*entry->ids));
     entry->kept_until_ms = change->count > 0 ? 0 : change->now_ms + SALT_FORGET_MS;

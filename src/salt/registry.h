@@ -12,6 +12,8 @@
  *     names 1795325880123 "~" 0 0 1 4 9 2@1795329480123
  *     mode  epoch        separator made-by-policy kept-until ids retired@until
  *
+ * The mode is names, spread (names, and clients are told of the nodes that have them) or sum.
+ *
  * Pure: no lock, no clock, no files. Times are milliseconds of the wall clock, which is all that nodes have in common. */
 #pragma once
 
@@ -41,6 +43,7 @@ struct salt_entry {
     enum salt_mode mode;
     char separator;
     bool automatic; /* the factor is a policy's to choose */
+    bool spread; /* clients that know no names are told of the nodes that have some (salt/spread.h); never with SUM */
     uint64_t epoch;
     int64_t kept_until_ms; /* where there are no names */
     unsigned count;        /* of ids; the factor is one more */
@@ -73,7 +76,7 @@ bool salt_entry_leads(const struct salt_entry *entry, unsigned id);
 struct salt_change {
     enum salt_mode mode;
     char separator; /* of an entry that is there it stays */
-    bool automatic;
+    bool automatic, spread;
     const uint16_t *ids;
     unsigned count;
     int64_t now_ms, grace_ms;

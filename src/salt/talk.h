@@ -11,6 +11,7 @@
  *     LEAVE   I have none any more                  VALUE     the value as of seq (written by who reads it: home.h)
  *     ACK     all older than seq is dropped         INV       drop what is older than seq, then say ACK
  *     FOLD    so much was added here                FOLDED    what became of that, and the total
+ *     READS   so many reads were answered here
  *                                                   TOTAL     the total as of seq (written by who reads it)
  *
  * A link keeps the order of what is put on it, each way; VALUE and TOTAL alone may come later than their turn, and FOLD's effects are
@@ -32,6 +33,7 @@ enum salt_word {
     SALT_LEAVE,
     SALT_ACK,
     SALT_FOLD,
+    SALT_READS,
     SALT_WELCOME,
     SALT_STALE,
     SALT_RENEWED,
@@ -56,15 +58,15 @@ struct salt_message {
     bool sum;            /* JOIN: in SUM mode */
     bool closed;         /* INV: and you have not joined any more; what was added stays yours and may be folded */
     bool absent;         /* TOTAL FOLDED: there is no such key, which counts as 0 */
-    struct bytes base;   /* JOIN LEAVE ACK FOLD REFUSED INV VALUE TOTAL FOLDED; HELLO: the node id of the helper */
-    uint64_t session;    /* HELLO WELCOME; STALE: the highest that home knows */
-    uint64_t number;     /* RENEW RENEWED, FOLD FOLDED: which one */
-    uint64_t join;       /* JOIN LEAVE ACK REFUSED INV VALUE TOTAL: which joining of the helper is meant */
-    uint64_t seq;        /* ACK INV VALUE TOTAL */
-    uint64_t epoch;      /* FOLD TOTAL FOLDED: of the sum */
-    int64_t delta;       /* FOLD */
-    int64_t total;       /* TOTAL; FOLDED when applied */
-    int64_t lease_ms;    /* RENEWED */
+    struct bytes base; /* JOIN LEAVE ACK FOLD READS REFUSED INV VALUE TOTAL FOLDED; HELLO: the node id of the helper */
+    uint64_t session;  /* HELLO WELCOME; STALE: the highest that home knows */
+    uint64_t number;   /* RENEW RENEWED, FOLD FOLDED: which one; READS: how many */
+    uint64_t join;     /* JOIN LEAVE ACK REFUSED INV VALUE TOTAL: which joining of the helper is meant */
+    uint64_t seq;      /* ACK INV VALUE TOTAL */
+    uint64_t epoch;    /* FOLD TOTAL FOLDED: of the sum */
+    int64_t delta;     /* FOLD */
+    int64_t total;     /* TOTAL; FOLDED when applied */
+    int64_t lease_ms;  /* RENEWED */
 };
 
 enum salt_effect_kind {

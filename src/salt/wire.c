@@ -9,13 +9,14 @@ static const struct {
     const char *name, *fields;
     bool is_request;
 } forms[] = {
-    [SALT_HELLO] = { "HELLO", "is", true },      [SALT_RENEW] = { "RENEW", "n", true },
-    [SALT_JOIN] = { "JOIN", "bju", true },       [SALT_LEAVE] = { "LEAVE", "bj", true },
-    [SALT_ACK] = { "ACK", "bjq", true },         [SALT_FOLD] = { "FOLD", "bned", true },
-    [SALT_WELCOME] = { "WELCOME", "s", false },  [SALT_STALE] = { "STALE", "s", false },
-    [SALT_RENEWED] = { "RENEWED", "nl", false }, [SALT_REFUSED] = { "REFUSED", "bj", false },
-    [SALT_INV] = { "INV", "bjqc", false },       [SALT_VALUE] = { "VALUE", "bjqv", false },
-    [SALT_TOTAL] = { "TOTAL", "bjqeta", false }, [SALT_FOLDED] = { "FOLDED", "bnefta", false },
+    [SALT_HELLO] = { "HELLO", "is", true },        [SALT_RENEW] = { "RENEW", "n", true },
+    [SALT_JOIN] = { "JOIN", "bju", true },         [SALT_LEAVE] = { "LEAVE", "bj", true },
+    [SALT_ACK] = { "ACK", "bjq", true },           [SALT_FOLD] = { "FOLD", "bned", true },
+    [SALT_READS] = { "READS", "bn", true },        [SALT_WELCOME] = { "WELCOME", "s", false },
+    [SALT_STALE] = { "STALE", "s", false },        [SALT_RENEWED] = { "RENEWED", "nl", false },
+    [SALT_REFUSED] = { "REFUSED", "bj", false },   [SALT_INV] = { "INV", "bjqc", false },
+    [SALT_VALUE] = { "VALUE", "bjqv", false },     [SALT_TOTAL] = { "TOTAL", "bjqeta", false },
+    [SALT_FOLDED] = { "FOLDED", "bnefta", false },
 };
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 #define VALUE_WORDS 5u /* value, what is left of its life, version, birth, fresh */

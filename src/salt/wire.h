@@ -5,7 +5,7 @@
  * never an answer.
  *
  *     helper -> home     SALTLINK HELLO id session | RENEW number | JOIN base join sum | LEAVE base join | ACK base join seq
- *                        | FOLD base number epoch delta
+ *                        | FOLD base number epoch delta | READS base number
  *     home -> helper     WELCOME session | STALE session | RENEWED number lease-ms | REFUSED base join | INV base join seq closed
  *                        | VALUE base join seq value ttl-ms version birth fresh | TOTAL base join seq epoch total absent
  *                        | FOLDED base number epoch outcome total absent */

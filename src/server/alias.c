@@ -4,6 +4,7 @@
 #include "bus/bus.h"
 #include "salt/marks.h"
 #include "server/salt_read.h"
+#include "server/salt_spread.h"
 #include "server/salt_sum.h"
 #include "server/transaction.h"
 #include "server/worker_internal.h"
@@ -159,7 +160,7 @@ enum alias_outcome alias_replace(struct call *call, struct plan *plan, bool may_
     int slot = plan->first_slot;
     struct owner home;
 
-    if (argv == NULL) return ALIAS_NONE;
+    if (argv == NULL) return salt_spread_settle(call, plan, may_run);
     plan_anew(call, plan, argv);
     home = owner_of(call, plan->first_slot);
     /* Served here, or refused as the base would be: unowned, or across slots. */

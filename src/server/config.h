@@ -130,9 +130,9 @@ struct config {
         cluster_allow_replica_migration, cluster_link_sendbuf_limit, cluster_slot_stats_enabled;
 
     /* Watching */
-    _Atomic int64_t salt_grace, salt_lease_ms, salt_sync, hotkey_threshold, hotkey_window_ms, hotkey_lock_free_reads,
-        slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold, latency_tracking, acllog_max_len,
-        acl_pubsub_default, busy_reply_threshold;
+    _Atomic int64_t salt_grace, salt_lease_ms, salt_sync, salt_spread, hotkey_threshold, hotkey_window_ms,
+        hotkey_lock_free_reads, slowlog_log_slower_than, slowlog_max_len, latency_monitor_threshold, latency_tracking,
+        acllog_max_len, acl_pubsub_default, busy_reply_threshold;
 
     /* For what this node does not have: kept so that CONFIG GET shows what was asked for */
     _Atomic int64_t appendonly, appendfsync, no_appendfsync_on_rewrite, auto_aof_rewrite_percentage,

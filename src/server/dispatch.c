@@ -19,6 +19,7 @@
 #include "server/room.h"
 #include "server/run.h"
 #include "server/salt_home.h"
+#include "server/salt_spread.h"
 #include "server/transaction.h"
 
 #include <ctype.h>
@@ -117,13 +118,19 @@ static void run_planned(struct call *call, size_t number, uint64_t *clock)
     if (__builtin_expect(call->worker->aliases != NULL, 0)) alias_end(call->worker);
 }
 
-/* Is the key of a slot that has marks one of those that have them, other than for being salted? */
+static inline bool any_is_spread(const struct node *node)
+{
+    return __builtin_expect(atomic_load_explicit(&node->salt_spreads, memory_order_relaxed) > 0, 0);
+}
+
+/* Is the key of a slot that has marks one of those that have them, other than for being salted; or salted, and its clients are led elsewhere? */
 static __attribute__((noinline)) bool key_is_marked(const struct call *call, const struct prepared *prepared)
 {
     struct bytes key = call->argv[call->command->keys[0].first];
 
     return slot_find_mark(prepared->slot, SLOT_MARK_NAME, prepared->hash, key) != NULL ||
-           slot_find_mark(prepared->slot, SLOT_MARK_IN_FLIGHT, prepared->hash, key) != NULL;
+           slot_find_mark(prepared->slot, SLOT_MARK_IN_FLIGHT, prepared->hash, key) != NULL ||
+           (any_is_spread(call->node) && salt_spread_concerns(call, prepared->slot, prepared->hash));
 }
 
 static inline __attribute__((always_inline)) void end_on_slot(struct call *call, const struct prepared *prepared,
@@ -148,6 +155,9 @@ static __attribute__((noinline)) bool answer_published(struct call *call, const 
     bool found;
 
     if (node->bus != NULL && !bus_state_ok(node->bus)) return false;
+    if (any_is_spread(node) && salt_spread_is_due(salt_spread_word(node->salt_spread, slot_id(prepared->slot)),
+                                                  prepared->hash, call->client->told))
+        return false;
     reclaim_enter(&call->worker->reader);
     found = hot_read(node->hot_reads, (unsigned)call->worker->index, &question, &value);
     if (found) reply_bulk(call->reply, value);

@@ -41,6 +41,7 @@ struct pubsub;
 struct salt_helper;
 struct salt_home;
 struct salt_keeper;
+struct salt_spread;
 struct slowlog;
 struct worker;
 
@@ -60,6 +61,7 @@ struct node {
     struct salt_home *salt_home;         /* guards itself; NULL without a cluster */
     struct salt_helper *salt_helper;     /* likewise */
     struct salt_keeper *salt_keeper;     /* guards itself; NULL without a cluster */
+    struct salt_spread *salt_spread;     /* likewise */
     struct command_table *commands;
     struct acceptor *acceptor; /* guards itself */
     uint16_t bus_port;         /* where the bus listens, whatever `port` says by now */
@@ -105,6 +107,7 @@ struct node {
     struct withheld_list withheld;  /* replies that wait for DEBUG RELEASE; guards itself */
     _Atomic int salt_marks;         /* on how many keys' slots there are marks of names: salt_keeper's to change */
     _Atomic int retired;            /* transactions that movers are to free (server/retire.h) */
+    _Atomic int salt_spreads;       /* how many slots salt_spread knows of: its own to change */
     _Atomic bool active_expire_off; /* DEBUG SET-ACTIVE-EXPIRE 0: expired keys go only when they are asked for */
 };
 

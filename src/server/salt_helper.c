@@ -20,6 +20,7 @@
 #define SILENT_MS 1000
 /* What nobody has told of is seen by then. */
 #define LOOK_MS 1000
+#define TELL_READS_MS 1000
 #define COPIES_BYTES_DEFAULT ((uint64_t)64 << 20)
 
 /* An entry as this node is to follow it; without ids it is not salted any more. */
@@ -30,6 +31,7 @@ struct followed {
     char separator;
     char home[SALT_NODE_ID_BYTES + 1]; /* the helper has been told so; "": that it is not wanted */
     bool told_sum;
+    uint64_t told_reads; /* as the copy counts them */
     unsigned count;
     uint16_t ids[SALT_NAMES_MAX - 1];
 };
@@ -43,8 +45,8 @@ struct salt_helper {
     struct lock news_lock;
     struct list news; /* followed; under news_lock */
 
-    struct list followed; /* the links' thread's, as the next two */
-    int64_t looked_ms;
+    struct list followed; /* the links' thread's, as the next three */
+    int64_t looked_ms, told_reads_ms;
     uint64_t lost_told; /* units of sums: so many are in the log */
 
     struct lock lock;
@@ -104,6 +106,7 @@ static void take_one(struct salt_helper *helper, struct followed *news)
     if (former == NULL) return;
     memcpy(news->home, former->home, sizeof(news->home));
     news->told_sum = former->told_sum;
+    news->told_reads = former->told_reads;
     list_remove(&former->link);
     alloc_free(former);
 }
@@ -209,6 +212,29 @@ static void look(struct salt_helper *helper)
         if (followed->count > 0) continue;
         list_remove(&followed->link);
         alloc_free(followed);
+    }
+}
+
+/* How often copies were read: where a key's clients are led to its helpers, home sees its writes and hardly a read. */
+static void tell_reads(struct salt_helper *helper)
+{
+    int64_t now_ms = clock_now_ms();
+
+    if (config_int(helper->node->config, salt_spread) == 0 || now_ms - helper->told_reads_ms < TELL_READS_MS) return;
+    helper->told_reads_ms = now_ms;
+    list_each(at, &helper->followed) {
+        struct followed *followed = container_of(at, struct followed, link);
+        struct helper_copy copy;
+        uint64_t reads;
+
+        if (followed->home[0] == '\0' || followed->sum || !copies_find(helper->copies, followed->base, &copy, &reads))
+            continue;
+        if (reads < followed->told_reads) followed->told_reads = 0; /* another copy, which counts anew */
+        if (reads == followed->told_reads) continue;
+        lock_take(&helper->lock);
+        helper_tell_reads(helper->core, followed->base, reads - followed->told_reads, &helper->effects);
+        lock_release(&helper->lock);
+        followed->told_reads = reads;
     }
 }
 
@@ -347,6 +373,7 @@ static void tick(void *context)
 
     salt_home_tick(helper->node->salt_home);
     look(helper);
+    tell_reads(helper);
     lock_take(&helper->lock);
     helper_tick(helper->core, clock_now_ms(), &helper->effects);
     lock_release(&helper->lock);

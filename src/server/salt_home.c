@@ -26,6 +26,7 @@ struct watched {
     struct watched_base {
         struct bytes key; /* owned */
         uint64_t hash;
+        struct salt_traffic_counts counts; /* since somebody asked */
     } * bases;
 };
 
@@ -239,11 +240,11 @@ static inline void carry_out_any(struct salt_home *host)
 
 /* --- What changes --- */
 
-static bool is_watched(const struct watched *watched, uint64_t hash)
+static struct watched_base *find_watched(struct watched *watched, uint64_t hash)
 {
-    for (size_t i = 0; i < watched->count; i++)
-        if (watched->bases[i].hash == hash) return true;
-    return false;
+    for (size_t i = 0; watched != NULL && i < watched->count; i++)
+        if (watched->bases[i].hash == hash) return &watched->bases[i];
+    return NULL;
 }
 
 static void note_base(struct salt_notes *notes, struct bytes base)
@@ -292,10 +293,12 @@ static void note_change(struct slot_feed *feed, struct bytes key, uint64_t hash,
     struct watched *watched = container_of(feed, struct watched, feed);
     struct salt_home *host = watched->host;
     struct salt_notes *notes = notes_of_thread;
+    struct watched_base *base = find_watched(watched, hash);
     int64_t now_ms;
     bool must_wait;
 
-    if (!is_watched(watched, hash)) return;
+    if (base == NULL) return;
+    base->counts.writes++;
     now_ms = lock_told(host, watched->slot);
     must_wait = home_changed(host->core, key, kind, now_ms, &host->effects);
     unlock(host);
@@ -345,13 +348,13 @@ static void watch(struct salt_home *host, struct bytes base)
         watched->feed.removed = key_removed;
         watched->feed.flushed = all_flushed;
     }
-    if (!is_watched(watched, hash)) {
+    if (find_watched(watched, hash) == NULL) {
         if (watched->count == 0) slot_feed_attach(slot, &watched->feed);
         if (watched->count == watched->cap) {
             watched->cap = watched->cap == 0 ? 2 : watched->cap * 2;
             watched->bases = alloc_resize(watched->bases, watched->cap * sizeof(*watched->bases));
         }
-        watched->bases[watched->count++] = (struct watched_base){ { copy, base.len }, hash };
+        watched->bases[watched->count++] = (struct watched_base){ .key = { copy, base.len }, .hash = hash };
         copy = NULL;
     }
     slot_unlock(slot);
@@ -491,6 +494,46 @@ void salt_home_deliver(struct node *node)
     if (node->salt_home != NULL) carry_out_any(node->salt_home);
 }
 
+/* --- How often --- */
+
+void salt_home_count_reads(struct salt_home *host, const struct slot *slot, uint64_t hash, uint64_t reads)
+{
+    struct watched_base *base = find_watched(host->watched[slot_id(slot)], hash);
+
+    slot_assert_locked(slot);
+    if (base != NULL) base->counts.reads += reads;
+}
+
+struct salt_traffic_counts salt_home_take_counts(struct salt_home *host, struct bytes key)
+{
+    struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(key));
+    struct salt_traffic_counts counts = { 0 };
+    struct watched_base *base;
+
+    slot_lock(slot);
+    base = find_watched(host->watched[slot_id(slot)], slot_hash(key));
+    if (base != NULL) {
+        counts = base->counts;
+        base->counts = (struct salt_traffic_counts){ 0 };
+    }
+    slot_unlock(slot);
+    return counts;
+}
+
+/* No more than a node can have answered since it said so last: what it says is believed to decide nothing but who is told of it. */
+#define READS_MAX ((uint64_t)1 << 32)
+
+static void reads_elsewhere(struct salt_home *host, const struct salt_message *message)
+{
+    struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(message->base));
+    struct watched_base *base;
+
+    slot_lock(slot);
+    base = find_watched(host->watched[slot_id(slot)], slot_hash(message->base));
+    if (base != NULL) base->counts.reads_elsewhere += message->number < READS_MAX ? message->number : READS_MAX;
+    slot_unlock(slot);
+}
+
 /* --- SALTLINK --- */
 
 /* Would INCRBY of it be accepted at this moment? While its slot leaves it is as long as it is here; what is on its way to another node is not touched. */
@@ -590,6 +633,8 @@ bool salt_home_message(struct call *call, const struct salt_message *message, co
     link = salt_peer_link(client->salt_peer);
     if (message->word == SALT_FOLD) {
         fold(host, link, message, call->now_ms);
+    } else if (message->word == SALT_READS) {
+        reads_elsewhere(host, message);
     } else {
         now_ms = lock_at(host);
         tell_cluster(host, now_ms);

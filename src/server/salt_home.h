@@ -59,6 +59,17 @@ void salt_home_settle(struct salt_notes *notes);
 /* Carries out what others have caused (expiry, eviction): at the end of a worker's turn. */
 void salt_home_deliver(struct node *node);
 
+/* --- How often a salted key is read, on all nodes, and written --- */
+
+/* A read of a key of this slot, which is locked. */
+void salt_home_count_reads(struct salt_home *host, const struct slot *slot, uint64_t hash, uint64_t reads);
+struct salt_traffic_counts {
+    uint64_t reads; /* here, but for those that took no lock (cache/hot_reads.h) */
+    uint64_t reads_elsewhere, writes;
+};
+/* Since this was asked last. Takes the slot's lock. */
+struct salt_traffic_counts salt_home_take_counts(struct salt_home *host, struct bytes key);
+
 /* --- SALTLINK --- */
 
 /* A message of a helper, with no lock held; takes slots' locks. False: it was refused, and error says why. */

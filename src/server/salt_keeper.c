@@ -9,6 +9,7 @@
 #include "cluster/owner.h"
 #include "salt/marks.h"
 #include "server/events.h"
+#include "server/salt_spread.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -102,38 +103,16 @@ static char separator_of(const struct salt_keeper *keeper, const struct salt_ent
     return text[0];
 }
 
-bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode, bool automatic,
-                 const struct salt_map *map, char error[SALT_ERROR_BYTES])
+/* The entry, shared and marked; NULL, and all as it was, with the reply's error text. */
+static struct salt_entry *apply(struct salt_keeper *keeper, struct bytes base, const struct salt_change *change,
+                                char error[SALT_ERROR_BYTES])
 {
     struct salt_entry *entry = salt_registry_find(keeper->registry, base);
-    uint16_t ids[SALT_NAMES_MAX - 1];
-    struct taken taken = { keeper->registry, base, separator_of(keeper, entry) };
-    struct salt_change change = { .mode = n > 1 ? mode : SALT_MODE_NAMES,
-                                  .separator = taken.separator,
-                                  .automatic = automatic,
-                                  .ids = ids,
-                                  .now_ms = salt_keeper_now_ms(),
-                                  .grace_ms = config_int(keeper->node->config, salt_grace) * 1000 };
-    uint16_t former_ids[SALT_NAMES_MAX - 1];
-    unsigned former_count = 0;
     struct buf former = { 0 };
     bool ok;
 
-    if (n > 1) change.count = salt_choose(base, taken.separator, n, map, is_taken, &taken, ids);
-    if (change.count < n - 1) {
-        snprintf(error, SALT_ERROR_BYTES, "ERR There are only %u names that this key can have", change.count + 1);
-        return false;
-    }
-    if (entry == NULL && n == 1) return true;
-    if (entry != NULL && entry->mode == change.mode && entry->automatic == automatic && entry->count == change.count &&
-        memcmp(entry->ids, ids, change.count * sizeof(*ids)) == 0)
-        return true;
-    if (entry != NULL) {
-        buf_append_bytes(&former, buf_bytes(&entry->text));
-        former_count = entry->count;
-        memcpy(former_ids, entry->ids, sizeof(former_ids));
-    }
-    entry = salt_registry_change(keeper->registry, base, &change, error);
+    if (entry != NULL) buf_append_bytes(&former, buf_bytes(&entry->text));
+    entry = salt_registry_change(keeper->registry, base, change, error);
     ok = entry != NULL;
     if (ok && !share(keeper, base, buf_bytes(&entry->text), error)) {
         char ignored[SALT_ERROR_BYTES];
@@ -145,12 +124,62 @@ bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum
             salt_registry_take(keeper->registry, base, buf_bytes(&former), 0, &entry, ignored);
         ok = false;
     }
-    if (ok) {
-        note_change(keeper, entry);
-        salt_publish(keeper, entry, former_ids, former_count);
-    }
     buf_free(&former);
-    return ok;
+    if (ok) note_change(keeper, entry);
+    return ok ? entry : NULL;
+}
+
+bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode, bool automatic,
+                 const struct salt_map *map, char error[SALT_ERROR_BYTES])
+{
+    struct salt_entry *entry = salt_registry_find(keeper->registry, base);
+    uint16_t ids[SALT_NAMES_MAX - 1];
+    struct taken taken = { keeper->registry, base, separator_of(keeper, entry) };
+    struct salt_change change = { .mode = n > 1 ? mode : SALT_MODE_NAMES,
+                                  .separator = taken.separator,
+                                  .automatic = automatic,
+                                  .spread = entry != NULL && entry->spread,
+                                  .ids = ids,
+                                  .now_ms = salt_keeper_now_ms(),
+                                  .grace_ms = config_int(keeper->node->config, salt_grace) * 1000 };
+    uint16_t former_ids[SALT_NAMES_MAX - 1];
+    unsigned former_count = 0;
+
+    if (n > 1) change.count = salt_choose(base, taken.separator, n, map, is_taken, &taken, ids);
+    if (change.count < n - 1) {
+        snprintf(error, SALT_ERROR_BYTES, "ERR There are only %u names that this key can have", change.count + 1);
+        return false;
+    }
+    if (entry == NULL && n == 1) return true;
+    if (entry != NULL && entry->mode == change.mode && entry->automatic == automatic && entry->count == change.count &&
+        memcmp(entry->ids, ids, change.count * sizeof(*ids)) == 0)
+        return true;
+    if (entry != NULL) {
+        former_count = entry->count;
+        memcpy(former_ids, entry->ids, sizeof(former_ids));
+    }
+    entry = apply(keeper, base, &change, error);
+    if (entry == NULL) return false;
+    salt_publish(keeper, entry, former_ids, former_count);
+    return true;
+}
+
+bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spread)
+{
+    const struct salt_entry *entry = salt_registry_find(keeper->registry, base);
+    uint16_t ids[SALT_NAMES_MAX - 1];
+    char ignored[SALT_ERROR_BYTES];
+    struct salt_change change = { .mode = entry->mode,
+                                  .separator = entry->separator,
+                                  .automatic = entry->automatic,
+                                  .spread = spread,
+                                  .ids = ids,
+                                  .count = entry->count,
+                                  .now_ms = salt_keeper_now_ms(),
+                                  .grace_ms = config_int(keeper->node->config, salt_grace) * 1000 };
+
+    memcpy(ids, entry->ids, sizeof(ids));
+    return apply(keeper, base, &change, ignored) != NULL;
 }
 
 /* Has it what is asked for, where it should be? */
@@ -333,6 +362,7 @@ static void *run(void *context)
         if (tick % MAP_EVERY_TICKS == 1) salt_map_look(keeper);
         salt_publish_look(keeper);
         salt_auto_look(keeper);
+        salt_spread_look(keeper);
     }
     return NULL;
 }

@@ -38,6 +38,9 @@ bool salt_is_home(const struct salt_keeper *keeper, struct bytes base);
 bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum salt_mode mode, bool automatic,
                  const struct salt_map *map, char error[SALT_ERROR_BYTES]);
 
+/* With the guard: whether a key that has an entry is spread (server/salt_spread.h). Nobody is told of that as of other names. False: it is as it was. */
+bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spread);
+
 /* --- server/salt_publish.c; with the guard, but for the second --- */
 
 /* An entry has changed here; these were its ids before. */

@@ -27,6 +27,8 @@ struct stats_totals stats_totals(const struct node *node)
         totals.built_locked += LOADED(counters->built_locked);
         totals.salt_served += LOADED(counters->salt_served);
         totals.salt_sent_home += LOADED(counters->salt_sent_home);
+        totals.spread_told += LOADED(counters->spread_told);
+        totals.spread_reads += LOADED(counters->spread_reads);
         totals.hot_reads += LOADED(counters->hot_reads);
         totals.errors += LOADED(counters->errors);
         totals.reads += LOADED(counters->reads);

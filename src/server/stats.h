@@ -28,6 +28,7 @@ struct stats {
 struct stats_totals {
     uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes, expired_backlog;
     uint64_t built, built_locked, salt_served, salt_sent_home, hot_reads;
+    uint64_t spread_told, spread_reads;
 };
 struct stats_totals stats_totals(const struct node *node);
 

@@ -13,7 +13,9 @@ struct worker_counters {
     _Atomic uint64_t commands, net_input_bytes, net_output_bytes, hits, misses, expired, errors, reads, writes;
     _Atomic uint64_t hot_reads;                   /* of the hits, those without the slot's lock (cache/hot_reads.h) */
     _Atomic uint64_t salt_served, salt_sent_home; /* commands on names: run here as the base's, sent to its home */
-    _Atomic uint64_t expired_backlog;             /* as of the last tick */
+    _Atomic uint64_t spread_told,
+        spread_reads; /* of salted keys: who was led to a copy, what was read there (server/salt_spread.h) */
+    _Atomic uint64_t expired_backlog;     /* as of the last tick */
     _Atomic uint64_t built, built_locked; /* big values: without their slots' locks, and with them (server/build.h) */
 };
 

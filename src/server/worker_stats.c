@@ -90,7 +90,8 @@ void worker_reset_stats(struct worker *worker)
                                 &counters->hits,           &counters->misses,          &counters->expired,
                                 &counters->errors,         &counters->reads,           &counters->writes,
                                 &counters->built,          &counters->built_locked,    &counters->salt_served,
-                                &counters->salt_sent_home, &counters->hot_reads };
+                                &counters->salt_sent_home, &counters->hot_reads,       &counters->spread_told,
+                                &counters->spread_reads };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) atomic_store_explicit(all[i], 0, memory_order_relaxed);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++) {

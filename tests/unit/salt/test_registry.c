@@ -148,6 +148,28 @@ TEST(a_text_is_read_as_it_was_written)
     salt_registry_free(&other, NULL, NULL);
 }
 
+TEST(only_names_that_there_are_can_be_spread)
+{
+    struct salt_registry *registry = salt_registry_new();
+    const uint16_t ids[] = { 1, 4 };
+    struct salt_change change = { .separator = '~', .ids = ids, .count = 2, .now_ms = 100, .spread = true };
+    struct salt_entry *entry = salt_registry_change(registry, BYTES("star"), &change, error);
+
+    CHECK(entry->spread && entry->mode == SALT_MODE_NAMES);
+    CHECK(strncmp(entry->text.data, "spread 100 ", 11) == 0);
+    change.mode = SALT_MODE_SUM;
+    CHECK(!salt_registry_change(registry, BYTES("star"), &change, error)->spread);
+    change.mode = SALT_MODE_NAMES;
+    change.count = 0;
+    CHECK(!salt_registry_change(registry, BYTES("star"), &change, error)->spread);
+    CHECK(take(registry, "star", "spread 200 \"~\" 0 0 7", 100) == SALT_TAKEN);
+    entry = salt_registry_find(registry, BYTES("star"));
+    CHECK(entry->spread && entry->mode == SALT_MODE_NAMES && entry->count == 1 && entry->epoch == 200);
+    CHECK(take(registry, "star", "names 201 \"~\" 0 0 7", 100) == SALT_TAKEN);
+    CHECK(!salt_registry_find(registry, BYTES("star"))->spread);
+    salt_registry_free(&registry, NULL, NULL);
+}
+
 TEST(nothing_else_is_believed)
 {
     static const char *const damaged[] = {
@@ -286,5 +308,6 @@ TEST(each_name_has_a_mark_that_leads_to_its_key)
 }
 
 TESTS(names_that_are_given_up_are_aliases_for_their_time, there_is_no_room_beyond_the_bounds,
-      what_another_node_says_holds_until_it_is_over, a_text_is_read_as_it_was_written, nothing_else_is_believed,
-      entries_are_found_among_many, each_name_has_a_mark_that_leads_to_its_key)
+      what_another_node_says_holds_until_it_is_over, a_text_is_read_as_it_was_written,
+      only_names_that_there_are_can_be_spread, nothing_else_is_believed, entries_are_found_among_many,
+      each_name_has_a_mark_that_leads_to_its_key)

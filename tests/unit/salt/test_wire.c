@@ -19,6 +19,7 @@ static const struct salt_message said[] = {
     { .word = SALT_LEAVE, .base = { "", 0 }, .join = 3 },
     { .word = SALT_ACK, .base = { "star", 4 }, .join = 4, .seq = 5 },
     { .word = SALT_FOLD, .base = { "star", 4 }, .number = 6, .epoch = 7, .delta = INT64_MIN },
+    { .word = SALT_READS, .base = { "star", 4 }, .number = 23 },
     { .word = SALT_WELCOME, .session = 8 },
     { .word = SALT_STALE, .session = 9 },
     { .word = SALT_RENEWED, .number = 10, .lease_ms = 200 },
@@ -47,7 +48,7 @@ static size_t words_of(const struct salt_message *message, struct buf *out, stru
                                              .attributes = { ENTRY_VERSIONED | 3, 1700000000, 4 } };
     struct request_limits limits = { .args_max = 100, .bulk_max = 1000, .inline_max = 100 };
     struct request request = { 0 };
-    bool is_request = message->word <= SALT_FOLD;
+    bool is_request = message->word <= SALT_READS;
     size_t count;
 
     salt_wire_write(message, message->word == SALT_VALUE ? &value : NULL, is_request, out);
@@ -69,18 +70,18 @@ TEST(what_is_written_is_read_and_only_in_its_direction)
         struct salt_message message;
         struct salt_value value;
 
-        CHECK(salt_wire_read(words, count, said[i].word <= SALT_FOLD, &message, &value));
+        CHECK(salt_wire_read(words, count, said[i].word <= SALT_READS, &message, &value));
         CHECK(is_same(&message, &said[i]));
         if (message.word == SALT_VALUE)
             CHECK(bytes_equal(value.value, (struct bytes){ "v\0w", 3 }) && value.ttl_ms == 1500 &&
                   value.attributes.version == (ENTRY_VERSIONED | 3) && value.attributes.birth_s == 1700000000 &&
                   value.attributes.fresh_ms == 4);
-        CHECK(!salt_wire_read(words, count, said[i].word > SALT_FOLD, &message, &value));
+        CHECK(!salt_wire_read(words, count, said[i].word > SALT_READS, &message, &value));
         for (size_t cut = 0; cut < count; cut++)
-            CHECK(!salt_wire_read(words, cut, said[i].word <= SALT_FOLD, &message, &value));
+            CHECK(!salt_wire_read(words, cut, said[i].word <= SALT_READS, &message, &value));
         if (count < SALT_WORDS_MAX) {
             words[count] = BYTES("1");
-            CHECK(!salt_wire_read(words, count + 1, said[i].word <= SALT_FOLD, &message, &value));
+            CHECK(!salt_wire_read(words, count + 1, said[i].word <= SALT_READS, &message, &value));
         }
         buf_free(&text);
     }
