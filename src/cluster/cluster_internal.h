@@ -7,6 +7,7 @@
  *     view.c        who owns which slot; claims; is the cluster ok
  *     gossip.c      what a PING says of others, and what others' PINGs say
  *     packet.c      one message that came, step by step
+ *     forgotten.c   whom an operator had us forget
  *     failure.c     suspicion, failure by quorum, and back
  *     election.c    votes for replicas of Redis nodes
  *     epoch.c       the cluster's logical clock
@@ -307,9 +308,16 @@ struct node *handshake_start(struct cluster *c, const char *ip, uint16_t port, u
 struct link *link_find(const struct cluster *c, cluster_link id);
 struct link *link_add(struct cluster *c, cluster_link id, bool inbound);
 void link_remove(struct cluster *c, cluster_link id);
+
+/* --- forgotten.c --- */
 bool blacklist_has(const struct cluster *c, const char *id, int64_t now_ms);
 /* on_word: as another node asks. That is not passed on: the word would go round, and undo a MEET that came after it. */
 void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms, bool on_word);
+/* Into a message; how many. Neither those of whom we were told by others are among them, nor who was met again since. */
+uint16_t forgotten_put(struct cluster *c, int64_t now_ms, struct buf *out);
+/* Whom a message asks us to forget: neither us nor its sender, and not for ever. */
+void forgotten_told(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
+                    struct effects *e);
 
 /* --- view.c --- */
 static inline bool bitmap_has(const uint8_t *bitmap, unsigned bit)

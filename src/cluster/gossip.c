@@ -8,7 +8,6 @@
 
 #define GOSSIP_MIN 3u
 #define CLOCK_SKEW_MS 500
-#define FORGOTTEN_MAX 16u /* told in one packet; the next one begins elsewhere */
 
 void header_begin(struct cluster *c, unsigned type, struct buf *out)
 {
@@ -157,23 +156,6 @@ static uint16_t put_suspected(struct cluster *c, struct buf *out)
     return (uint16_t)count;
 }
 
-/* Whom an operator had us forget, so that the word need not be given to every node. Neither those of whom we were told by others are
- * among them, nor who was met again since. */
-static uint16_t put_forgotten(struct cluster *c, int64_t now_ms, struct buf *out)
-{
-    size_t first = c->blacklist_count > FORGOTTEN_MAX ? random_below(&c->random, c->blacklist_count) : 0;
-    uint16_t count = 0;
-
-    for (size_t i = 0; i < c->blacklist_count && count < FORGOTTEN_MAX; i++) {
-        const struct forgotten *entry = &c->blacklist[(first + i) % c->blacklist_count];
-        int64_t left_s = (entry->until_ms - now_ms) / 1000;
-        if (left_s <= 0 || entry->on_word || node_find(c, entry->id) != NULL) continue;
-        message_forgotten_write(out, entry->id, (uint64_t)left_s);
-        count++;
-    }
-    return count;
-}
-
 void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct node *to, int64_t now_ms,
                  struct effects *e)
 {
@@ -192,7 +174,7 @@ void gossip_send(struct cluster *c, unsigned type, cluster_link link, struct nod
     }
     /* Redis 7.0 logs a warning for each extension it does not know: only who sends a shard id, or is of our kind, is sent these. */
     if (to != NULL && (to->sends_shard_id || to->is_ours)) {
-        extensions = (uint16_t)(extensions + put_forgotten(c, now_ms, &out));
+        extensions = (uint16_t)(extensions + forgotten_put(c, now_ms, &out));
         message_shard_id_write(&out, c->myself->shard_id);
         extensions++;
     }

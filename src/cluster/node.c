@@ -329,32 +329,3 @@ void link_remove(struct cluster *c, cluster_link id)
     if (link->inbound) c->inbound_count--;
     alloc_free(link);
 }
-
-/* --- Forgotten nodes --- */
-
-bool blacklist_has(const struct cluster *c, const char *id, int64_t now_ms)
-{
-    for (size_t i = 0; i < c->blacklist_count; i++)
-        if (c->blacklist[i].until_ms > now_ms && memcmp(c->blacklist[i].id, id, NODE_ID_BYTES) == 0) return true;
-    return false;
-}
-
-void blacklist_add(struct cluster *c, const char *id, int64_t now_ms, int64_t for_ms, bool on_word)
-{
-    struct forgotten *entry = NULL, *first_to_end = &c->blacklist[0];
-    size_t kept = 0;
-
-    for (size_t i = 0; i < c->blacklist_count; i++)
-        if (c->blacklist[i].until_ms > now_ms) c->blacklist[kept++] = c->blacklist[i];
-    c->blacklist_count = kept;
-    for (size_t i = 0; i < kept; i++) {
-        if (memcmp(c->blacklist[i].id, id, NODE_ID_BYTES) == 0) entry = &c->blacklist[i];
-        if (c->blacklist[i].until_ms < first_to_end->until_ms) first_to_end = &c->blacklist[i];
-    }
-    /* Where there is no room the one that is nearest its end makes it: the newest word of an operator counts. */
-    if (entry != NULL && !entry->on_word) on_word = false;
-    if (entry == NULL) entry = kept < BLACKLIST_MAX ? &c->blacklist[c->blacklist_count++] : first_to_end;
-    entry->on_word = on_word;
-    memcpy(entry->id, id, NODE_ID_BYTES);
-    entry->until_ms = now_ms + for_ms;
-}

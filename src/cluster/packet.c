@@ -195,10 +195,6 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
 static void learn_names(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
                         struct effects *e)
 {
-    char id[NODE_ID_BYTES + 1];
-    uint64_t ttl_s;
-    size_t at = 0;
-
     if (strcmp(sender->hostname, message->hostname) != 0) {
         memcpy(sender->hostname, message->hostname, sizeof(sender->hostname));
         c->view_dirty = true;
@@ -211,16 +207,7 @@ static void learn_names(struct cluster *c, struct node *sender, const struct mes
             cluster_save_later(c, SAVE_SOON);
         }
     }
-    while (message_forgotten(message, &at, id, &ttl_s)) {
-        struct node *node = node_find(c, id);
-        int64_t for_ms = ttl_s < BLACKLIST_MS / 1000 ? (int64_t)ttl_s * 1000 : BLACKLIST_MS;
-        /* The sender itself is spared: the rest of this packet is about it. */
-        if (node == NULL || node == c->myself || node == sender || node_is(node, FLAG_HANDSHAKE)) continue;
-        blacklist_add(c, id, now_ms, for_ms, true);
-        emit_log(e, LOG_NOTICE, "node %.40s: forgotten, as %.40s asks", id, sender->id);
-        node_remove(c, node, now_ms, e);
-        cluster_save_later(c, SAVE_SOON);
-    }
+    forgotten_told(c, sender, message, now_ms, e);
 }
 
 /* PING, PONG and MEET. */
