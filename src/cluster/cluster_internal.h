@@ -70,6 +70,17 @@ enum node_flag {
 /* Of the wire, as message.h numbers them. */
 #define MESSAGE_TYPES 11u
 
+/* What nodes of our kind say to each other alone: see difference.c, moves.c and forgotten.c. */
+enum kin {
+    KIN_VIEW_ASK = 1,
+    KIN_VIEW = 2,
+    KIN_MOVED = 3,
+    KIN_HELD = 4,
+    KIN_KEEPS = 5,
+    KIN_FORGOTTEN = 6,
+    KIN_MET = 7,
+};
+
 struct message;
 struct mark;
 struct beliefs;
@@ -105,6 +116,7 @@ struct node {
     size_t replica_count;
 
     int64_t created_ms;
+    int64_t met_ms;       /* when an operator said MEET, here or there; 0: it came by hearsay, or from the file */
     int64_t ping_sent_ms; /* 0 = none outstanding */
     int64_t pong_received_ms;
     int64_t data_received_ms;
@@ -159,6 +171,7 @@ struct forgotten {
     char id[NODE_ID_BYTES + 1];
     int64_t until_ms;
     bool on_word; /* of another node; else an operator said so here */
+    int64_t asked_ms;
 };
 
 enum save { SAVE_NO, SAVE_SOON, SAVE_SYNC };
@@ -318,6 +331,13 @@ uint16_t forgotten_put(struct cluster *c, int64_t now_ms, struct buf *out);
 /* Whom a message asks us to forget: neither us nor its sender, and not for ever. */
 void forgotten_told(struct cluster *c, struct node *sender, const struct message *message, int64_t now_ms,
                     struct effects *e);
+/* A node came by a MEET, which was said then. */
+void forgotten_met(struct cluster *c, struct node *node, int64_t met_ms, int64_t now_ms);
+/* The sender speaks of somebody who is forgotten here. */
+void forgotten_ask(struct cluster *c, const struct node *sender, const char *id, int64_t now_ms, struct effects *e);
+/* One of our kind asks so, or answers. */
+void forgotten_word(struct cluster *c, cluster_link link, enum kin what, const struct message *message, int64_t now_ms,
+                    struct effects *e);
 
 /* --- view.c --- */
 static inline bool bitmap_has(const uint8_t *bitmap, unsigned bit)
@@ -427,8 +447,6 @@ bool announce_is_current(const struct cluster *c);
 struct announcement announce_now(const struct cluster *c);
 
 /* --- moves.c --- */
-/* What nodes of our kind say to each other alone. */
-enum kin { KIN_VIEW_ASK = 1, KIN_VIEW = 2, KIN_MOVED = 3, KIN_HELD = 4, KIN_KEEPS = 5 };
 /* An operator has moved a slot to us. */
 void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
 /* The same as the state file has it: what came after it may not be in there. */

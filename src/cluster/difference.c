@@ -346,6 +346,13 @@ void difference_module(struct cluster *c, struct node *node, cluster_link link, 
         else
             moves_told(c, node, (enum kin)message->module_type, message, e);
         return;
+    case KIN_FORGOTTEN:
+    case KIN_MET:
+        if (is_late(node, &message->mark))
+            c->ignored++;
+        else
+            forgotten_word(c, link, (enum kin)message->module_type, message, now_ms, e);
+        return;
     default:
         return;
     }

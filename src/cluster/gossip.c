@@ -226,7 +226,11 @@ static void about_stranger(struct cluster *c, const struct node *sender, const s
     unsigned flags = entry->flags & FLAGS_LEARNED & ~FLAG_MIGRATE_TO;
     struct node *node;
 
-    if (!has_address(entry) || blacklist_has(c, entry->id, now_ms)) return;
+    if (!has_address(entry)) return;
+    if (blacklist_has(c, entry->id, now_ms)) {
+        forgotten_ask(c, sender, entry->id, now_ms, e);
+        return;
+    }
     if (flags & FLAG_REPLICA)
         flags &= ~(unsigned)FLAG_PRIMARY;
     else

@@ -107,13 +107,16 @@ static bool shake_hands(struct cluster *c, struct packet *packet, struct effects
         known = node_find(c, packet->message->sender);
         if (known != NULL) {
             /* We met somebody we know already, perhaps at a new address; or ourselves. */
-            if (known != c->myself && !node_is(known, FLAG_HANDSHAKE))
+            if (known != c->myself && !node_is(known, FLAG_HANDSHAKE)) {
+                forgotten_met(c, known, node->created_ms, packet->now_ms);
                 node_set_address(c, known, sender_ip(packet), packet->message->port, packet->message->cport,
                                  packet->message->pport, e);
+            }
             node_remove(c, node, packet->now_ms, e);
             return true;
         }
         node_rename(c, node, packet->message->sender);
+        forgotten_met(c, node, node->created_ms, packet->now_ms);
         node->flags |= packet->message->flags & FLAG_REPLICA ? FLAG_REPLICA : FLAG_PRIMARY;
         cluster_save_later(c, SAVE_SOON);
         emit_log(e, LOG_NOTICE, "node %.40s: joined, at %s:%u", node->id, node->ip, node->port);
@@ -142,6 +145,7 @@ static void met(struct cluster *c, const struct packet *packet, struct effects *
 
     /* Whoever meets us wants us in a cluster: being one of one is over. */
     view_end_solo(c, e);
+    if (packet->sender != NULL) forgotten_met(c, packet->sender, packet->now_ms, packet->now_ms);
     if (packet->sender != NULL || packet->message->cport == 0) return;
     if (memcmp(packet->message->sender, c->myself->id, NODE_ID_BYTES) == 0) return;
     handshake_start(c, sender_ip(packet), packet->message->port, packet->message->cport, 0, packet->now_ms, &exists);

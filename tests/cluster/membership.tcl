@@ -22,6 +22,20 @@ test "a forgotten node does not come back by hearsay, from nodes of either kind,
     }
 }
 
+# theo refuses the one it was told to forget until its minute is over. It was told first, so it is the first whose minute would be.
+test "a node that is met again is taken in by all nodes of our kind at once, although each of them was told to forget it" {
+    with_cluster {ada bob cleo theo} {@binaries {theo redis-server} cluster-node-timeout 2000} {
+        foreach observer {theo ada bob} { on $observer cluster forget [node_id cleo] }
+        foreach observer {theo ada bob} { assert_equal {} [seen_by $observer cleo] "what $observer knows of it" }
+        assert_equal OK [on ada cluster meet 127.0.0.1 [node_port cleo]]
+        eventually { [seen_by ada cleo] ne {} && [seen_by bob cleo] ne {} && [dict get [seen_by bob cleo] link] eq "connected" }
+        assert_equal {} [seen_by theo cleo]
+        set received [field_of [on bob cluster info] cluster_stats_messages_received]
+        eventually { [field_of [on bob cluster info] cluster_stats_messages_received] > $received + 30 }
+        foreach observer {ada bob} { assert {[seen_by $observer cleo] ne {}} "$observer has forgotten it again" }
+    }
+}
+
 test "FORGET takes the slots of who is forgotten, and the cluster says that nobody serves them" {
     with_cluster {ada bob theo} {@split yes @binaries {theo redis-server}} {
         foreach observer {ada theo} { on $observer cluster forget [node_id bob] }

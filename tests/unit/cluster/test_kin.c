@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define ID_Z "9686f8bbc0c3a60dee7d8a44874b824d39339700"
+
 static struct message_header marked(const struct mark *mark)
 {
     struct message_header head = header(MESSAGE_PING, ID_B);
@@ -222,6 +224,92 @@ TEST(of_many_forgotten_nodes_a_packet_names_some)
     done(&f);
 }
 
+static void hear_of(struct fixture *f, const char *id, bool from_ours, int64_t now_ms)
+{
+    struct message_header head = marked(&(struct mark){ .is_ours = from_ours });
+    struct gossip entry = { .ip = "127.0.0.3", .port = 9000, .cport = 19000, .flags = FLAG_PRIMARY };
+    struct buf packet = { 0 };
+
+    memcpy(entry.id, id, sizeof(entry.id));
+    effects_clear(&f->e);
+    message_header_write(&packet, &head);
+    message_gossip_write(&packet, &entry);
+    message_finish(&packet, 1, 0);
+    cluster_packet(f->c, IN, buf_bytes(&packet), now_ms, &f->e);
+    buf_free(&packet);
+}
+
+static void told_kin(struct fixture *f, enum kin what, const char *id, const char *ago, size_t len)
+{
+    struct message_header head = marked(&(struct mark){ .is_ours = true });
+    struct buf payload = { 0 }, data = { 0 };
+
+    head.type = MESSAGE_MODULE;
+    buf_append(&payload, id, NODE_ID_BYTES);
+    buf_append(&payload, ago, len);
+    message_module_write(&data, "rshdview", (uint8_t)what, buf_bytes(&payload));
+    receive(f, IN, &head, buf_bytes(&data), 0, NOW);
+    buf_free(&payload);
+    buf_free(&data);
+}
+#define AGO_5_S "\0\0\0\0\0\0\x13\x88", 8
+#define AGO_10_S "\0\0\0\0\0\0\x27\x10", 8
+#define AGO_20_S "\0\0\0\0\0\0\x4e\x20", 8
+
+TEST(who_hears_of_somebody_it_has_forgotten_asks_whether_an_operator_met_him_since)
+{
+    struct fixture f = with_neighbour();
+    struct buf asked = { 0 };
+
+    hear_of(&f, cluster_my_id(f.c), true, NOW); /* is of our kind */
+    blacklist_add(f.c, ID_C, NOW - 10000, BLACKLIST_MS, false);
+    hear_of(&f, ID_C, true, NOW);
+    CHECK(f.c->node_count == 2 && kin_words(&f, KIN_FORGOTTEN, &asked) == 1 && asked.len == NODE_ID_BYTES + 8);
+    CHECK(memcmp(asked.data, ID_C, NODE_ID_BYTES) == 0 && memcmp(asked.data + NODE_ID_BYTES, AGO_10_S) == 0);
+    hear_of(&f, ID_C, true, NOW);
+    CHECK(kin_words(&f, KIN_FORGOTTEN, NULL) == 0);
+    hear_of(&f, ID_C, false, NOW + 2000);
+    CHECK(kin_words(&f, KIN_FORGOTTEN, NULL) == 0);
+    hear_of(&f, ID_C, true, NOW + 2000);
+    CHECK(kin_words(&f, KIN_FORGOTTEN, NULL) == 1);
+
+    told_kin(&f, KIN_MET, ID_C, AGO_20_S);
+    told_kin(&f, KIN_MET, ID_C, AGO_10_S);
+    told_kin(&f, KIN_MET, ID_C, "\0\0\0\0\0\0\0", 7);
+    told_kin(&f, KIN_MET, ID_C, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+    told_kin(&f, KIN_MET, ID_Z, AGO_5_S);
+    CHECK(blacklist_has(f.c, ID_C, NOW));
+    told_kin(&f, KIN_MET, ID_C, AGO_5_S);
+    CHECK(!blacklist_has(f.c, ID_C, NOW));
+    hear_of(&f, ID_C, true, NOW);
+    CHECK(f.c->node_count == 3);
+    buf_free(&asked);
+    done(&f);
+}
+
+TEST(who_was_told_to_meet_somebody_says_so_to_those_who_forgot_him_before)
+{
+    struct fixture f = with_neighbour();
+    struct buf met = { 0 };
+
+    hear_of(&f, cluster_my_id(f.c), true, NOW);
+    f.other = known(&f, ID_C, 9000);
+    told_kin(&f, KIN_FORGOTTEN, ID_C, AGO_20_S);
+    CHECK(kin_words(&f, KIN_MET, NULL) == 0); /* it came by hearsay */
+    blacklist_add(f.c, ID_C, NOW - 20000, BLACKLIST_MS, false);
+    forgotten_met(f.c, f.other, NOW - 10000, NOW);
+    CHECK(!blacklist_has(f.c, ID_C, NOW));
+    told_kin(&f, KIN_FORGOTTEN, ID_C, AGO_5_S);
+    told_kin(&f, KIN_FORGOTTEN, ID_C, AGO_10_S);
+    told_kin(&f, KIN_FORGOTTEN, ID_Z, AGO_20_S);
+    CHECK(kin_words(&f, KIN_MET, NULL) == 0);
+    told_kin(&f, KIN_FORGOTTEN, ID_C, AGO_20_S);
+    CHECK(kin_words(&f, KIN_MET, &met) == 1 && met.len == NODE_ID_BYTES + 8);
+    CHECK(memcmp(met.data, ID_C, NODE_ID_BYTES) == 0 && memcmp(met.data + NODE_ID_BYTES, AGO_10_S) == 0);
+    buf_free(&met);
+    done(&f);
+}
+
 TEST(who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its_slots)
 {
     static const struct {
@@ -251,5 +339,7 @@ TESTS(a_mark_is_read_as_it_was_written_and_no_other_version_of_it,
       every_message_of_ours_is_marked_and_later_than_the_one_before,
       what_was_overtaken_tells_nothing_of_roles_and_slots, who_agrees_on_every_slot_has_one_digest_whatever_the_order,
       whom_an_operator_forgets_here_others_of_our_kind_hear_of_for_as_long, whom_others_had_us_forget_nobody_hears_of,
-      an_operator_who_forgets_what_is_forgotten_already_is_answered_ok, of_many_forgotten_nodes_a_packet_names_some,
+      an_operator_who_forgets_what_is_forgotten_already_is_answered_ok,
+      who_hears_of_somebody_it_has_forgotten_asks_whether_an_operator_met_him_since,
+      who_was_told_to_meet_somebody_says_so_to_those_who_forgot_him_before, of_many_forgotten_nodes_a_packet_names_some,
       who_had_failed_is_well_as_soon_as_it_answers_where_nobody_can_be_taking_its_slots)

@@ -217,6 +217,18 @@ TEST(who_asks_us_to_forget_somebody_means_neither_us_nor_himself_and_not_for_eve
     done(&f);
 }
 
+TEST(who_was_met_is_not_forgotten_at_a_word_that_is_older)
+{
+    struct fixture f = with_neighbour();
+
+    forgotten_met(f.c, known(&f, ID_C, 9000), NOW - 10000, NOW);
+    forget(&f, ID_C, 45); /* said 15 s ago */
+    CHECK(f.c->node_count == 3 && !blacklist_has(f.c, ID_C, NOW));
+    forget(&f, ID_C, 55);
+    CHECK(f.c->node_count == 2 && blacklist_has(f.c, ID_C, NOW));
+    done(&f);
+}
+
 TEST(nobody_else_says_what_our_slots_and_epoch_are)
 {
     struct fixture f = with_neighbour();
@@ -372,6 +384,7 @@ TESTS(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_fo
       a_handshake_with_somebody_known_moves_him_and_one_with_ourselves_moves_nobody,
       whose_hand_we_have_not_shaken_is_a_stranger, our_own_voice_tells_us_nothing, a_replica_claims_nothing,
       who_asks_us_to_forget_somebody_means_neither_us_nor_himself_and_not_for_ever,
-      nobody_else_says_what_our_slots_and_epoch_are, what_an_operator_imports_changes_hands_by_his_word_alone,
+      who_was_met_is_not_forgotten_at_a_word_that_is_older, nobody_else_says_what_our_slots_and_epoch_are,
+      what_an_operator_imports_changes_hands_by_his_word_alone,
       an_epoch_that_is_taken_is_saved_at_once_and_the_last_there_can_be_is_never_taken,
       gossip_is_believed_of_the_past_and_of_nodes_that_have_an_address)

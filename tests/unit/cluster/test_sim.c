@@ -194,6 +194,41 @@ TEST(a_slot_imported_is_its_new_owners_in_every_view)
     }
 }
 
+static void forget(struct sim *sim, size_t node, size_t whom)
+{
+    cluster_error error;
+
+    cluster_forget(sim_core(sim, node), bytes_of(sim_node_id(sim, whom)), sim_node_now(sim, node),
+                   sim_effects(sim, node), error);
+    CHECK(error[0] == '\0');
+    sim_carry_out(sim, node);
+}
+
+/* To whom the words were given last is whom it is met by; the others have their minutes yet. */
+TEST(who_is_met_after_all_were_told_to_forget_it_is_taken_in_by_all)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim *sim =
+            sim_of(5, &(struct sim_options){
+                          .seed = seed, .node_timeout_ms = 2000, .delay_ms_max = 30, .clock_jump_ms_max = 3600000 });
+
+        if (!forms(sim, 5)) fail_msg("seed %d: the cluster did not form", (int)seed);
+        /* One node is told, and the others by it; or each. */
+        for (size_t i = 0; i < (seed % 2 == 0 ? 1u : 4u); i++) forget(sim, i, 4);
+        sim_run(sim, 3000);
+        for (size_t i = 0; i < 4; i++) CHECK(cluster_node_count(sim_core(sim, i)) == 4);
+        /* As CLUSTER MEET says it, or as redis-cli --cluster add-node does. */
+        if (seed % 4 < 2)
+            sim_meet(sim, 0, 4);
+        else
+            sim_meet(sim, 4, 0);
+        if (!forms(sim, 1)) fail_msg("seed %d: it was not taken in", (int)seed);
+        sim_run(sim, 10000);
+        if (!is_formed(sim)) fail_msg("seed %d: it was forgotten again", (int)seed);
+        sim_free(&sim);
+    }
+}
+
 /* The simulator checks each packet against the sender's disk; here are the crashes in between, and that it costs no agreement. */
 TEST(what_a_slow_disk_has_not_written_yet_is_told_to_nobody)
 {
@@ -303,5 +338,6 @@ TESTS(nodes_that_meet_one_find_all_and_agree_on_every_slot,
       a_node_cut_off_alone_suspects_but_does_not_fail_others,
       a_node_that_comes_back_serves_nothing_before_it_has_heard_a_majority,
       clocks_that_are_an_hour_apart_or_jump_so_far_make_nobody_suspected,
-      a_slot_imported_is_its_new_owners_in_every_view, what_a_slow_disk_has_not_written_yet_is_told_to_nobody,
-      two_hundred_nodes_become_one_cluster_while_links_break, a_thousand_items_reach_a_hundred_nodes_without_a_flood)
+      a_slot_imported_is_its_new_owners_in_every_view, who_is_met_after_all_were_told_to_forget_it_is_taken_in_by_all,
+      what_a_slow_disk_has_not_written_yet_is_told_to_nobody, two_hundred_nodes_become_one_cluster_while_links_break,
+      a_thousand_items_reach_a_hundred_nodes_without_a_flood)
