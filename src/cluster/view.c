@@ -217,7 +217,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         mine = owner == c->myself;
-        if (mine && may_be_kin(claimer, word) && moves_insists(c, claimer, slot)) {
+        if (mine && moves_insists(c, claimer, slot) && (may_be_kin(claimer, word) || bitmap_has(c->remembered, slot))) {
             insist = true;
             continue;
         }
@@ -230,7 +230,8 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         if (!bitmap_has(c->yielded, slot)) emit_drop_keys(e, slot);
     }
     /* The operator had it moved here, keys and all, and the former owner has not heard of it: an epoch that we did not know when we took
-     * ours is no newer claim. Given back, the keys would be gone (moves.c). */
+     * ours is no newer claim. Given back, the keys would be gone (moves.c). A Redis node cannot tell us what we may have forgotten: to one such we
+     * give it back where that may be. */
     if (insist && epoch_bump(c, NO_SLOTS, e))
         emit_log(e, LOG_NOTICE, "slots: %.40s claims what was moved here from it: my epoch is %llu now", claimer->id,
                  (unsigned long long)c->myself->config_epoch);

@@ -705,12 +705,33 @@ TEST(what_an_operator_moves_on_is_not_insisted_on)
     done(&f);
 }
 
-TEST(a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch)
+TEST(a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch_where_it_may_know_of_the_move)
 {
     struct fixture f = with_two();
 
+    /* It had the higher epoch before we took the slot, and nobody had heard of it. */
     ping(&f, f.b, 2, 1u << 1, false);
     import_1(&f);
+    ping(&f, f.b, 7, 1u << 1, false);
+    CHECK(is_mine(&f, 1) && !drops(&f, 1) && f.c->myself->config_epoch == 8);
+    told_of_b(&f, 9, 1u << 1, NOW);
+    CHECK(is_mine(&f, 1) && f.c->myself->config_epoch == 10);
+    done(&f);
+    f = with_two();
+    /* It has heard that it does not have it. */
+    ping(&f, f.b, 2, 1u << 1, false);
+    import_1(&f);
+    ping(&f, f.b, 7, 0, false);
+    ping(&f, f.b, 8, 1u << 1, false);
+    CHECK(cluster_slot_owner(f.c, 1) == f.b->index);
+    done(&f);
+    /* We may have forgotten that. */
+    f = with_two();
+    ping(&f, f.b, 2, 1u << 1, false);
+    import_1(&f);
+    restart(&f);
+    ping(&f, f.b, 2, 1u << 1, false);
+    CHECK(is_mine(&f, 1));
     ping(&f, f.b, 7, 1u << 1, false);
     CHECK(cluster_slot_owner(f.c, 1) == f.b->index);
     done(&f);
@@ -786,6 +807,7 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       who_begins_anew_serves_when_it_is_known_what_became_of_its_slots,
       a_yielded_slot_that_is_nobodys_there_is_taken_back_when_all_have_been_heard,
       between_our_own_no_id_decides_who_has_a_slot, what_was_moved_here_is_not_given_back_to_who_has_not_heard_of_it,
-      what_an_operator_moves_on_is_not_insisted_on, a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch,
+      what_an_operator_moves_on_is_not_insisted_on,
+      a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch_where_it_may_know_of_the_move,
       a_slot_of_a_third_node_is_not_insisted_on, a_node_whose_state_cannot_be_saved_takes_no_slot_from_another,
       a_link_without_answers_is_opened_again_though_the_node_is_heard_on_its_own)

@@ -1,0 +1,48 @@
+# Slots that move between us and a redis-server while one of the two has not heard which epoch the other has.
+#
+# An epoch is taken without asking anybody: who takes a slot takes the next one after those it has heard of. Where its former owner has a higher one that
+# has not come yet, the slot goes back with the next heartbeat of that owner, and the keys that were moved are gone. Two redis-servers do that.
+
+if {[network_elsewhere]} return
+
+# ada has epoch 2 and theo, a redis-server, epoch 1; half of the slots each.
+proc with_ada_and_theo {body} {
+    network_start {ada theo}
+    foreach {name more} {ada {} theo {@binary redis-server}} {
+        node_start $name [dict merge $::cluster_options {cluster-node-timeout 30000} [network_options $name] $more]
+        node_id $name
+    }
+    on ada cluster addslotsrange 0 8191
+    on theo cluster addslotsrange 8192 16383
+    on ada cluster set-config-epoch 2
+    on theo cluster set-config-epoch 1
+    on theo cluster meet [node_host ada] [node_port ada]
+    cluster_wait_agreed {ada theo}
+    uplevel 1 $body
+    foreach name {ada theo} { node_stop $name }
+    network_end
+}
+
+test "what was moved here from a redis-server whose epoch had not come yet stays here, with its keys" {
+    if {[server_is_redis]} { skip "a redis-server gives it back, and drops the keys" }
+    with_ada_and_theo {
+        set slot 9000
+        set key [key_in_slot $slot]
+        cut_one_way theo ada
+        assert_match "BUMPED 3*" [on theo cluster bumpepoch]
+        on ada cluster setslot $slot importing [node_id theo]
+        on theo cluster setslot $slot migrating [node_id ada]
+        connect asking ada
+        assert_equal OK [resp::do asking asking]
+        assert_equal OK [resp::do asking set $key moved]
+        assert_equal OK [on ada cluster setslot $slot node [node_id ada]]
+        heal
+        # Heard, it is outbid.
+        eventually { [dict get [seen_by ada theo] epoch] == 3 && [field_of [on ada cluster info] cluster_my_epoch] == 4 }
+        eventually { [owner_of_slot $slot theo] eq "ada" }
+        assert_equal OK [on theo cluster setslot $slot node [node_id ada]]
+        cluster_wait_agreed {ada theo}
+        assert_equal ada [owner_of_slot $slot theo]
+        assert_equal moved [on ada get $key]
+    }
+}
