@@ -34,6 +34,7 @@ union address {
 
 struct links {
     struct ev_loop *loop;
+    struct poller *poller;
     const struct link_events *events;
     void *context;
     cluster_link last_id;
@@ -54,6 +55,7 @@ struct links *links_new(struct ev_loop *loop, const struct link_events *events, 
     struct links *links = alloc_zeroed(sizeof *links);
 
     links->loop = loop;
+    links->poller = poller_new(loop, NULL, NULL);
     links->events = events;
     links->context = context;
     list_init(&links->all);
@@ -160,6 +162,7 @@ void links_free(struct links **links_pointer)
     while (!list_is_empty(&links->all)) link_break(container_of(links->all.next, struct link, listed));
     while ((link = links_take_broken(links)) != NULL) links_bury(links, link);
     links_reap(links);
+    poller_free(&links->poller);
     alloc_free(links);
 }
 
@@ -187,7 +190,7 @@ static void is_open(struct link *link, int fd)
 {
     socket_nodelay(fd);
     socket_keepalive(fd, KEEPALIVE_SECONDS);
-    conn_open(&link->conn, link->links->loop, fd, &conn_events);
+    if (!conn_open(&link->conn, link->links->poller, fd, &conn_events)) link_break(link);
 }
 
 static void on_connected(struct ev_loop *loop, struct ev_io *watcher, int events)

@@ -21,6 +21,8 @@
 #include "cluster/cluster.h"
 #include "net/conn.h"
 
+#include <ev.h>
+
 struct links;
 
 struct link {

@@ -153,11 +153,19 @@ static void drop(struct conn *conn, size_t sent)
     }
 }
 
-/* Something is kept. Where the socket took all it was given it may take more; else it says when. */
+/* What the socket is to be watched for. Its end comes with bytes that are read, and urgent bytes stop a read short: both are to be known. */
+static uint32_t wanted(const struct conn *conn)
+{
+    return (conn->is_reading ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0u) | (conn->is_full ? EPOLLOUT : 0u);
+}
+
+/* Something is kept. Where the socket took all it was given it may take more; else it says when. That is asked for each time: only then is it sure that
+ * the socket has not taken more in between, and said so to nobody. */
 static void wait_to_write(struct conn *conn, bool is_full)
 {
-    if (is_full || conn->events->more == NULL)
-        ev_io_start(conn->loop, &conn->writable);
+    conn->is_full = is_full || conn->events->more == NULL;
+    if (conn->is_full)
+        poller_watch(&conn->polled, wanted(conn));
     else
         conn->events->more(conn);
 }
@@ -179,7 +187,7 @@ size_t conn_write_on(struct conn *conn)
     if (conn->first != NULL) {
         wait_to_write(conn, (size_t)sent < runs.bytes);
     } else {
-        ev_io_stop(conn->loop, &conn->writable);
+        conn->is_full = false; /* the poller is told when it next tells of it */
         conn->events->drained(conn);
     }
     return (size_t)sent;
@@ -187,73 +195,88 @@ size_t conn_write_on(struct conn *conn)
 
 /* --- Events --- */
 
-static void on_readable(struct ev_loop *loop, struct ev_io *watcher, int events)
+/* What is still so, as by level, is told again; what nobody wants to know any more is not. */
+static void go_on_watching(struct conn *conn, uint32_t events)
 {
-    struct conn *conn = container_of(watcher, struct conn, readable);
-
-    (void)loop;
-    (void)events;
-    conn->events->readable(conn);
+    if ((conn->is_reading && conn->has_unread) || (events & conn->polled.watched & ~wanted(conn)) != 0)
+        poller_watch(&conn->polled, wanted(conn));
 }
 
-static void on_writable(struct ev_loop *loop, struct ev_io *watcher, int events)
+static void on_ready(struct polled *polled, uint32_t events)
 {
-    struct conn *conn = container_of(watcher, struct conn, writable);
+    struct conn *conn = container_of(polled, struct conn, polled);
+    const struct poller *poller = polled->poller;
 
-    (void)loop;
-    (void)events;
-    if (conn->events->more != NULL)
-        conn->events->more(conn);
-    else
-        conn_write_on(conn);
+    if (__builtin_expect((events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR)) != 0, 0)) conn->is_odd = true;
+    if (conn->is_reading && (events & ~(uint32_t)EPOLLOUT) != 0) {
+        conn->has_unread = true;
+        conn->events->readable(conn);
+        if (!poller_has_still(poller, polled)) return;
+    }
+    if (conn->is_full && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+        if (conn->events->more != NULL)
+            conn->events->more(conn);
+        else
+            conn_write_on(conn);
+        if (!poller_has_still(poller, polled)) return;
+    }
+    go_on_watching(conn, events);
 }
 
-void conn_open(struct conn *conn, struct ev_loop *loop, int fd, const struct conn_events *events)
+bool conn_open(struct conn *conn, struct poller *poller, int fd, const struct conn_events *events)
 {
-    *conn = (struct conn){ .fd = fd, .loop = loop, .events = events };
-    ev_io_init(&conn->readable, on_readable, fd, EV_READ);
-    ev_io_init(&conn->writable, on_writable, fd, EV_WRITE);
-    ev_io_start(loop, &conn->readable);
+    *conn = (struct conn){ .fd = fd, .events = events, .is_reading = true, .polled = { .ready = on_ready } };
+    if (poller_add(poller, &conn->polled, fd, wanted(conn))) return true;
+    conn_close(conn);
+    return false;
 }
 
 void conn_close(struct conn *conn)
 {
     if (conn->fd < 0) return;
-    ev_io_stop(conn->loop, &conn->readable);
-    ev_io_stop(conn->loop, &conn->writable);
+    poller_forget(&conn->polled);
     close(conn->fd);
     conn->fd = -1;
+    conn->is_reading = conn->is_full = false;
     while (conn->first != NULL) drop_first(conn);
     conn->pending = 0;
 }
 
 void conn_set_reading(struct conn *conn, bool on)
 {
-    if (conn->fd < 0) return;
-    if (on)
-        ev_io_start(conn->loop, &conn->readable);
-    else
-        ev_io_stop(conn->loop, &conn->readable);
+    if (conn->fd < 0 || conn->is_reading == on) return;
+    conn->is_reading = on;
+    /* Off is told to the poller when something comes all the same. */
+    if (on) poller_watch(&conn->polled, wanted(conn));
 }
 
 /* --- Bytes --- */
 
-static ssize_t read_result(struct conn *conn, ssize_t got)
+/* A read that brings less than it might has brought all there is. (Not where a descriptor came along over a unix socket: who sends one waits until it
+ * sends more.) */
+static ssize_t read_result(struct conn *conn, ssize_t got, size_t room)
 {
-    if (got > 0) return got;
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
+    if (got > 0) {
+        if ((size_t)got < room && !conn->is_odd) conn->has_unread = false;
+        return got;
+    }
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) conn->has_unread = false;
+    if (got < 0 && is_for_later(errno)) return 0;
     conn->peer_ended = got == 0;
     return -1;
 }
 
 ssize_t conn_read(struct conn *conn, void *into, size_t room)
 {
-    return read_result(conn, bare_recv(conn->fd, into, room));
+    return read_result(conn, bare_recv(conn->fd, into, room), room);
 }
 
 ssize_t conn_readv(struct conn *conn, const struct iovec *into, int count)
 {
-    return read_result(conn, readv(conn->fd, into, count));
+    size_t room = 0;
+
+    for (int i = 0; i < count; i++) room += into[i].iov_len;
+    return read_result(conn, readv(conn->fd, into, count), room);
 }
 
 bool conn_write(struct conn *conn, const void *data, size_t len)
@@ -268,7 +291,7 @@ bool conn_write(struct conn *conn, const void *data, size_t len)
     if (sent < 0 && !is_for_later(errno)) return false;
     if (sent > 0) rest.bytes = (struct bytes){ rest.bytes.data + sent, len - (size_t)sent };
     keep(conn, &rest, false);
-    ev_io_start(conn->loop, &conn->writable);
+    wait_to_write(conn, true);
     return true;
 }
 
@@ -314,9 +337,4 @@ void conn_queue(struct conn *conn, struct piece *pieces, size_t count)
         else
             piece_release(&pieces[i]);
     }
-}
-
-bool conn_is_full(const struct conn *conn)
-{
-    return ev_is_active(&conn->writable);
 }

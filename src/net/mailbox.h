@@ -24,4 +24,9 @@ void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, void *receiver)
 void mailbox_post(struct mailbox *mailbox, struct message *message);
 /* Delivers what is there; the loop does so by itself when woken. */
 void mailbox_deliver(struct mailbox *mailbox);
+/* Does nothing wait in it at this moment? The receiver's thread. */
+static inline bool mailbox_is_empty(const struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->head, memory_order_relaxed) == NULL;
+}
 void mailbox_close(struct mailbox *mailbox);

@@ -21,6 +21,7 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
     struct node *node = worker->node;
     struct client *client = alloc_zeroed(sizeof(*client));
     uint32_t flags = 0;
+    bool is_watched;
 
     client->worker = worker;
     client->id = 1 + atomic_fetch_add_explicit(&node->next_client_id, 1, memory_order_relaxed);
@@ -35,13 +36,19 @@ struct client *client_new(struct worker *worker, int fd, const char *peer, const
     atomic_init(&client->resp, 2);
     atomic_init(&client->fd, fd);
     client->reply = (struct reply){ .out = &worker->out, .pieces = &worker->pieces, .resp = 2 };
-    conn_open(&client->conn, worker->loop, fd, &client_events);
+    is_watched = conn_open(&client->conn, worker->poller, fd, &client_events);
     client_account(client);
 
     lock_take(&worker->registry_lock);
     list_append(&worker->clients, &client->link);
     lock_release(&worker->registry_lock);
     log_verbose("client %llu: accepted from %s", (unsigned long long)client->id, client->peer);
+    if (!is_watched) {
+        log_warning("client %llu: %s: the system watches no more sockets (fs.epoll.max_user_watches); closed",
+                    (unsigned long long)client->id, client->peer);
+        client_close(client);
+        return NULL;
+    }
     return client;
 }
 

@@ -26,6 +26,9 @@
 /* An unauthenticated client must be done with its handshake by then. */
 #define HANDSHAKE_MS_MAX 10000
 #define EXPIRY_SLICE_US(effort) (50 + 50 * (effort))
+/* For so long clients are read and answered before the loop looks whether anything else is due, where as many were ready each time. */
+#define ROUNDS_NS_MAX 1000000u
+#define ROUND_READY_LEAST 10
 
 /* --- Messages to a worker --- */
 
@@ -286,16 +289,38 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *watcher, int events)
     publish_cpu(worker);
 }
 
+static void end_turn(struct worker *worker)
+{
+    worker_flush(worker);
+    turns_run(worker);
+    if (config_int(worker->node->config, maxmemory_clients) != 0) client_evict(worker->node);
+    reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
+}
+
 static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int events)
 {
     struct worker *worker = container_of(watcher, struct worker, flush);
 
     (void)loop;
     (void)events;
-    worker_flush(worker);
-    turns_run(worker);
-    if (config_int(worker->node->config, maxmemory_clients) != 0) client_evict(worker->node);
-    reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
+    end_turn(worker);
+    worker->rounds_began = 0;
+}
+
+/* Are clients to be read once more before the loop looks at anything else? Where there were few of them there would most often be none; and timers and other
+ * threads are not to wait. */
+static bool on_round(void *context, int ready)
+{
+    struct worker *worker = context;
+    uint64_t now;
+
+    if (ready < ROUND_READY_LEAST || ev_is_active(&worker->expiry_at_once) || !mailbox_is_empty(&worker->mailbox))
+        return false;
+    now = clock_ticks();
+    if (worker->rounds_began == 0) worker->rounds_began = now;
+    if (clock_ticks_to_ns(now - worker->rounds_began) > ROUNDS_NS_MAX) return false;
+    end_turn(worker);
+    return true;
 }
 
 /* --- The thread --- */
@@ -307,6 +332,7 @@ struct worker *worker_new(struct node *node, int index)
     worker->node = node;
     worker->index = index;
     worker->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    worker->poller = poller_new(worker->loop, on_round, worker);
     list_init(&worker->clients);
     list_init(&worker->shard_parts);
     worker->commands = alloc_zeroed((command_number_max(node->commands) + 1) * sizeof(*worker->commands));
@@ -395,6 +421,7 @@ void worker_free(struct worker **held)
     turns_stop(worker);
     pubsub_worker_stop(worker);
     ev_prepare_stop(worker->loop, &worker->flush);
+    poller_free(&worker->poller);
     ev_loop_destroy(worker->loop);
     for (size_t i = 0; i < command_number_max(worker->node->commands); i++)
         alloc_free((void *)atomic_load(&worker->commands[i].latency));

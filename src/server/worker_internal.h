@@ -5,6 +5,7 @@
 #include "cache/defrag.h"
 #include "cache/expiry.h"
 #include "net/mailbox.h"
+#include "net/poller.h"
 #include "server/batch.h"
 #include "server/dispatch.h"
 #include "server/turns.h"
@@ -48,6 +49,7 @@ struct worker {
     struct node *node;
     int index;
     struct ev_loop *loop;
+    struct poller *poller;  /* of its clients' sockets */
     struct mailbox mailbox; /* any thread posts */
     pthread_t thread;
     bool is_running;                 /* written while its thread is not */
@@ -96,6 +98,7 @@ struct worker {
     struct turn_reply *replies; /* whose they are, in the order they were written */
     size_t reply_count, reply_cap;
     struct ev_prepare flush;      /* before the loop waits again */
+    uint64_t rounds_began;        /* in ticks, when the first of this turn had been made; 0: none was */
     struct parks *parks;          /* its clients that wait for keys (server/park.h) */
     struct list turns;            /* clients that go on without having been waited for (server/turns.h) */
     size_t turn_count;            /* how many they are */
@@ -140,6 +143,7 @@ void worker_defrag_stop(struct worker *worker);
 void worker_defrag_tick(struct worker *worker);
 
 /* server/client.c */
+/* NULL where the system can not watch another socket: it is closed. */
 struct client *client_new(struct worker *worker, int fd, const char *peer, const char *local, bool is_unix);
 /* Closes and frees; not while it is being answered (client_kill() then does). */
 void client_close(struct client *client);

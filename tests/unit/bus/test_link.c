@@ -238,10 +238,10 @@ TEST(who_does_not_read_is_not_read_from_and_over_the_limit_let_go)
     id = adopt(&peer);
     link = links_find(links, id);
     while (conn_pending(&link->conn) <= MIB) {
-        CHECK(ev_is_active(&link->conn.readable));
+        CHECK(link->conn.is_reading);
         link_send(link, (struct bytes){ message, sizeof(message) });
     }
-    CHECK(!ev_is_active(&link->conn.readable));
+    CHECK(!link->conn.is_reading);
     pending = conn_pending(&link->conn);
     CHECK(links_break_over(links, pending) == 0 && links_break_over(links, pending - 1) == 1);
     turn_ended(NULL);

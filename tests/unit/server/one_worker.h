@@ -40,6 +40,10 @@ static struct sent {
     char last[16]; /* bytes, from the end of what was sent last */
 } sent[FDS];
 
+/* What a test does whenever the worker reads of a client, or has sent to one. */
+static void (*when_read)(void);
+static void (*when_sent)(int fd);
+
 static ssize_t count(int fd, const struct iovec *runs, size_t count)
 {
     size_t bytes = 0;
@@ -56,6 +60,7 @@ static ssize_t count(int fd, const struct iovec *runs, size_t count)
     sent[fd].total += bytes;
     sent[fd].in_turn += bytes;
     sent[fd].calls++;
+    if (when_sent != NULL) when_sent(fd);
     return (ssize_t)bytes;
 }
 
@@ -72,6 +77,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 
 ssize_t bare_recv(int fd, void *into, size_t room)
 {
+    if (when_read != NULL) when_read();
     return recv(fd, into, room, 0);
 }
 
@@ -101,6 +107,8 @@ static void begin(struct fixture *f)
 {
     *f = (struct fixture){ .peers = 0 };
     memset(sent, 0, sizeof sent);
+    when_read = NULL;
+    when_sent = NULL;
     f->node.config = config_new();
     f->node.keyspace = keyspace_new();
     f->node.eviction = eviction_new(f->node.keyspace);
