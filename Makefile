@@ -215,8 +215,8 @@ build/experiments/experiments: $(filter-out utils/experiments/hotkeys.c,$(wildca
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^) -pthread -lhiredis -lm
 # What users read first: utils/examples/README.md.
 .PHONY: examples
-examples: build/examples/cache_aside
-build/examples/cache_aside: utils/examples/cache_aside.c
+examples: build/examples/cache_aside build/examples/hot_key
+build/examples/%: utils/examples/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g $(WARNINGS) -o $@ $< -lhiredis
 demo:
@@ -277,7 +277,7 @@ help:
 	@echo "make hitratio TRACES=folder: misses at equal memory, this node against redis-server; make hitratio-traces makes some"
 	@echo "make experiments     what the cache features must show, beside redis-server (SHORT=1: three minutes; ONLY=\"staleness hot\"; SEED=n)"
 	@echo "make experiments-docs puts the last full report of make experiments into docs/experiments.md"
-	@echo "make examples        builds the example in C; utils/examples/README.md tells of all"
+	@echo "make examples        builds the examples in C; utils/examples/README.md tells of all"
 	@echo "make SAN=address     a sanitizer build in build/address; also undefined, thread, integer (clang)"
 	@echo "make install         to PREFIX ($(PREFIX)) and SYSCONFDIR ($(SYSCONFDIR)) under DESTDIR; make uninstall"
 	@echo "make format, lint    clang-format; clang-format, clang-tidy, cppcheck and the project's own checks"

@@ -24,6 +24,30 @@ test "the example for hiredis runs" {
     }
 }
 
+# Runs a program that reads a key under its names through a cluster: helpers answer some of that.
+proc hot_key_example {args} {
+    with_cluster {ada bob carol} {@split yes} {
+        # Until copies are there all is read at home.
+        eventually {
+            [set output [run_example {*}$args [node_port ada]]
+             assert_match "names: star star~*\nafter a write each of them has the new value\nok" [string trim $output]
+             set home [owner_of star]
+             set hits 0
+             foreach node {ada bob carol} { if {$node ne $home} { incr hits [field_of [on $node info salting] salt_hits] } }
+             set hits] > 0
+        }
+    }
+}
+
+test "the example of a hot key for redis-py reads it at helpers" {
+    hot_key_example /usr/bin/python3 [file join $::examples hot_key.py]
+}
+
+test "the example of a hot key for hiredis reads it at helpers" {
+    exec make -s -C $::root examples 2>@1
+    hot_key_example [file join $::root build/examples/hot_key]
+}
+
 test "the example for redis-py notices a server without the commands" {
     node_start eve [list @binary redis-server]
     assert { [catch { run_example /usr/bin/python3 [file join $::examples cache_aside.py] [node_port eve] } output] }

@@ -45,4 +45,18 @@ if {$problem eq ""} {
             assert_equal ok [lindex [split [string trim $output] \n] end]
         }
     }
+
+    test "the example of a hot key for ioredis reads it at helpers" {
+        with_cluster {ada bob carol} {@split yes} {
+            set program [file join $::root utils/examples/hot_key.js]
+            eventually {
+                [set output [exec env NODE_PATH=[file join $::clients_dir node_modules] timeout 120 node $program [node_port ada] </dev/null 2>@1]
+                 assert_equal ok [lindex [split [string trim $output] \n] end]
+                 set home [owner_of star]
+                 set hits 0
+                 foreach node {ada bob carol} { if {$node ne $home} { incr hits [field_of [on $node info salting] salt_hits] } }
+                 set hits] > 0
+            }
+        }
+    }
 }
