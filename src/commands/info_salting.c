@@ -60,6 +60,8 @@ void info_salting(struct call *call, struct buf *out)
     buf_printf(out, "salt_names:%" PRIu64 "\r\n", counts.names);
     buf_printf(out, "salt_names_retired:%" PRIu64 "\r\n", counts.retired);
     buf_printf(out, "salt_changes:%" PRIu64 "\r\n", counts.changes);
+    buf_printf(out, "salt_told_with_copies:%" PRIu64 "\r\n", counts.told_with_copies);
+    buf_printf(out, "salt_told_by_time:%" PRIu64 "\r\n", counts.told_by_time);
     buf_printf(out, "salt_served:%" PRIu64 "\r\n", totals.salt_served);
     buf_printf(out, "salt_sent_home:%" PRIu64 "\r\n", totals.salt_sent_home);
     if (call->node->salt_spread != NULL)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define TICK_MS 100
+#define PUBLISH_LOOK_MS 10
 #define EXPIRE_EVERY_TICKS 5u
 #define MAP_EVERY_TICKS 5u
 
@@ -325,22 +326,22 @@ static void expire(struct salt_keeper *keeper)
 }
 
 /* True: it is to end. */
-static bool rest(struct salt_keeper *keeper, bool *news)
+static bool rest(struct salt_keeper *keeper, int64_t for_ms, bool *news)
 {
     struct timespec until;
     bool ends;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
+    until.tv_nsec += for_ms * 1000000L;
     if (until.tv_nsec >= 1000000000L) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000L;
     }
     pthread_mutex_lock(&keeper->wake_lock);
-    while (!keeper->news && !keeper->ends)
+    while (!keeper->news && !keeper->publishes && !keeper->ends)
         if (pthread_cond_timedwait(&keeper->wake, &keeper->wake_lock, &until) == ETIMEDOUT) break;
     *news = keeper->news;
-    keeper->news = false;
+    keeper->news = keeper->publishes = false;
     ends = keeper->ends;
     pthread_mutex_unlock(&keeper->wake_lock);
     return ends;
@@ -349,18 +350,18 @@ static bool rest(struct salt_keeper *keeper, bool *news)
 static void *run(void *context)
 {
     struct salt_keeper *keeper = context;
+    int64_t tick_at_ms = clock_monotonic_ms() + TICK_MS;
     unsigned tick = 0;
-    bool news;
+    bool news, is_pending = false;
 
-    while (!rest(keeper, &news)) {
-        if (news) {
-            take_over(keeper);
-            continue;
-        }
+    while (!rest(keeper, is_pending ? PUBLISH_LOOK_MS : TICK_MS, &news)) {
+        if (news) take_over(keeper);
+        is_pending = salt_publish_look(keeper);
+        if (clock_monotonic_ms() < tick_at_ms) continue;
+        tick_at_ms = clock_monotonic_ms() + TICK_MS;
         tick++;
         if (tick % EXPIRE_EVERY_TICKS == 0) expire(keeper);
         if (tick % MAP_EVERY_TICKS == 1) salt_map_look(keeper);
-        salt_publish_look(keeper);
         salt_auto_look(keeper);
         salt_spread_look(keeper);
     }
@@ -491,6 +492,8 @@ struct salt_counts salt_keeper_counts(struct salt_keeper *keeper)
         counts.retired += entry->retired_count;
     }
     counts.changes = keeper->changes;
+    counts.told_with_copies = keeper->told_with_copies;
+    counts.told_by_time = keeper->told_by_time;
     pthread_mutex_unlock(&keeper->guard);
     return counts;
 }

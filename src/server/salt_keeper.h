@@ -58,6 +58,8 @@ struct salt_counts {
     uint64_t names;   /* the keys themselves not included */
     uint64_t retired; /* names that are aliases for a while */
     uint64_t changes; /* of entries, made here or elsewhere, since the start */
+    uint64_t told_with_copies,
+        told_by_time; /* changes made here: new names told as their nodes had copies, or after a while */
 };
 struct salt_counts salt_keeper_counts(struct salt_keeper *keeper);
 

@@ -16,10 +16,11 @@ struct salt_keeper {
     uint64_t changes;
     struct salt_follower follower;
     struct salt_pending *pending; /* keys whose new names are not told yet */
+    uint64_t told_with_copies, told_by_time;
 
-    pthread_mutex_t wake_lock; /* the last that is taken; guards the next three */
+    pthread_mutex_t wake_lock; /* the last that is taken; guards the next two lines */
     pthread_cond_t wake;
-    bool news, ends;
+    bool news, publishes, ends;
 
     bool has_thread;
     pthread_t thread;
@@ -45,8 +46,8 @@ bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spre
 
 /* An entry has changed here; these were its ids before. */
 void salt_publish(struct salt_keeper *keeper, const struct salt_entry *entry, const uint16_t *former, unsigned count);
-/* On the thread. */
-void salt_publish_look(struct salt_keeper *keeper);
+/* On the thread. True: some are not told yet, and it is to be called again soon. */
+bool salt_publish_look(struct salt_keeper *keeper);
 /* The ids that are to be told; returns how many. */
 unsigned salt_published(struct salt_keeper *keeper, const struct salt_entry *entry, uint16_t ids[SALT_NAMES_MAX - 1]);
 

@@ -118,6 +118,36 @@ test "a name is told when the nodes know it, and not before" {
     }
 }
 
+test "a new name is told as soon as its node has the value, or after a while" {
+    with_cluster {ada bob cleo} {@split yes} {
+        proc told {how} { return [field_of [on ada info salting] salt_told_$how] }
+        # A key of its own each time: who has had names of it before may not have heard of the new ones when it has a copy.
+        set tried 0
+        eventually {
+            [set key [key_of ada [expr {[incr tried] * 1000}]]
+             on ada set $key v
+             set names [on ada salt $key 6]
+             foreach name [lrange $names 1 end] {
+                 if {[catch { on [owner_of $name] get $name } got]} { assert_match "ASK *" $got } else { assert_equal v $got }
+             }
+             told with_copies] > 0
+        }
+        assert_equal $tried [expr {[told with_copies] + [told by_time]}]
+        set with_copies [told with_copies]
+        assert_equal 12 [llength [on ada salt $key 12]]
+        assert_equal [list $with_copies [expr {$tried + 1}]] [list [told with_copies] [expr {$with_copies + [told by_time]}]]
+        # Nor may it where it has names that were given up.
+        on ada salt $key 1
+        assert_equal 4 [llength [on ada salt $key 4]]
+        assert_equal $with_copies [told with_copies]
+        # One that cannot be read anywhere is told all the same.
+        node_signal cleo STOP
+        assert_equal 6 [llength [on ada salt [key_of ada 900000] 6]]
+        node_signal cleo CONT
+        assert_equal $with_copies [told with_copies]
+    }
+}
+
 test "redis-cli follows every name from every node, whatever it does" {
     with_cluster {ada bob cleo} {@split yes} {
         set names [salt {ada bob cleo} [owner_of star] star 6]
