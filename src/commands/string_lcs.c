@@ -236,7 +236,7 @@ const struct command command_lcs = {
     .group = "string",
     .complexity = "O(N*M) for values of N and M bytes",
     .arity = -3,
-    .flags = COMMAND_READONLY,
+    .flags = COMMAND_READONLY | COMMAND_TELLS_VALUES,
     .acl = ACL_STRING,
     .keys = { { .first = 1, .last = 1, .step = 1, .flags = KEY_RO | KEY_ACCESS } },
     .args = lcs_args,

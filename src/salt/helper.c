@@ -381,7 +381,17 @@ void helper_message(struct helper *helper, salt_link link, const struct salt_mes
 
 /* --- Copies --- */
 
-bool helper_value(struct helper *helper, salt_link link, const struct salt_message *message, struct helper_copy *copy)
+/* Until when a value may be told that was read with so much left of its life after `read_ms`. */
+static int64_t over_ms(int64_t read_ms, int64_t ttl_ms)
+{
+    int64_t until_ms;
+
+    if (ttl_ms < 0 || __builtin_add_overflow(read_ms, ttl_ms - ttl_ms / 1000, &until_ms)) return INT64_MAX;
+    return until_ms;
+}
+
+bool helper_value(struct helper *helper, salt_link link, const struct salt_message *message, int64_t ttl_ms,
+                  struct helper_copy *copy)
 {
     struct remote *remote = home_on(helper, link);
     struct helper_base *base = find(helper, message->base);
@@ -394,9 +404,11 @@ bool helper_value(struct helper *helper, salt_link link, const struct salt_messa
     helper->stats.values++;
     base->has_copy = true;
     base->seq = message->seq;
+    base->over_ms = over_ms(base->asked_ms, ttl_ms);
     *copy = (struct helper_copy){ .lease = &remote->lease,
                                   .session = atomic_load_explicit(&remote->lease.session, memory_order_relaxed),
-                                  .seq = message->seq };
+                                  .seq = message->seq,
+                                  .over_ms = base->over_ms };
     return true;
 }
 
@@ -451,6 +463,11 @@ void helper_tick(struct helper *helper, int64_t now_ms, struct salt_effects *eff
             let_go(helper, base, now_ms, effects);
             continue;
         }
+        if (base->has_copy && now_ms >= base->over_ms) {
+            drop_copy(base, effects);
+            base->has_joined = false;
+            base->join_due_ms = now_ms + JOIN_AGAIN_MS;
+        }
         if (base_link_up(base) == 0) continue;
         if (base->is_wanted && !base->has_joined && !base->owes_ack && now_ms >= base->join_due_ms)
             join(helper, base, now_ms, effects);
@@ -480,6 +497,7 @@ int64_t helper_next_ms(const struct helper *helper)
         const struct helper_base *base = base_of(at);
 
         if (!base->is_wanted) next_ms = earlier(next_ms, base->unwanted_ms + FOLD_REST_MS + 1);
+        if (base->has_copy) next_ms = earlier(next_ms, base->over_ms);
         if (base_link_up(base) == 0) continue;
         if (base->is_wanted && !base->has_joined && !base->owes_ack) next_ms = earlier(next_ms, base->join_due_ms);
         if (base->sum && !base->added.is_sent) next_ms = earlier(next_ms, base->fold_due_ms);

@@ -66,10 +66,15 @@ struct helper_lease {
 struct helper_copy {
     const struct helper_lease *lease;
     uint64_t session, seq;
+    int64_t over_ms; /* not to be told from then on; INT64_MAX: as long as it is there */
 };
-/* A VALUE has come: is it to be taken? Where it is, the caller keeps value and *copy in place of any other of the base, under the
- * copy's slot lock, before it handles another message or effect. */
-bool helper_value(struct helper *helper, salt_link link, const struct salt_message *message, struct helper_copy *copy);
+/* A VALUE has come, with so much left of its life when home read it (-1: it does not expire): is it to be taken? Where it is, the caller keeps value and
+ * *copy in place of any other of the base, under the copy's slot lock, before it handles another message or effect.
+ *
+ * A copy is over before the key is: what is left counts from when this node said that it has none, before which home has not read the value, and
+ * a thousandth of it is for clocks that differ in rate. Then it is asked for again. */
+bool helper_value(struct helper *helper, salt_link link, const struct salt_message *message, int64_t ttl_ms,
+                  struct helper_copy *copy);
 /* Any thread, no lock of ours. now_ms: monotonic, read after the request was, and after the copy was found under its slot's lock. */
 bool helper_copy_is_good(const struct helper_copy *copy, int64_t now_ms);
 /* The copy is not there any more (evicted): home is asked for it again after a while. */

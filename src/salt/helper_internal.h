@@ -46,15 +46,16 @@ struct helper_base {
     int64_t join_due_ms;
     uint64_t floor; /* what is older has been taken back */
     bool has_copy;
-    uint64_t seq; /* of the copy */
+    uint64_t seq;    /* of the copy */
+    int64_t over_ms; /* until when the copy may be told; INT64_MAX: for ever */
     /* sums */
     bool has_total;
     int64_t total;
-    bool is_absent;       /* the total is 0 because there is no such key */
-    uint64_t epoch;       /* of the total */
-    int64_t total_ms;     /* it is of then at the earliest */
-    int64_t asked_ms;     /* when home was last told that nothing is here: a TOTAL is of then at the earliest */
-    int64_t used_ms;      /* when somebody last wanted it */
+    bool is_absent;   /* the total is 0 because there is no such key */
+    uint64_t epoch;   /* of the total */
+    int64_t total_ms; /* it is of then at the earliest */
+    int64_t asked_ms; /* when home was last told that nothing is here: a VALUE or TOTAL is of then at the earliest */
+    int64_t used_ms;  /* when somebody last wanted it */
     uint64_t told, taken; /* GETs and INCRBYs that were answered here */
     int64_t folded;
     struct additions added;

@@ -150,7 +150,7 @@ static bool is_answered_here(struct call *call, const struct plan *plan)
 
     if (plan->several_keys || (client_flags(call->client) & CLIENT_MULTI)) return false;
     base = call->argv[call->command->keys[0].first];
-    if ((call->command->flags & COMMAND_READONLY) != 0 && salt_read(call, base)) return true;
+    if ((call->command->flags & COMMAND_TELLS_VALUES) != 0 && salt_read(call, base)) return true;
     return salt_sum(call, base);
 }
 

@@ -43,6 +43,9 @@ enum command_flag {
     /* Replies the value of its only key and does nothing else, so that one which was published may answer it (cache/hot_reads.h). It offers what it
      * finds: call_publish(). */
     COMMAND_GIVES_VALUE = 1u << 29,
+    /* What it replies is in the values of its keys, all of it, and it leaves no trace: a copy of a salted key's value will do
+     * (server/salt_read.h). */
+    COMMAND_TELLS_VALUES = 1u << 21,
     COMMAND_CLUSTER_ONLY = 1u << 27, /* "ERR This instance has cluster support disabled" without a cluster */
 };
 

@@ -337,16 +337,15 @@ static int64_t fresh_until_ms(const struct entry_attributes *attributes)
 static void keep_value(struct salt_helper *helper, salt_link link, const struct salt_message *message,
                        const struct salt_value *value)
 {
-    int64_t expires_at_ms = value->ttl_ms < 0 ? ENTRY_KEEPS_FOREVER : clock_now_ms() + value->ttl_ms;
     struct helper_copy copy;
     struct entry *entry;
     bool is_taken;
 
     lock_take(&helper->lock);
-    is_taken = helper_value(helper->core, link, message, &copy);
+    is_taken = helper_value(helper->core, link, message, value->ttl_ms, &copy);
     lock_release(&helper->lock);
     if (!is_taken) return;
-    entry = entry_new(message->base, value->value, expires_at_ms);
+    entry = entry_new(message->base, value->value, copy.over_ms == INT64_MAX ? ENTRY_KEEPS_FOREVER : copy.over_ms);
     if (copies_put(helper->copies, &copy, &entry, fresh_until_ms(&value->attributes))) return;
     lock_take(&helper->lock);
     helper_copy_lost(helper->core, message->base, clock_now_ms());

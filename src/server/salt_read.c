@@ -3,13 +3,6 @@
 #include "server/salt_helper.h"
 #include "server/worker_internal.h"
 
-/* One whose answer is the entry's alone, so that it is the same on a copy. */
-static bool reads_an_entry(const struct command *command)
-{
-    return (command->flags & COMMAND_READONLY) != 0 && (command->flags & COMMAND_BLOCKING) == 0 &&
-           command->finish == NULL && command->keys[0].first > 0 && command->find_keys == NULL;
-}
-
 bool salt_read(struct call *call, struct bytes base)
 {
     struct salt_helper *helper = call->node->salt_helper;
@@ -19,7 +12,7 @@ bool salt_read(struct call *call, struct bytes base)
     uint64_t errors = call->reply->errors, hash;
     bool is_good;
 
-    if (helper == NULL || !reads_an_entry(call->command)) return false;
+    if (helper == NULL || (call->command->flags & COMMAND_TELLS_VALUES) == 0) return false;
     copies = salt_helper_copies(helper);
     hash = slot_hash(base);
     call->slot = copies_enter(copies, base, hash, call->now_ms);

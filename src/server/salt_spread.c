@@ -164,7 +164,7 @@ bool salt_spread_concerns(const struct call *call, const struct slot *slot, uint
 
 static bool reads_one_key(const struct call *call, const struct plan *plan)
 {
-    return (call->command->flags & COMMAND_READONLY) != 0 && !plan->several_keys;
+    return (call->command->flags & COMMAND_TELLS_VALUES) != 0 && !plan->several_keys;
 }
 
 static void redirect(struct call *call, const char *how, int slot, uint16_t node)

@@ -82,7 +82,7 @@ test "every name of a salted key is read on its own node, from a copy" {
                 assert_equal first [on $owner get $name]
                 assert_equal 5 [on $owner strlen $name]
                 assert_equal irs [on $owner getrange $name 1 3]
-                assert_equal -1 [on $owner ttl $name]
+                assert_equal 1 [on $owner exists $name]
                 assert_equal string [on $owner type $name]
                 if {$owner ne $home} { incr expected($owner) 5 }
             }
@@ -103,6 +103,93 @@ test "every name of a salted key is read on its own node, from a copy" {
         assert_equal 2 [llength [dict get $entry helpers]]
         foreach helper [dict get $entry helpers] { assert_equal {linked copy} [lrange $helper 1 2] }
         assert_equal none [dict get $entry copy]
+    }
+}
+
+# Each command that has keys and does not write: with what arguments, K being the key, and who answers when it is asked for under a name. `copy`: a copy, as home
+# would; `home`: home alone, since it tells of more than the value, or leaves a trace.
+set ::reads {
+    get {copy K} mget {copy K K} strlen {copy K} getrange {copy K 1 3} substr {copy K -3 -1} exists {copy K K} type {copy K} lcs {copy K K LEN}
+    ttl {home K} pttl {home K} expiretime {home K} pexpiretime {home K} touch {home K} dump {home K} watch {home K}
+    {object encoding} {home K} {object freq} {home K} {object idletime} {home K} {object refcount} {home K} {memory usage} {home K} {debug object} {home K}
+    ssubscribe channel sunsubscribe channel spublish channel
+}
+# Those that the node has.
+proc commands_that_read {name} {
+    set found {}
+    foreach command [on $name command] {
+        set children [lindex $command 9]
+        foreach one [expr {$children eq "" ? [list $command] : $children}] {
+            lassign $one its_name arity flags first
+            if {$first > 0 && "write" ni $flags} { lappend found [string map {| { }} $its_name] }
+        }
+    }
+    return $found
+}
+
+test "every command that reads is answered by a copy as at home, or leads there" {
+    with_salted 4 {enable-debug-command yes} {
+        set found [commands_that_read ada]
+        foreach command $found { assert {[dict exists $::reads $command]} "who answers '$command' for a copy?" }
+        foreach name $names { if {[owner_of $name] ne $home} break }
+        set helper [owner_of $name]
+        set answered 0
+        foreach value [list {} 0 -17 12345678901234567890 text "\x00\xff\r\n" [string repeat 0123456789 300] [string repeat x 100000]] \
+            life {{} {px 1000000} {} {ver 7} {ex 1000 ver 8} {fresh 1000000} {} {}} {
+            assert_equal OK [on $home set $key $value {*}$life]
+            eventually { [is_answered_by_copies $names] }
+            dict for {command asked} $::reads {
+                if {$asked eq "channel" || $command ni $found || ($command eq "lcs" && [string length $value] > 10000)} continue
+                set here [string map [list K $key] [lrange $asked 1 end]]
+                set there [string map [list K $name] [lrange $asked 1 end]]
+                set hits [salting $helper salt_hits]
+                set failed [catch { on $helper {*}$command {*}$there } got]
+                if {[lindex $asked 0] eq "home"} {
+                    assert {[string match "ASK [slot_of $name] *:[node_port $home]" $got]} "$command: $got"
+                    assert_equal $hits [salting $helper salt_hits] $command
+                } else {
+                    # One that finds the lease over is answered at home.
+                    if {$failed && [is_redirect $got]} continue
+                    assert_equal [on $home {*}$command {*}$here] $got "$command of [string range $value 0 20] $life"
+                    assert_equal [expr {$hits + 1}] [salting $helper salt_hits] $command
+                    incr answered
+                }
+            }
+        }
+        assert {$answered > 40}
+        # So are those that write, all of them.
+        foreach write {{getex K} {getdel K} {fetch K} {invalidate K} {append K x} {expire K 100} {persist K} {salt K}} {
+            catch { on $helper {*}[string map [list K $name] $write] } got
+            assert {[string match "ASK [slot_of $name] *:[node_port $home]" $got]} "$write: $got"
+        }
+    }
+}
+
+test "no copy outlives its key, and none is told past its refresh point" {
+    with_salted 4 {} {
+        foreach name $names { if {[owner_of $name] ne $home} break }
+        set helper [owner_of $name]
+        set seen 0
+        for {set round 0} {$round < 30} {incr round} {
+            on $home set $key $round px 120
+            for {set gone 0} {!$gone} {} {
+                set gone [expr {[on $home get $key] eq ""}]
+                set is_redirected [catch { on $helper get $name } got]
+                if {$gone} { assert {$is_redirected} "home had none any more, and a copy told '$got'" }
+                incr seen [expr {!$is_redirected}]
+            }
+        }
+        assert {$seen > 0}
+        # What is to be loaded anew is asked for at home, where one is told to do so.
+        foreach ages {{set K v fresh 300} {invalidate K stale}} {
+            on $home set $key v
+            eventually { [is_answered_by_copies $names] }
+            on $home {*}[string map [list K $key] $ages]
+            eventually { [catch { on $helper get $name } got] && [string match "ASK *" $got] }
+            wait_ms 500
+            assert_error "ASK *" { on $helper get $name }
+            assert_equal STALE [lindex [on $home fetch $name lease 100] 0]
+        }
     }
 }
 

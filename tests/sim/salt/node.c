@@ -631,7 +631,7 @@ void deliver(struct world *world, size_t index, bool to_home, const struct salt_
             connect_later(world, node, link->home, between(world, 50000, 200000));
         }
     } else if (!to_home && message->word == SALT_VALUE) {
-        if (helper_value(n->helper, link_name(index), message, &copy)) {
+        if (helper_value(n->helper, link_name(index), message, -1, &copy)) {
             struct held *held = &n->held[base_named(message->base)];
 
             held->has_copy = true;

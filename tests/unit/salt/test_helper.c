@@ -93,12 +93,59 @@ static bool takes(struct fixture *f, salt_link link, uint64_t join, uint64_t seq
 {
     struct salt_message message = value(join, seq);
 
-    return helper_value(f->helper, link, &message, copy);
+    return helper_value(f->helper, link, &message, -1, copy);
 }
 static void inv(struct fixture *f, salt_link link, uint64_t join, uint64_t seq, bool closed, int64_t now_ms)
 {
     hear(f, link, (struct salt_message){ .word = SALT_INV, .base = STAR, .join = join, .seq = seq, .closed = closed },
          now_ms);
+}
+
+static int64_t over_ms(struct fixture *f, salt_link link, uint64_t join, uint64_t seq, int64_t ttl_ms)
+{
+    struct salt_message message = value(join, seq);
+    struct helper_copy copy;
+
+    CHECK(helper_value(f->helper, link, &message, ttl_ms, &copy));
+    return copy.over_ms;
+}
+
+TEST(a_copy_is_over_before_the_key_is_and_is_asked_for_again)
+{
+    struct fixture f = that_wants_star(false);
+    uint64_t join = joins_on(&f, 1, START), again;
+
+    CHECK(over_ms(&f, 1, join, 7, -1) == INT64_MAX);
+    /* What is left counts from when it joined, however late the value comes; less a thousandth. */
+    granted(&f, 1, 1, START + 30);
+    CHECK(over_ms(&f, 1, join, 7, 0) == START);
+    CHECK(over_ms(&f, 1, join, 7, 500) == START + 500);
+    CHECK(over_ms(&f, 1, join, 7, 100000) == START + 99900);
+    CHECK(over_ms(&f, 1, join, 7, INT64_MAX / 4) == START + INT64_MAX / 4 - INT64_MAX / 4000);
+    /* From when it last said that it has none. */
+    inv(&f, 1, join, 8, false, START + 1000);
+    did(&f, SALT_DROP);
+    sent(&f, 1, SALT_ACK);
+    CHECK(over_ms(&f, 1, join, 8, 2000) == START + 3000 - 2);
+    helper_tick(f.helper, START + 1001, &f.e);
+    sent(&f, 1, SALT_RENEW);
+    CHECK(helper_next_ms(f.helper) <= START + 2998);
+    for (int64_t at_ms = START + 1100; at_ms < START + 2998; at_ms += 400) {
+        hear(&f, 1, (struct salt_message){ .word = SALT_REFUSED, .base = BYTES("other") }, at_ms);
+        helper_tick(f.helper, at_ms, &f.e);
+        sent(&f, 1, SALT_RENEW);
+        nothing(&f);
+    }
+    helper_tick(f.helper, START + 2998, &f.e);
+    sent(&f, 1, SALT_RENEW);
+    did(&f, SALT_DROP);
+    nothing(&f);
+    helper_tick(f.helper, START + 3200, &f.e);
+    sent(&f, 1, SALT_RENEW);
+    again = sent(&f, 1, SALT_JOIN).join;
+    CHECK(again > join);
+    CHECK(over_ms(&f, 1, again, 8, 2) == START + 3200 + 2);
+    end(&f);
 }
 
 TEST(a_copy_is_good_until_a_lease_after_it_was_asked_for)
@@ -635,11 +682,12 @@ TEST(what_did_not_fit_is_discarded_and_the_sum_goes_on)
     end(&f);
 }
 
-TESTS(a_copy_is_good_until_a_lease_after_it_was_asked_for, an_invalidated_copy_is_dropped_before_that_is_said,
-      a_new_link_voids_what_came_over_the_former_one, a_value_for_a_former_joining_is_not_taken,
-      a_copy_goes_when_its_home_is_another, who_is_refused_or_closed_joins_again_later,
-      an_evicted_copy_is_asked_for_again, a_home_that_knows_a_later_session_is_told_one_above,
-      a_link_without_answers_is_opened_anew, what_a_home_does_not_say_ends_the_link, bases_and_homes_are_bounded,
+TESTS(a_copy_is_over_before_the_key_is_and_is_asked_for_again, a_copy_is_good_until_a_lease_after_it_was_asked_for,
+      an_invalidated_copy_is_dropped_before_that_is_said, a_new_link_voids_what_came_over_the_former_one,
+      a_value_for_a_former_joining_is_not_taken, a_copy_goes_when_its_home_is_another,
+      who_is_refused_or_closed_joins_again_later, an_evicted_copy_is_asked_for_again,
+      a_home_that_knows_a_later_session_is_told_one_above, a_link_without_answers_is_opened_anew,
+      what_a_home_does_not_say_ends_the_link, bases_and_homes_are_bounded,
       what_is_added_is_taken_here_and_folded_at_home, a_fold_without_an_answer_goes_again_under_its_number,
       additions_to_a_value_that_was_set_are_discarded, a_home_that_closes_is_given_the_rest_before_the_answer,
       an_answer_that_is_owed_is_given_when_the_base_goes, a_refused_fold_is_kept_and_nothing_more_is_taken,
