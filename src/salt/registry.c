@@ -197,7 +197,7 @@ static void drop_retired(struct salt_entry *entry, const struct salt_change *cha
         bool is_listed = false;
 
         for (unsigned k = 0; k < change->count; k++) is_listed |= change->ids[k] == retired.id;
-        if (!is_listed && retired.until_ms > change->now_ms) entry->retired[kept++] = retired;
+        if (!change->drops_retired && !is_listed && retired.until_ms > change->now_ms) entry->retired[kept++] = retired;
     }
     entry->retired_count = kept;
 }

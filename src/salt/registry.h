@@ -80,6 +80,7 @@ struct salt_change {
     const uint16_t *ids;
     unsigned count;
     int64_t now_ms, grace_ms;
+    bool drops_retired; /* those that were retired before lead to it no more either */
 };
 #define SALT_ERROR_BYTES 256
 /* Gives a key these names: those it has no more are retired. The entry, or NULL with the reply's error text where there is no room. */

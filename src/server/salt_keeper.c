@@ -26,6 +26,16 @@ int64_t salt_keeper_now_ms(void)
     return clock_wall_us() / 1000;
 }
 
+bool salt_keeper_has_any(struct salt_keeper *keeper)
+{
+    bool any;
+
+    pthread_mutex_lock(&keeper->guard);
+    any = salt_registry_count(keeper->registry) > 0;
+    pthread_mutex_unlock(&keeper->guard);
+    return any;
+}
+
 bool salt_is_home(const struct salt_keeper *keeper, struct bytes base)
 {
     const struct slot *slot = keyspace_slot(keeper->node->keyspace, key_slot(base));
@@ -181,6 +191,19 @@ bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spre
 
     memcpy(ids, entry->ids, sizeof(ids));
     return apply(keeper, base, &change, ignored) != NULL;
+}
+
+void salt_give_up(struct salt_keeper *keeper, struct salt_entry *entry)
+{
+    struct salt_change change = {
+        .mode = SALT_MODE_NAMES, .separator = entry->separator, .now_ms = salt_keeper_now_ms(), .drops_retired = true
+    };
+    char error[SALT_ERROR_BYTES];
+
+    if (salt_registry_change(keeper->registry, entry->base, &change, error) == NULL ||
+        !share(keeper, entry->base, buf_bytes(&entry->text), error))
+        log_warning("salt: other nodes are not told that a key has no names any more: %s", error);
+    note_change(keeper, entry);
 }
 
 /* Has it what is asked for, where it should be? */

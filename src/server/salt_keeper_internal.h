@@ -28,10 +28,14 @@ struct salt_keeper {
     uint64_t map_seen,
         map_settled; /* what the map was like when it was looked at last, and when names were last chosen by it */
     int64_t map_changed_ms;
+    uint64_t foreign_seen; /* which nodes are not of our kind, and since when they are those */
+    int64_t foreign_since_ms;
     struct salt_watched *watched; /* the keys whose factor a policy decides */
     size_t watched_count;
 };
 
+/* Is there any salted key, or one that was lately? Takes the guard. */
+bool salt_keeper_has_any(struct salt_keeper *keeper);
 /* Is the key's slot served here? */
 bool salt_is_home(const struct salt_keeper *keeper, struct bytes base);
 
@@ -41,6 +45,8 @@ bool salt_change(struct salt_keeper *keeper, struct bytes base, unsigned n, enum
 
 /* With the guard: whether a key that has an entry is spread (server/salt_spread.h). Nobody is told of that as of other names. False: it is as it was. */
 bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spread);
+/* With the guard: the key has no names any more, on no node, and those that were given up before lead to it no longer. */
+void salt_give_up(struct salt_keeper *keeper, struct salt_entry *entry);
 
 /* --- server/salt_publish.c; with the guard, but for the second --- */
 

@@ -17,7 +17,8 @@ struct member {
     uint16_t index;
     uint16_t number; /* in the map; SALT_NO_NODE: not yet, or never */
     bool may;
-    bool is_known; /* heard of since the start, or failed: so what it is will not change by itself */
+    bool is_known;   /* heard of since the start, or failed: so what it is will not change by itself */
+    bool is_foreign; /* it has said that it is not of our kind */
 };
 
 struct members {
@@ -34,12 +35,13 @@ static void list_members(const struct node *node, struct members *members)
     *members = (struct members){ .items = alloc((cluster_node_count(cluster) + 1) * sizeof(struct member)) };
     for (size_t n = 0; cluster_node_at(cluster, n, &info); n++) {
         bool has_failed = (info.flags & WIRE_FLAG_FAIL) != 0;
+        bool is_heard = info.connected && info.pong_received_ms != 0;
 
-        members->items[members->count++] =
-            (struct member){ .index = info.index,
-                             .number = SALT_NO_NODE,
-                             .may = n == 0 || (info.is_kin && !has_failed),
-                             .is_known = n == 0 || has_failed || (info.connected && info.pong_received_ms != 0) };
+        members->items[members->count++] = (struct member){ .index = info.index,
+                                                            .number = SALT_NO_NODE,
+                                                            .may = n == 0 || (info.is_kin && !has_failed),
+                                                            .is_known = n == 0 || has_failed || is_heard,
+                                                            .is_foreign = n > 0 && is_heard && !info.is_kin };
     }
     bus_unlock(node->bus);
 }
@@ -106,6 +108,48 @@ static void choose_anew(struct salt_keeper *keeper, const struct salt_map *map)
     if (changed > 0) log_notice("salt: slots have moved, so %u keys have other names", changed);
 }
 
+/* --- Keys that have gone where nobody knows names --- */
+
+static uint64_t foreign_digest(const struct members *members)
+{
+    uint64_t digest = 1;
+
+    for (size_t i = 0; i < members->count; i++)
+        if (members->items[i].is_foreign)
+            digest = crc64(digest, (struct bytes){ (const char *)&members->items[i].index, sizeof(uint16_t) });
+    return digest;
+}
+
+/* We would send a client that asks for a name to the key's new node, and that one would send it back: it takes a name for a key like any
+ * other. So that is what names are again. Whoever of us notices says it; it is the same that all say. */
+static void give_up_abroad(struct salt_keeper *keeper, int64_t now_ms)
+{
+    struct members members;
+    unsigned given_up = 0;
+    uint64_t digest;
+
+    list_members(keeper->node, &members);
+    digest = foreign_digest(&members);
+    if (digest != keeper->foreign_seen) {
+        keeper->foreign_seen = digest;
+        keeper->foreign_since_ms = now_ms;
+    }
+    pthread_mutex_lock(&keeper->guard);
+    for (size_t i = 0; now_ms - keeper->foreign_since_ms >= QUIET_MS && i < salt_registry_count(keeper->registry);
+         i++) {
+        struct salt_entry *entry = salt_registry_at(keeper->registry, i);
+        struct owner owner = owner_unpack(slot_owner(keyspace_slot(keeper->node->keyspace, key_slot(entry->base))));
+        const struct member *home = owner.state == OWNER_ELSEWHERE ? find_member(&members, owner.node) : NULL;
+
+        if (home == NULL || !home->is_foreign || entry->count + entry->retired_count == 0) continue;
+        salt_give_up(keeper, entry);
+        given_up++;
+    }
+    pthread_mutex_unlock(&keeper->guard);
+    alloc_free(members.items);
+    if (given_up > 0) log_notice("salt: %u keys are at nodes that know no names, and have none any more", given_up);
+}
+
 void salt_map_look(struct salt_keeper *keeper)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -113,7 +157,8 @@ void salt_map_look(struct salt_keeper *keeper)
     uint64_t digest;
     bool is_known;
 
-    if (salt_keeper_counts(keeper).keys == 0 || !bus_state_ok(keeper->node->bus)) return;
+    if (!salt_keeper_has_any(keeper) || !bus_state_ok(keeper->node->bus)) return;
+    give_up_abroad(keeper, now_ms);
     map = alloc(sizeof(*map));
     is_known = salt_map_take(keeper->node, map);
     digest = crc64(1, (struct bytes){ (const char *)map->node_of, sizeof(map->node_of) }) | 1;

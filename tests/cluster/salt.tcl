@@ -268,6 +268,42 @@ test "salted keys outlive their nodes' restarts, all at once too" {
     }
 }
 
+test "a key that goes to a redis-server has no names any more, rather than names that lead in circles" {
+    with_cluster {ada bob eve} {@split yes @binaries {eve redis-server}} {
+        set key [key_of ada]
+        set stays [key_of bob]
+        set names [on ada salt $key 6]
+        # Those that were given up lead nowhere either.
+        set fewer [on ada salt $key 4]
+        set kept [on bob salt $stays 4]
+        foreach name $names { assert { [owner_of $name] ne "eve" } }
+        on ada set $key v
+        set name [name_at ada $key bob]
+        assert_equal v [follow bob get $name]
+        set slot [slot_of $key]
+        on eve cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id eve]
+        assert_equal OK [on ada migrate [node_host eve] [node_port eve] $key 0 30000]
+        foreach node {eve ada bob} { on $node cluster setslot $slot node [node_id eve] }
+        eventually { [owner_of $key ada] eq "eve" && [owner_of $key bob] eq "eve" }
+        eventually { [names_at ada $key] eq {} && [names_at bob $key] eq {} }
+        assert_equal v [follow bob get $key]
+        foreach each [lrange $names 1 end] { eventually { [follow ada get $each] eq "" } }
+        assert_equal {OK mine v} [list [on bob set $name mine] [on bob get $name] [on eve get $key]]
+        assert_equal [lrange $kept 1 end] [names_at ada $stays]
+        # Back again it is a key without names until somebody gives it some.
+        on ada cluster setslot $slot importing [node_id eve]
+        on eve cluster setslot $slot migrating [node_id ada]
+        assert_equal OK [on eve migrate [node_host ada] [node_port ada] $key 0 30000]
+        foreach node {ada eve bob} { on $node cluster setslot $slot node [node_id ada] }
+        eventually { [owner_of $key bob] eq "ada" }
+        assert_equal [list $key] [on ada salt $key]
+        assert_equal mine [on bob get $name]
+        assert_equal 4 [llength [on ada salt $key 4]]
+        assert_equal v [follow bob get $name]
+    }
+}
+
 test "who joins later is told, and gets names when it gets slots" {
     with_cluster {ada bob} {@split yes} {
         for {set i 0} {[slot_of star:$i] < 4000 || [owner_of star:$i] ne "ada"} {incr i} {}

@@ -69,6 +69,25 @@ TEST(names_that_are_given_up_are_aliases_for_their_time)
     salt_registry_free(&registry, NULL, NULL);
 }
 
+TEST(names_of_a_key_that_is_to_have_none_at_once_lead_nowhere)
+{
+    struct salt_registry *registry = salt_registry_new(), *other = salt_registry_new();
+    struct salt_change none = { .mode = SALT_MODE_NAMES, .separator = '~', .now_ms = 700, .drops_retired = true };
+    struct salt_entry *entry;
+
+    change(registry, "star", 100, 3, (uint16_t[]){ 1, 4, 9 });
+    entry = change(registry, "star", 600, 1, (uint16_t[]){ 4 });
+    buf_append_byte(&entry->text, '\0');
+    CHECK(take(other, "star", entry->text.data, 600) == SALT_TAKEN && has(other, "star~9", "star"));
+    CHECK(salt_registry_change(registry, entry->base, &none, error) == entry);
+    CHECK(entry->epoch == 700 && entry->count == 0 && entry->retired_count == 0);
+    CHECK(has(registry, "star~4", NULL) && has(registry, "star~9", NULL));
+    buf_append_byte(&entry->text, '\0');
+    CHECK(take(other, "star", entry->text.data, 701) == SALT_TAKEN && has(other, "star~9", NULL));
+    salt_registry_free(&registry, NULL, NULL);
+    salt_registry_free(&other, NULL, NULL);
+}
+
 TEST(there_is_no_room_beyond_the_bounds)
 {
     struct salt_registry *registry = salt_registry_new();
@@ -307,7 +326,7 @@ TEST(each_name_has_a_mark_that_leads_to_its_key)
     keyspace_free(&keyspace);
 }
 
-TESTS(names_that_are_given_up_are_aliases_for_their_time, there_is_no_room_beyond_the_bounds,
-      what_another_node_says_holds_until_it_is_over, a_text_is_read_as_it_was_written,
-      only_names_that_there_are_can_be_spread, nothing_else_is_believed, entries_are_found_among_many,
-      each_name_has_a_mark_that_leads_to_its_key)
+TESTS(names_that_are_given_up_are_aliases_for_their_time, names_of_a_key_that_is_to_have_none_at_once_lead_nowhere,
+      there_is_no_room_beyond_the_bounds, what_another_node_says_holds_until_it_is_over,
+      a_text_is_read_as_it_was_written, only_names_that_there_are_can_be_spread, nothing_else_is_believed,
+      entries_are_found_among_many, each_name_has_a_mark_that_leads_to_its_key)
