@@ -26,9 +26,11 @@
 
 /* On the wire and on disk; never 0. */
 enum shared_kind {
-    SHARED_POLICY = 1,              /* the fields of a prefix (cache/policy.h) */
-    SHARED_SALT = 2,                /* the names of a salted key */
-    SHARED_OWN = 128,               /* from here on: this node's own, kept with the others and told to nobody */
+    SHARED_POLICY = 1, /* the fields of a prefix (cache/policy.h) */
+    SHARED_SALT = 2,   /* the names of a salted key */
+    SHARED_SALT_LEASE =
+        3,            /* of a node, by its id: how long a lease it may grant, where that is longer than all assume */
+    SHARED_OWN = 128, /* from here on: this node's own, kept with the others and told to nobody */
     SHARED_DIRECTIVES = SHARED_OWN, /* what the configuration file said at the last start */
     SHARED_KINDS = 256
 };

@@ -16,6 +16,8 @@ static void print_home(struct salt_home *host, struct buf *out)
 
     salt_home_info(host, &info);
     buf_printf(out, "salt_helpers:%zu\r\n", info.core.links);
+    buf_printf(out, "salt_lease_granted_ms:%" PRId64 "\r\n", info.lease_ms);
+    buf_printf(out, "salt_lease_longest_ms:%" PRId64 "\r\n", info.longest_ms);
     buf_printf(out, "salt_invalidations:%" PRIu64 "\r\n", info.core.invalidations);
     buf_printf(out, "salt_pushes:%" PRIu64 "\r\n", info.core.pushes);
     buf_printf(out, "salt_withheld:%" PRIu64 "\r\n", info.core.withheld);

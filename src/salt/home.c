@@ -22,8 +22,7 @@ struct home *home_new(const struct home_options *options, uint64_t first_seq, in
 {
     struct home *home = alloc_zeroed(sizeof(*home));
 
-    home->options = *options;
-    home->lease_max_ms = options->lease_ms;
+    home_configure(home, options);
     home->ok_since_ms = now_ms;
     home->seq = first_seq;
     list_init(&home->busy);
@@ -53,7 +52,7 @@ void home_free(struct home **home)
 void home_configure(struct home *home, const struct home_options *options)
 {
     home->options = *options;
-    if (home->lease_max_ms < options->lease_ms) home->lease_max_ms = options->lease_ms;
+    home->lease_max_ms = options->lease_ms > options->longest_ms ? options->lease_ms : options->longest_ms;
 }
 
 struct home_base *base_find(const struct home *home, struct bytes key)

@@ -32,8 +32,11 @@
 struct home;
 
 struct home_options {
-    int64_t lease_ms; /* salt-lease-ms; the same on all nodes */
-    bool sync;        /* salt-sync: false holds no reply back */
+    int64_t lease_ms; /* what is granted */
+    /* What any other node may have granted at the most, as far as that is more: a new home waits for that. It is for the caller not to say
+     * less, of this or of the other, before what was granted is over. */
+    int64_t longest_ms;
+    bool sync; /* salt-sync: false holds no reply back */
 };
 
 /* Nobody's home yet: all slots elsewhere, the cluster down. Sequences start above first_seq, which is above all that a former process of

@@ -60,7 +60,7 @@ struct home_base {
 
 struct home {
     struct home_options options;
-    int64_t lease_max_ms; /* the longest that was ever granted: what a new home assumes of the former one */
+    int64_t lease_max_ms; /* the longest that anybody may have granted: what a new home assumes of the former one */
     bool is_ok;
     int64_t ok_since_ms, ticked_ms;
     uint64_t seq;

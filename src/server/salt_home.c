@@ -43,6 +43,7 @@ struct salt_home {
     struct salt_peers *peers;            /* guards itself */
     struct watched *watched[SLOT_COUNT]; /* each under its slot's lock; once there it stays until the end */
     _Atomic bool has_effects;
+    _Atomic int64_t lease_limit_ms, lease_longest_ms;
     struct histogram withheld_us;
 
     struct lock lock;
@@ -57,9 +58,18 @@ struct salt_home {
 /* The thread's: what the command that runs has changed. NULL: nobody asks. The store is written to at depths that know of no command. */
 static _Thread_local struct salt_notes *notes_of_thread;
 
-static struct home_options options_of(const struct node *node)
+static int64_t load_ms(const _Atomic int64_t *ms)
 {
-    return (struct home_options){ .lease_ms = config_int(node->config, salt_lease_ms),
+    return atomic_load_explicit(ms, memory_order_relaxed);
+}
+
+static struct home_options options_of(const struct salt_home *host)
+{
+    const struct node *node = host->node;
+    int64_t asked_ms = config_int(node->config, salt_lease_ms), limit_ms = load_ms(&host->lease_limit_ms);
+
+    return (struct home_options){ .lease_ms = asked_ms < limit_ms ? asked_ms : limit_ms,
+                                  .longest_ms = load_ms(&host->lease_longest_ms),
                                   .sync = config_int(node->config, salt_sync) != 0 };
 }
 
@@ -662,10 +672,13 @@ void salt_home_client_closed(struct client *client)
 struct salt_home *salt_home_new(struct node *node)
 {
     struct salt_home *host = alloc_zeroed(sizeof(*host));
-    struct home_options options = options_of(node);
+    struct home_options options;
     int64_t now_ms = clock_now_ms();
 
     host->node = node;
+    atomic_init(&host->lease_limit_ms, SALT_LEASE_ASSUMED_MS);
+    atomic_init(&host->lease_longest_ms, SALT_LEASE_ASSUMED_MS);
+    options = options_of(host);
     host->peers = salt_peers_new();
     list_init(&host->waiting);
     host->core = home_new(&options, (uint64_t)clock_wall_us(), now_ms);
@@ -678,11 +691,20 @@ struct salt_home *salt_home_new(struct node *node)
 
 void salt_home_configure(struct salt_home *host)
 {
-    struct home_options options = options_of(host->node);
+    struct home_options options;
 
     lock_take(&host->lock);
+    options = options_of(host);
     home_configure(host->core, &options);
     lock_release(&host->lock);
+}
+
+void salt_home_set_leases(struct salt_home *host, int64_t limit_ms, int64_t longest_ms)
+{
+    if (load_ms(&host->lease_limit_ms) == limit_ms && load_ms(&host->lease_longest_ms) == longest_ms) return;
+    atomic_store_explicit(&host->lease_limit_ms, limit_ms, memory_order_relaxed);
+    atomic_store_explicit(&host->lease_longest_ms, longest_ms, memory_order_relaxed);
+    salt_home_configure(host);
 }
 
 void salt_home_end(struct salt_home *host)
@@ -727,6 +749,8 @@ void salt_home_info(struct salt_home *host, struct salt_home_info *out)
 {
     lock_take(&host->lock);
     out->core = home_stats(host->core);
+    out->lease_ms = options_of(host).lease_ms;
+    out->longest_ms = load_ms(&host->lease_longest_ms);
     lock_release(&host->lock);
     out->withheld_us_p50 = histogram_percentile(&host->withheld_us, 50);
     out->withheld_us_p99 = histogram_percentile(&host->withheld_us, 99);

@@ -17,6 +17,9 @@ struct call;
 struct client;
 struct salt_home;
 
+/* Longer leases than this are announced before they are granted (server/salt_lease.c). The default of salt-lease-ms, and for ever the same. */
+#define SALT_LEASE_ASSUMED_MS 200
+
 /* What a command has changed that its reply may have to wait for. */
 struct salt_notes {
     struct salt_notes *outer;      /* of the thread, meanwhile */
@@ -32,6 +35,8 @@ struct salt_home *salt_home_new(struct node *node);
 /* Releases all replies that wait; the workers have stopped. */
 void salt_home_end(struct salt_home *host);
 void salt_home_free(struct salt_home **host);
+/* Grants no longer leases than that, whatever salt-lease-ms says; and nobody grants longer ones than longest_ms. Any thread, no lock held. */
+void salt_home_set_leases(struct salt_home *host, int64_t limit_ms, int64_t longest_ms);
 /* salt-lease-ms and salt-sync have changed. */
 void salt_home_configure(struct salt_home *host);
 
@@ -80,6 +85,7 @@ void salt_home_client_closed(struct client *client);
 /* --- For INFO and CLUSTER SALTS --- */
 struct salt_home_info {
     struct home_stats core;
+    int64_t lease_ms, longest_ms; /* what is granted, here and by any node */
     uint64_t withheld_us_p50, withheld_us_p99;
 };
 void salt_home_info(struct salt_home *host, struct salt_home_info *out);

@@ -20,6 +20,7 @@
 #define PUBLISH_LOOK_MS 10
 #define EXPIRE_EVERY_TICKS 5u
 #define MAP_EVERY_TICKS 5u
+#define LEASE_EVERY_TICKS 2u
 
 int64_t salt_keeper_now_ms(void)
 {
@@ -385,6 +386,7 @@ static void *run(void *context)
         tick++;
         if (tick % EXPIRE_EVERY_TICKS == 0) expire(keeper);
         if (tick % MAP_EVERY_TICKS == 1) salt_map_look(keeper);
+        if (tick % LEASE_EVERY_TICKS == 0) salt_lease_look(keeper);
         salt_auto_look(keeper);
         salt_spread_look(keeper);
     }
@@ -412,6 +414,7 @@ struct salt_keeper *salt_keeper_open(struct node *node, char error[512])
 
     keeper->node = node;
     keeper->registry = salt_registry_new();
+    keeper->lease_lower_since_ms = clock_monotonic_ms();
     pthread_mutex_init(&keeper->guard, NULL);
     pthread_mutex_init(&keeper->wake_lock, NULL);
     pthread_condattr_init(&attributes);
@@ -528,4 +531,6 @@ void salt_keeper_follow(struct salt_keeper *keeper, const struct salt_follower *
     for (size_t i = 0; i < salt_registry_count(keeper->registry); i++)
         follower->changed(follower->context, salt_registry_at(keeper->registry, i));
     pthread_mutex_unlock(&keeper->guard);
+    /* Before a client is served it is known what a new home waits for. */
+    salt_lease_look(keeper);
 }

@@ -17,6 +17,7 @@ struct salt_keeper {
     struct salt_follower follower;
     struct salt_pending *pending; /* keys whose new names are not told yet */
     uint64_t told_with_copies, told_by_time;
+    int64_t lease_limit_ms, lease_alike_since_ms, lease_lower_since_ms; /* see salt_lease.c */
 
     pthread_mutex_t wake_lock; /* the last that is taken; guards the next two lines */
     pthread_cond_t wake;
@@ -64,6 +65,11 @@ unsigned salt_published(struct salt_keeper *keeper, const struct salt_entry *ent
 bool salt_map_take(struct node *node, struct salt_map *map);
 /* On the thread: chooses names anew where slots have moved, when they have come to rest. */
 void salt_map_look(struct salt_keeper *keeper);
+
+/* --- server/salt_lease.c --- */
+
+/* Brings what is granted and what is waited for in line with salt-lease-ms, here and on other nodes. Any thread, no lock held. */
+void salt_lease_look(struct salt_keeper *keeper);
 
 /* --- server/salt_auto.c --- */
 

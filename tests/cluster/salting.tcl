@@ -414,6 +414,33 @@ test "a home that is started again begins with nobody's copies" {
     }
 }
 
+test "nodes that grant leases of different lengths wait for the longest of them" {
+    with_salted 6 {} {
+        foreach node {ada bob carol} { assert_equal {200 200} [list [salting $node salt_lease_granted_ms] [salting $node salt_lease_longest_ms]] }
+        # A shorter one is nobody else's business.
+        on bob config set salt-lease-ms 100
+        eventually { [salting bob salt_lease_granted_ms] == 100 }
+        on ada config set salt-lease-ms 3000
+        # It is announced, and granted when all have heard of it.
+        eventually { [salting ada salt_lease_granted_ms] == 3000 }
+        foreach node {ada bob carol} { assert_equal 3000 [salting $node salt_lease_longest_ms] }
+        for {set i 0} {$i < 10} {incr i} { write_and_look ada $key $names }
+        # Whoever is home after her waits for hers, though its own are shorter: the other node, and she herself when she comes back with shorter ones.
+        set began [clock milliseconds]
+        move_slot_with_keys [slot_of $key] ada bob
+        assert_equal OK [on bob set $key moved]
+        assert {[clock milliseconds] - $began >= 3000} "a new home waited for [expr {[clock milliseconds] - $began}] ms only"
+        eventually { [is_answered_by_copies $names] }
+        node_kill ada
+        set began [clock milliseconds]
+        node_start ada [dict merge $::cluster_options [list @port [node_port ada] @dir [node_dir ada]]]
+        eventually { [salting ada salt_lease_longest_ms] == 3000 && [salting ada salt_lease_granted_ms] == 200 }
+        # When none of them can be left it is forgotten.
+        eventually { [salting bob salt_lease_longest_ms] == 200 && [salting carol salt_lease_longest_ms] == 200 && [salting ada salt_lease_longest_ms] == 200 }
+        assert {[clock milliseconds] - $began >= 3000}
+    }
+}
+
 test "links say the password that masterauth or requirepass has" {
     with_cluster {ada bob} {@split yes} {
         set ::nodes {ada bob}

@@ -454,6 +454,7 @@ static void check_end(struct world *world)
 static void begin(struct world *world)
 {
     world->node_count = 3 + random_below(&world->random, NODES_MAX - 2);
+    world->leases_differ = world->seed % 3 == 0;
     world->has_spikes = world->seed % 4 != 0 && CHANCE(world, 50);
     for (uint8_t base = 0; base < BASES; base++) {
         uint8_t owner = some_node(world);
@@ -471,6 +472,7 @@ static void begin(struct world *world)
         n->rate = CHANCE(world, 30)   ? 0.96
                   : CHANCE(world, 40) ? 1.04
                                       : 0.96 + (double)random_below(&world->random, 81) / 1000.0;
+        if (world->leases_differ) n->rate = 1 + (n->rate - 1) / 2;
         n->trouble_us = -10000000;
         node_start(world, node, true);
     }

@@ -29,6 +29,7 @@
 #define BASE_SET 3u   /* a sum that is set, too: version * SET_STEP + what was added since */
 #define SET_STEP 1000000000000
 #define LEASE_MS 200
+#define LEASE_MS_MAX 800 /* where nodes differ; then clocks differ by less, as a margin is a smaller part of it */
 #define FOLD_MS 20
 #define FRESH_MS 50
 /* The same by the slowest clock, and the grain of a millisecond. */
@@ -119,6 +120,7 @@ struct sim_node {
     int64_t stopped_until_us, stopped_us; /* now; all in all */
     int64_t down_since_us;                /* not ok since; 0: ok */
     double rate;
+    int64_t lease_ms;
     struct home *home;
     struct helper *helper;
     struct salt_effects home_effects, helper_effects;
@@ -163,6 +165,7 @@ struct world {
     uint64_t ticket_count;
     bool is_calm;                     /* no more faults, no more writes */
     bool has_spikes;                  /* now and then a message takes long */
+    bool leases_differ;               /* each node grants leases of its own length, and knows which is the longest */
     bool had_trouble;                 /* anything but slots and names that move, and clocks that differ */
     int64_t killed_units, lost_units; /* of BASE_TOTAL: not folded when their helper died; given up */
     uint64_t reads, copy_reads, writes, withheld, messages;

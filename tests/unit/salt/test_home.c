@@ -317,6 +317,37 @@ TEST(a_new_home_acknowledges_nothing_before_a_lease_and_the_margin_have_passed)
     end(&f);
 }
 
+TEST(a_new_home_waits_for_the_longest_lease_that_anybody_grants)
+{
+    const int64_t longest = 3 * LEASE;
+    struct home_options options = { .lease_ms = LEASE, .longest_ms = longest, .sync = true };
+    struct fixture f = home_of_star(false);
+    uint16_t slot = key_slot(STAR);
+
+    home_configure(f.home, &options);
+    home_slot(f.home, slot, HOME_SLOT_ELSEWHERE, START, &f.e);
+    home_slot(f.home, slot, HOME_SLOT_HERE, START, &f.e);
+    CHECK(change(&f, START + 1));
+    CHECK(home_withhold(f.home, STAR, 77, START + 1));
+    home_tick(f.home, START + longest + home_margin_ms(longest) - 1, &f.e);
+    nothing(&f);
+    home_tick(f.home, START + longest + home_margin_ms(longest), &f.e);
+    released(&f, 77);
+    /* What it grants itself is its own, and what it waits for once it is home. */
+    helper_with_copy(&f, 1, ADA, START + 1000);
+    CHECK(change(&f, START + 1001));
+    sent(&f, 1, SALT_INV);
+    CHECK(home_withhold(f.home, STAR, 78, START + 1001));
+    home_tick(f.home, START + 1000 + LEASE + MARGIN, &f.e);
+    released(&f, 78);
+    options.longest_ms = 0;
+    home_configure(f.home, &options);
+    home_slot(f.home, slot, HOME_SLOT_ELSEWHERE, START + 2000, &f.e);
+    home_slot(f.home, slot, HOME_SLOT_HERE, START + 2000, &f.e);
+    CHECK(!change(&f, START + 2000 + LEASE + MARGIN));
+    end(&f);
+}
+
 TEST(a_home_that_just_started_is_new)
 {
     struct fixture f = { .home = home_new(&(struct home_options){ .lease_ms = LEASE, .sync = true }, 1, START) };
@@ -683,7 +714,8 @@ TESTS(who_joins_is_pushed_the_value, a_write_of_a_key_that_nobody_has_a_copy_of_
       who_says_hello_anew_holds_nothing, a_hello_that_comes_late_is_not_believed,
       one_inv_serves_many_writes_and_the_newest_value_is_pushed_when_they_are_done,
       a_value_that_was_asked_for_is_not_pushed_while_a_newer_inv_is_out,
-      a_new_home_acknowledges_nothing_before_a_lease_and_the_margin_have_passed, a_home_that_just_started_is_new,
+      a_new_home_acknowledges_nothing_before_a_lease_and_the_margin_have_passed,
+      a_new_home_waits_for_the_longest_lease_that_anybody_grants, a_home_that_just_started_is_new,
       a_slot_that_leaves_takes_its_copies_back_first, a_helper_that_does_not_answer_delays_a_leaving_key_for_a_lease,
       a_home_without_a_cluster_renews_nothing_and_pushes_nothing,
       nothing_is_renewed_while_an_inv_is_unanswered_for_more_than_a_lease, helpers_come_and_go_while_a_write_waits,
