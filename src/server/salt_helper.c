@@ -12,12 +12,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RENEW_MS 50
 /* What an addition waits here, and how old a total may be, are 50 ms together: as often as that, and a tick of the links. */
 #define FOLD_MS 20
 #define FRESH_MS 50
 #define SILENT_MS 1000
+/* How long the end of the node waits for what was added to sums here. */
+#define LAST_FOLDS_MS 250
+#define LAST_FOLDS_PAUSE_US 2000
 /* What nobody has told of is seen by then. */
 #define LOOK_MS 1000
 #define TELL_READS_MS 1000
@@ -41,6 +45,7 @@ struct salt_helper {
     struct copies *copies;    /* guards itself */
     struct salt_links *links; /* of the links' thread, but for what its header says */
     _Atomic bool owners_changed;
+    _Atomic bool is_ending; /* nothing more is added to sums */
 
     struct lock news_lock;
     struct list news; /* followed; under news_lock */
@@ -411,8 +416,26 @@ struct salt_helper *salt_helper_start(struct node *node, char error[512])
     return NULL;
 }
 
+/* What has been added here to sums has a moment to get home. */
+static void fold_the_rest(struct salt_helper *helper)
+{
+    int64_t until_ms = clock_now_ms() + LAST_FOLDS_MS;
+
+    atomic_store_explicit(&helper->is_ending, true, memory_order_relaxed);
+    for (;;) {
+        uint64_t pending;
+
+        lock_take(&helper->lock);
+        pending = helper_stats(helper->core).pending;
+        lock_release(&helper->lock);
+        if (pending == 0 || clock_now_ms() >= until_ms) return;
+        usleep(LAST_FOLDS_PAUSE_US);
+    }
+}
+
 void salt_helper_stop(struct salt_helper *helper)
 {
+    fold_the_rest(helper);
     salt_links_stop(helper->links);
 }
 
@@ -458,7 +481,8 @@ bool salt_helper_add(struct salt_helper *helper, struct bytes base, int64_t delt
     bool is_added;
 
     lock_take(&helper->lock);
-    is_added = helper_add(helper->core, base, delta, clock_now_ms(), value);
+    is_added = !atomic_load_explicit(&helper->is_ending, memory_order_relaxed) &&
+               helper_add(helper->core, base, delta, clock_now_ms(), value);
     lock_release(&helper->lock);
     return is_added;
 }

@@ -18,7 +18,8 @@ struct salt_helper;
 
 /* With node->bus and node->salt_home there. NULL, with a line in error, where no thread can be started. */
 struct salt_helper *salt_helper_start(struct node *node, char error[512]);
-/* Ends the thread: nothing is told to salt_home any more. Copies stay until _free(). */
+/* Ends the thread: nothing is told to salt_home any more. Copies stay until _free(). Waits for a quarter of a second at most, with no lock held, for what
+ * was added to sums here to get home. */
 void salt_helper_stop(struct salt_helper *helper);
 void salt_helper_free(struct salt_helper **helper);
 /* maxmemory has changed. */

@@ -168,7 +168,18 @@ test "what sets or deletes a sum is seen under all names when it is acknowledged
         set ::sum 0
         eventually { [all_take $names] }
         assert_sum $key $names
-        # One that expires goes as it does, and begins anew.
+        # One that expires goes as it does, also where the first to find that is one that adds.
+        set name [lindex [names_at $names bob] 0]
+        for {set i 0} {$i < 20} {incr i} {
+            on $home set $key 1000000 px 100
+            while {[on $home incr $key] >= 1000000} { catch { on bob get $name } }
+            if {![catch { on bob get $name } got]} { assert {$got < 1000000} }
+        }
+        on $home set $key 0
+        set ::sum 0
+        eventually { [all_take $names] }
+        assert_sum $key $names
+        # And begins anew.
         on $home pexpire $key 1
         eventually { [follow get [lindex $names 1]] eq "" }
         foreach name $names { eventually { [follow get $name] eq "" } }
@@ -330,6 +341,24 @@ test "a helper that is killed takes along what it took within a twentieth of a s
     }
 }
 
+test "a helper that is shut down brings home what it has" {
+    with_sum 6 {cluster-require-full-coverage no} {
+        for {set round 0} {$round < 3} {incr round} {
+            eventually { [all_take $names] }
+            assert_sum $key $names
+            burst [names_at $names bob] 200
+            # Its last answers have come when the signal goes: what it took is a few milliseconds old.
+            gather
+            resp::close burst:bob
+            node_stop bob
+            eventually { [salting ada salt_helpers] == 1 }
+            assert_equal $::sum [on ada get $key]
+            node_start bob [dict merge $::cluster_options [list @port [node_port bob] @dir [node_dir bob]]]
+            array unset ::at
+        }
+    }
+}
+
 proc helper_clients {home} {
     set ids {}
     foreach line [split [on $home client list] \n] {
@@ -380,9 +409,15 @@ test "fewer names, other names, or none: what was added under them is in the sum
     with_sum 8 {} {
         set all $names
         foreach change {{2 sum} {6 sum} {1} {5 sum} {4} {3 sum} {1}} {
-            burst $all 20
-            set names [on $home salt $key {*}$change]
-            gather
+            # While the nodes hear of it, one after the other, they are added to.
+            connect changer $home
+            resp::send changer salt $key {*}$change
+            for {set i 0} {$i < 30} {incr i} {
+                burst $all 5
+                gather
+                wait_ms 10
+            }
+            set names [resp::plain [resp::read changer]]
             assert_equal [lindex $change 0] [llength $names]
             foreach name $names { if {$name ni $all} { lappend all $name } }
             # One that is a name no more leads to the key for an hour; one that its node has not heard of yet is a key of its own.
