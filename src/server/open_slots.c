@@ -23,6 +23,8 @@
 /* How often it looks: with a short timeout more often. */
 #define LOOK_MS_MAX 1000
 #define LOOK_MS_MIN 50
+/* And for strays, for which it looks at all slots. */
+#define STRAYS_MS_MAX 10000
 /* What cannot be done yet is looked at again after so long. */
 #define AGAIN_MS 5000
 /* What the other end has for each answer; also for saying that it owns the slot, which it says when that is on its disk. */
@@ -40,7 +42,7 @@ struct open_slots {
     _Atomic uint64_t finished, closed, keys_sent, keys_returned, keys_dropped, failures; /* the thread's to change */
 
     /* the thread's own */
-    int64_t complained_ms;
+    int64_t complained_ms, strays_ms;  /* monotonic; when it did so last */
     char silent_id[NODE_ID_BYTES + 1]; /* in this round; "": all have answered */
 };
 
@@ -358,10 +360,14 @@ static void ask_other(struct errand *errand, struct open_facts *facts)
 {
     struct open_slots *slots = errand->slots;
     const char *id = errand->open.other.id;
+    char error[TARGET_ERROR_BYTES] = "";
 
     if (!facts->is_kin || strcmp(slots->silent_id, id) == 0) return;
-    slot_peer_account(&errand->peer, id, errand->my_id, &facts->other);
-    if (!facts->other.is_heard) memcpy(slots->silent_id, id, sizeof(slots->silent_id));
+    slot_peer_account(&errand->peer, id, errand->my_id, &facts->other, error);
+    if (facts->other.is_heard) return;
+    memcpy(slots->silent_id, id, sizeof(slots->silent_id));
+    if (!facts->leaves || !facts->has_failed)
+        complain(errand, facts->leaves ? "its move to" : "the import from", error);
 }
 
 static void work_on(struct errand *errand)
@@ -422,7 +428,10 @@ static void adopt(struct node *node, struct slot *slot, int64_t idle_ms)
 static void adopt_strays(struct open_slots *slots, int64_t idle_ms)
 {
     struct node *node = slots->node;
+    int64_t now_ms = clock_monotonic_ms();
 
+    if (now_ms - slots->strays_ms < (idle_ms / 4 < STRAYS_MS_MAX ? idle_ms / 4 : STRAYS_MS_MAX)) return;
+    slots->strays_ms = now_ms;
     for (unsigned id = 0; id < SLOT_COUNT; id++) {
         struct slot *slot = keyspace_slot(node->keyspace, (uint16_t)id);
         struct owner owner = owner_unpack(slot_owner(slot));

@@ -50,9 +50,10 @@ static struct bytes slot_text(uint16_t slot, char text[I64_TEXT_BYTES])
     return (struct bytes){ text, i64_to_text(text, slot) };
 }
 
-void slot_peer_account(const struct slot_peer *peer, const char *their_id, const char *our_id, struct open_account *out)
+void slot_peer_account(const struct slot_peer *peer, const char *their_id, const char *our_id, struct open_account *out,
+                       char error[TARGET_ERROR_BYTES])
 {
-    char error[TARGET_ERROR_BYTES], number[I64_TEXT_BYTES];
+    char number[I64_TEXT_BYTES];
     const struct bytes nodes[] = { BYTES("CLUSTER"), BYTES("NODES") };
     const struct bytes count[] = { BYTES("CLUSTER"), BYTES("COUNTKEYSINSLOT"), slot_text(peer->slot, number) };
     struct target *target = open_target(peer, error);
@@ -61,8 +62,10 @@ void slot_peer_account(const struct slot_peer *peer, const char *their_id, const
     *out = (struct open_account){ .is_heard = false };
     if (target == NULL) return;
     reply = ask(peer, target, nodes, 2, error);
-    if (reply != NULL && reply->type == REDIS_REPLY_STRING)
-        open_account_read((struct bytes){ reply->str, (size_t)reply->len }, peer->slot, their_id, our_id, out);
+    if (reply != NULL &&
+        (reply->type != REDIS_REPLY_STRING ||
+         !open_account_read((struct bytes){ reply->str, (size_t)reply->len }, peer->slot, their_id, our_id, out)))
+        snprintf(error, TARGET_ERROR_BYTES, "another node answers at its address");
     target_reply_free(reply);
     if (out->is_heard) {
         reply = ask(peer, target, count, 3, error);

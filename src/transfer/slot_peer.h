@@ -19,9 +19,10 @@ struct slot_peer {
 /* For the site of who uses this; the ticket is this file's own. */
 void slot_peer_ended(void *context, void *ticket, enum migration_end end, const char *error);
 
-/* What the node with that id says of the slot to the one with the other id. Not heard where it does not answer, or is another node. */
-void slot_peer_account(const struct slot_peer *peer, const char *their_id, const char *our_id,
-                       struct open_account *out);
+/* What the node with that id says of the slot to the one with the other id. Not heard, with the reason in error, where it does not answer, or is another
+ * node. */
+void slot_peer_account(const struct slot_peer *peer, const char *their_id, const char *our_id, struct open_account *out,
+                       char error[TARGET_ERROR_BYTES]);
 
 /* Says CLUSTER SETSLOT slot verb id. False, with the reason in error, where it has not done it or nobody knows. */
 bool slot_peer_setslot(const struct slot_peer *peer, struct bytes verb, const char *id, char error[TARGET_ERROR_BYTES]);
