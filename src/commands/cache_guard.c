@@ -49,10 +49,11 @@ static bool is_elected(struct call *call, struct slot *slot, int64_t lease_ms)
     return true;
 }
 
-/* Never one that loads something itself, or has sent more: what others wait for might be behind it. */
+/* Never one that loads something itself, or has sent more: what others wait for might be behind it. The same question again is no more: it has the
+ * same answer. */
 static bool may_wait(struct call *call)
 {
-    return !call->in_exec && !call->is_followed && !client_is_loading(call->client, call->now_ms);
+    return !call->in_exec && !client_is_loading(call->client, call->now_ms) && call_is_last(call);
 }
 
 /* True: it waits. */

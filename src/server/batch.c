@@ -258,8 +258,8 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
                              .argc = request->argc,
                              .argv = request->argv,
                              .now_ms = worker->now_ms,
-                             .is_followed =
-                                 at + 1 < part->first + part->count || part->has_more || part->last != REQUEST_READY,
+                             .part = part,
+                             .request_bytes = request->consumed,
                              .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
         struct mark mark = { worker->out.len, worker->pieces.count };
         uint64_t errors = client->reply.errors;
@@ -276,7 +276,7 @@ static void run_part(struct worker *worker, struct batch_part *part, uint64_t *c
                 pause_intake(client, request);
                 return;
             }
-            if (__builtin_expect(client->park != NULL, 0)) park_end(client);
+            if (__builtin_expect(client->park != NULL, 0)) park_answered(client);
             if (client->intake.entry != NULL) intake_end(client);
             end_reply(client, &call, mark, errors);
             if (worker->out.len + worker->pieces.bytes > worker->look_at) look_at_replies(worker, client);

@@ -10,6 +10,7 @@
 #include "server/events.h"
 #include "store/keyspace.h"
 
+struct batch_part;
 struct builds;
 struct client;
 struct hold;
@@ -32,6 +33,8 @@ struct call {
     uint64_t key_hash;           /* slot_hash() of that argument */
     const struct command
         *previous; /* what the client ran before, where this one has no slot looked ahead at; else NULL */
+    const struct batch_part *part; /* of what its client has sent: it stands there at `used`, and takes so many bytes */
+    size_t request_bytes;
     bool in_exec;
     struct entry **incoming; /* of the value argument, where it is a big one: call_store(). NULL in it: none */
     void *kept;              /* by run() for the command's finish() */
@@ -39,7 +42,6 @@ struct call {
     struct hold *parked;     /* by finish(): another thread will answer (server/hold.h), and then it is over */
     bool made_incoming;      /* of the argument, rather than read into place */
     bool waits;              /* for a key in flight: it has done nothing, and is to run again */
-    bool is_followed;        /* its client has sent more behind it */
     bool is_parked;          /* for a key to be filled; waits is set, too */
     bool no_touch;           /* CLIENT NO-TOUCH: reads leave recency alone */
     bool publishes;          /* its key may be hot: what it finds is to be offered, call_publish() */

@@ -622,7 +622,7 @@ static ssize_t receive(struct client *client)
     }
     if (client_flags(client) & (CLIENT_BEHIND | CLIENT_PARKED)) {
         if (client->query.len == 0) buf_append_bytes(&client->query, data);
-        if (park_note_input(client)) return got;
+        if (park_note_input(client, query_bytes(client))) return got;
         check_query(client);
         return got;
     }

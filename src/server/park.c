@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/fill.h"
+#include "server/batch.h"
 #include "server/call.h"
 #include "server/client.h"
 #include "server/worker_internal.h"
@@ -26,7 +27,7 @@ struct parks {
     uint32_t turn; /* counts waits, so that an UNBLOCK ends the one that it saw */
 };
 
-/* A client's, from its first wait for a command until that is answered. */
+/* A client's, from its first wait for a command until that is answered, and what repeats it. */
 struct park {
     struct park *next; /* in its bucket */
     struct ev_timer timer;
@@ -36,6 +37,8 @@ struct park {
     int64_t until_ms;     /* of the internal clock */
     bool is_waiting;      /* in the fills of the slot */
     bool is_over, is_refused, ends_on_input;
+    bool is_answered;                   /* what repeats it is left */
+    size_t request_bytes, repeat_bytes; /* of the command, and of all that repeats it behind */
 };
 
 struct loads {
@@ -75,7 +78,32 @@ static struct park **cell_of(const struct worker *worker, uint64_t id)
 
 bool call_is_again(const struct call *call)
 {
-    return call->client->park != NULL;
+    return call->client->park != NULL && !call->client->park->is_answered;
+}
+
+/* Is what stands behind a request, and behind so much that repeats it, the same again and again? The last one may not all have come yet. */
+static bool repeats(struct bytes data, size_t request_bytes, size_t *repeat_bytes)
+{
+    for (;;) {
+        size_t at = request_bytes + *repeat_bytes, left = data.len - at;
+
+        if (left < request_bytes) return left == 0 || memcmp(data.data, data.data + at, left) == 0;
+        if (memcmp(data.data, data.data + at, request_bytes) != 0) return false;
+        *repeat_bytes += request_bytes;
+    }
+}
+
+/* From the command on. */
+static struct bytes data_of(const struct call *call)
+{
+    return (struct bytes){ call->part->data.data + call->part->used, call->part->data.len - call->part->used };
+}
+
+bool call_is_last(const struct call *call)
+{
+    size_t repeat_bytes = 0;
+
+    return repeats(data_of(call), call->request_bytes, &repeat_bytes);
 }
 
 int64_t call_may_wait_ms(const struct call *call, int64_t wait_ms)
@@ -84,7 +112,7 @@ int64_t call_may_wait_ms(const struct call *call, int64_t wait_ms)
 
     if (call->in_exec) return 0;
     if (park == NULL) return wait_ms;
-    return park->is_over || park->until_ms <= call->now_ms ? 0 : park->until_ms - call->now_ms;
+    return park->is_answered || park->is_over || park->until_ms <= call->now_ms ? 0 : park->until_ms - call->now_ms;
 }
 
 static void end_wait(struct client *client)
@@ -141,6 +169,9 @@ void call_park(struct call *call, const struct park_options *options)
     park->owner = slot_owner(options->slot);
     park->is_waiting = true;
     park->ends_on_input = options->ends_on_input;
+    park->request_bytes = call->request_bytes;
+    park->repeat_bytes = 0;
+    if (park->ends_on_input) repeats(data_of(call), park->request_bytes, &park->repeat_bytes);
     wake_at_ms = park->until_ms;
     if (options->look_at_ms != 0 && options->look_at_ms < wake_at_ms) wake_at_ms = options->look_at_ms;
     ev_timer_set(&park->timer, (double)(wake_at_ms - call->now_ms) / 1000, 0);
@@ -165,12 +196,13 @@ void call_unwait(struct call *call, struct slot *slot)
 
 bool park_refuses(struct call *call)
 {
-    if (!call->client->park->is_refused) return false;
+    if (!call->client->park->is_refused || call->client->park->is_answered) return false;
     reply_error(call->reply, TEXT_UNBLOCKED);
     return true;
 }
 
-void park_end(struct client *client)
+/* Its command has been answered, or is not going to be. */
+static void stop_waiting(struct client *client)
 {
     struct park *park = client->park;
     struct node *node = client->worker->node;
@@ -186,12 +218,32 @@ void park_end(struct client *client)
             fill_give_up_handed(of, park->hash, who, clock_now_ms());
         }
         slot_unlock(park->slot);
+        park->is_waiting = false;
     }
     ev_timer_stop(client->worker->loop, &park->timer);
     atomic_store_explicit(&client->parked_turn, 0, memory_order_relaxed);
+}
+
+static void park_free(struct client *client)
+{
+    struct park *park = client->park;
+
     *cell_of(client->worker, client->id) = park->next;
     client->park = NULL;
     alloc_free(park);
+}
+
+void park_answered(struct client *client)
+{
+    struct park *park = client->park;
+
+    if (park->is_answered) {
+        park->repeat_bytes -= park->request_bytes;
+    } else {
+        stop_waiting(client);
+        park->is_answered = true;
+    }
+    if (park->repeat_bytes == 0) park_free(client);
 }
 
 /* --- Ends of a wait --- */
@@ -217,10 +269,13 @@ void park_look_after(struct client *client)
     go_on(client);
 }
 
-bool park_note_input(struct client *client)
+bool park_note_input(struct client *client, struct bytes query)
 {
-    if (!is_parked(client) || !client->park->ends_on_input) return false;
-    client->park->is_over = true;
+    struct park *park = client->park;
+
+    if (!is_parked(client) || !park->ends_on_input) return false;
+    if (repeats(query, park->request_bytes, &park->repeat_bytes)) return false;
+    park->is_over = true;
     go_on(client);
     return true;
 }
@@ -375,7 +430,10 @@ void park_close(struct client *client)
     struct loads *loads = client->loads;
     int64_t now_ms;
 
-    if (client->park != NULL) park_end(client);
+    if (client->park != NULL) {
+        stop_waiting(client);
+        park_free(client);
+    }
     if (loads == NULL) return;
     now_ms = clock_now_ms();
     client->loads = NULL;

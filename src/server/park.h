@@ -9,11 +9,13 @@
  *     worker    the number is a client that still waits: its command is run again
  *
  * The same happens when its time is over, on CLIENT UNBLOCK, when its slot is another's by now (the command is then answered MOVED, as ever) and, where
- * the command says so, when the client sends something more. Only the client's own worker ends a wait, so it ends once. */
+ * the command says so, when the client sends something more. Only the client's own worker ends a wait, so it ends once.
+ *
+ * Of a connection that many share, several may ask for the same at once: the same bytes again. What only *repeats* the command that waits is nothing more: it would
+ * have the same answer, so it has none to wait for before. It has had its wait when that one is over. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/bytes.h"
 
 struct call;
 struct client;
@@ -30,6 +32,8 @@ uint64_t client_filler(const struct client *client);
 int64_t call_may_wait_ms(const struct call *call, int64_t wait_ms);
 /* Is this the same command once more? */
 bool call_is_again(const struct call *call);
+/* Has its client sent nothing behind it, or nothing that does not repeat it? */
+bool call_is_last(const struct call *call);
 /* Lets it wait so long at most; look_ms, where it is not 0, is when there will be something to see earlier. The handler has said
  * fill_wait() and returns without a reply. */
 struct park_options {
@@ -37,7 +41,7 @@ struct park_options {
     uint64_t hash;
     int64_t wait_ms; /* what it was given */
     int64_t look_at_ms;
-    bool ends_on_input; /* any further bytes of the client end the wait */
+    bool ends_on_input; /* what the client sends ends the wait, where it does more than repeat the command */
 };
 void call_park(struct call *call, const struct park_options *options);
 /* The command no longer waits in the slot's fills: it was run again, and is going to be answered, or to wait anew. */
@@ -58,14 +62,14 @@ struct parks;
 struct parks *parks_new(void);
 void parks_free(struct parks **parks);
 
-/* Its command has been answered, or is not going to be. Takes a slot's lock where it still waits there. */
-void park_end(struct client *client);
+/* Its command has been answered, or one that repeats it. Takes a slot's lock where it still waits there. */
+void park_answered(struct client *client);
 /* Gives up what it loads; it is being closed. */
 void park_close(struct client *client);
 /* Once a tick: ends the wait of one that was unblocked or whose slot has another owner. May close it. */
 void park_look_after(struct client *client);
-/* It has sent something while it waits. True where that ends the wait: it goes on, and may be closed. */
-bool park_note_input(struct client *client);
+/* It has sent something while it waits; query: all from the command on. True where that ends the wait: it goes on, and may be closed. */
+bool park_note_input(struct client *client, struct bytes query);
 /* To be answered at once, where the wait was ended with an error: true, and has replied. */
 bool park_refuses(struct call *call);
 

@@ -318,7 +318,7 @@ test "when who loads is gone, late, or has failed, the first who waits is electe
             on ada flushall
             connect loader ada
             set id [resp::do loader client id]
-            set reply [resp::do loader fetch k lease [expr {$way eq "late" ? 200 : $::long}]]
+            set reply [resp::do loader fetch k lease [expr {$way eq "late" ? 2000 : $::long}]]
             foreach c {first second} {
                 connect $c ada
                 resp::send $c fetch k lease $::long wait $::long
@@ -610,6 +610,117 @@ test "under coalesce a GET waits for what another connection loads, and never wh
         connect loader ada
         resp::do loader get c:late
         assert_equal "" [resp::do c5 get c:late]
+    }
+}
+
+proc client_field {name id field} {
+    foreach line [split [on $name client list] \n] {
+        if {[regexp "^id=$id " $line] && [regexp " $field=(\\S*)" " $line" -> value]} { return $value }
+    }
+    return ""
+}
+
+test "the same GET again on a connection waits with the first, and whatever else comes ends it for all of them" {
+    with_node ada {io-threads 2} {
+        on ada policy set c: coalesce $::long guard yes
+        connect loader ada
+        connect many ada
+        set id [resp::do many client id]
+        # Has the node read so much that has not run?
+        proc eventually_kept {bytes} { upvar id id; eventually { [client_field ada $id qbuf] == $bytes } }
+        proc assert_replies {name replies} {
+            foreach wanted $replies { assert_equal $wanted [resp::plain [resp::read $name]] }
+        }
+        # At once, one by one, and cut anywhere.
+        set get [resp::encode get c:k]
+        set length [string length $get]
+        assert_equal "" [resp::do loader get c:k]
+        resp::write many $get$get$get
+        eventually_waiting ada 1
+        eventually_kept [expr {3 * $length}]
+        resp::write many $get[string range $get 0 10]
+        eventually_kept [expr {4 * $length + 11}]
+        resp::write many [string range $get 11 end]
+        eventually_kept [expr {5 * $length}]
+        assert_equal 1 [info_field ada blocked_clients]
+        resp::do loader set c:k v
+        assert_replies many {v v v v v}
+        # Who had a value has not missed: after the DEL there is no fill under way, and a SET is kept.
+        on ada del c:k
+        on ada set c:k w
+        assert_equal w [on ada get c:k]
+
+        # What is not the same ends the wait at once, and is itself answered.
+        foreach {behind answer} [list [resp::encode ping] PONG [resp::encode set c:own v] OK [resp::encode get free] ""] {
+            set key c:k[incr n]
+            set get [resp::encode get $key]
+            assert_equal "" [resp::do loader get $key]
+            resp::write many $get$get
+            eventually_waiting ada 1
+            resp::write many $behind
+            assert_replies many [list "" "" $answer]
+            resp::do loader set $key v
+        }
+        # Two bytes tell that it is something else.
+        set get [resp::encode get c:cut]
+        assert_equal "" [resp::do loader get c:cut]
+        resp::write many $get$get
+        eventually_waiting ada 1
+        resp::write many "*1"
+        assert_replies many {"" ""}
+        resp::write many "\r\n\$4\r\nping\r\n"
+        assert_replies many {PONG}
+        # The same in other words is something else, and may wait in its turn.
+        resp::write many $get$get
+        eventually_waiting ada 1
+        resp::write many [resp::encode GET c:cut]
+        assert_replies many {"" ""}
+        eventually_waiting ada 1
+        resp::do loader set c:cut v
+        assert_replies many {v}
+        # Each that was answered nil has missed: so many SETs may be stale after the DEL, and the next is not.
+        assert_equal "" [resp::do loader get c:m]
+        set get [resp::encode get c:m]
+        resp::write many $get$get$get
+        eventually_waiting ada 1
+        resp::write many [resp::encode ping]
+        assert_replies many {"" "" "" PONG}
+        on ada del c:m
+        for {set i 0} {$i < 4} {incr i} {
+            on ada set c:m stale
+            assert_equal 0 [on ada exists c:m] "fill $i"
+        }
+        on ada set c:m new
+        assert_equal new [on ada get c:m]
+
+        # The end of the wait is that of all: none begins to wait anew.
+        assert_equal "" [resp::do loader get c:u]
+        set get [resp::encode get c:u]
+        resp::write many $get$get$get
+        eventually_waiting ada 1
+        assert_equal 1 [on ada client unblock $id]
+        assert_replies many {"" "" ""}
+        resp::write many $get$get
+        eventually_waiting ada 1
+        assert_equal 1 [on ada client unblock $id error]
+        assert_error "UNBLOCKED client unblocked via CLIENT UNBLOCK" { resp::plain [resp::read many] }
+        assert_replies many {""}
+        # And the next one that comes may wait as ever.
+        resp::write many $get$get
+        eventually_waiting ada 1
+        resp::close loader
+        # Who loaded is gone: the first is to load, and nobody waits for himself.
+        assert_replies many {"" ""}
+        assert_equal OK [resp::do many set c:u v]
+        # One that goes while it waits, with others behind it, leaves nothing behind.
+        connect loader ada
+        assert_equal "" [resp::do loader get c:gone]
+        set get [resp::encode get c:gone]
+        resp::write many $get$get$get
+        eventually_waiting ada 1
+        resp::close many
+        eventually_waiting ada 0
+        assert_equal OK [resp::do loader set c:gone v]
     }
 }
 

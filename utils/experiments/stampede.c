@@ -373,7 +373,7 @@ static void run_coalesce(const struct settings *settings)
     loads_once("GET under `coalesce`", &coalesce, 1, &woken, &plain);
     loads_once(text("GET under `coalesce`, %u multiplexed processes that ask once each", PROCESSES), &coalesce_shared,
                PROCESSES, &woken, &plain_shared);
-    /* To a GET that is followed by others nothing but nil can be said: see docs/cache-features.md. */
+    /* Of the connection that loads each GET is answered nil, and loads, too: see docs/cache-features.md. */
     found(SPEED, "E2",
           text("GET under `coalesce`, %u multiplexed processes that ask a hundred times at once: loads per miss",
                PROCESSES),
