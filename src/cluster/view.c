@@ -212,8 +212,14 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
             bitmap_clear(c->not_claiming, slot);
             continue;
         }
-        /* What an operator is importing changes hands by the operator's word alone. */
-        if (c->importing[slot] != INDEX_NONE) continue;
+        /* What an operator is importing changes hands by the operator's word alone. It is nobody's where we began anew and did not know that its source
+         * had been given it: that one is heard, or we would be without an owner for it until somebody closes the slot. */
+        if (c->importing[slot] != INDEX_NONE) {
+            bool is_source = c->importing[slot] == claimer->index && word == WORD_OWN;
+
+            if (owner == NULL && is_source) slot_bind(c, slot, claimer, e);
+            continue;
+        }
         if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         mine = owner == c->myself;

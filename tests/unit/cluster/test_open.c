@@ -326,9 +326,44 @@ TEST(a_slot_that_is_being_handed_over_is_neither_closed_nor_opened_again)
     done(&f);
 }
 
+static void claim(struct fixture *f, const struct node *node, cluster_link link, uint64_t epoch, unsigned slots)
+{
+    uint8_t bitmap[SLOT_BITMAP_BYTES] = { (uint8_t)slots };
+    struct message_header head = header(MESSAGE_PING, node->id);
+
+    head.port = node->port;
+    head.cport = node->cport;
+    head.current_epoch = head.config_epoch = epoch;
+    head.slots = bitmap;
+    hear(f, link, head);
+}
+
+/* Restarted, a node may hold for nobody's what its source had been given. That source is asked by whoever ends the move, and while a slot is nobody's the
+ * cluster is not well here, and no move is ended. */
+TEST(a_slot_that_is_imported_is_its_sources_where_it_was_nobodys_here)
+{
+    struct fixture f = with_neighbour();
+    cluster_error error;
+
+    f.other = known(&f, ID_C, 9000);
+    link_both_ways(&f, f.other, 20);
+    slot_bind(f.c, 1, f.other, &f.e);
+    for (uint16_t slot = 0; slot < 2; slot++) {
+        cluster_setslot_importing(f.c, slot, BYTES(ID_B), NOW, &f.e, error);
+        CHECK(error[0] == '\0');
+    }
+    claim(&f, f.other, 21, 5, 1u << 0 | 1u << 1); /* no business of a third one */
+    CHECK(cluster_slot_owner(f.c, 0) == -1 && cluster_slot_owner(f.c, 1) == f.other->index);
+    claim(&f, f.b, IN, 9, 1u << 0 | 1u << 1);
+    CHECK(cluster_slot_owner(f.c, 0) == f.b->index && f.c->importing[0] == f.b->index);
+    CHECK(cluster_slot_owner(f.c, 1) == f.other->index && f.c->importing[1] == f.b->index);
+    done(&f);
+}
+
 TESTS(what_is_done_with_an_open_slot_follows_from_what_both_ends_say, no_facts_lead_to_a_step_that_could_lose_keys,
       an_account_is_read_from_what_a_node_says_of_itself, what_is_no_account_or_another_nodes_is_not_heard,
       an_account_cut_anywhere_is_read_or_refused, the_time_of_an_open_slot_begins_with_the_last_work_on_it,
       an_open_slot_is_let_be_while_the_cluster_is_down, its_time_begins_anew_with_a_restart,
       strays_are_keys_of_slots_that_others_of_our_kind_have_and_nobody_works_on,
-      a_slot_that_is_being_handed_over_is_neither_closed_nor_opened_again)
+      a_slot_that_is_being_handed_over_is_neither_closed_nor_opened_again,
+      a_slot_that_is_imported_is_its_sources_where_it_was_nobodys_here)
