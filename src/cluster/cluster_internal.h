@@ -206,8 +206,9 @@ struct cluster {
     uint16_t handed_over;          /* the slot that a target is being told to be its own; SLOT_COUNT: none */
     uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
-    uint8_t giver_knows[SLOT_BITMAP_BYTES]; /* of taken_from: that node has been heard without the slot; not on disk */
-    bool any_taken_from;                    /* one that does not know */
+    /* Of taken_from: that node has been heard without the slot. Of migrating: so has its target, or it was not the one we had it from. Not on disk. */
+    uint8_t giver_knows[SLOT_BITMAP_BYTES];
+    bool any_taken_from; /* one that does not know */
     /* Of ours, and of what is yielded: an operator gave it to us since we began, so that nothing later is forgotten. Not on disk. */
     uint8_t remembered[SLOT_BITMAP_BYTES];
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */

@@ -237,6 +237,7 @@ void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes no
     if (!check_not_handed_over(c, slot, error)) return;
     target = move_partner(c, node, error);
     if (target == NULL) return;
+    if (c->taken_from[slot] != target->index) bitmap_set(c->giver_knows, slot);
     /* The operator moves it on: whoever claims it may have been given it. */
     c->taken_from[slot] = INDEX_NONE;
     bitmap_clear(c->remembered, slot);

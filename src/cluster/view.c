@@ -192,7 +192,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)i;
         struct node *owner;
-        bool mine, yielded;
+        bool mine, yielded, leaves;
 
         if ((i % 8) == 0 && bitmap[i / 8] == 0 && node_slots(claimer)[i / 8] == 0) {
             i += 7;
@@ -220,9 +220,14 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
             if (owner == NULL && is_source) slot_bind(c, slot, claimer, e);
             continue;
         }
-        if (owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
-
         mine = owner == c->myself;
+        /* The operator has it leave for there, and has told that node that it is its own: its epoch is not above ours only as it had not heard of ours
+         * yet. Claimed here any longer, a Redis node would give it back, and drop the keys it was sent. Between our own, moves.c sees to that. (A
+         * claim from before it gave us the slot says nothing.) */
+        leaves = mine && c->migrating[slot] == claimer->index && bitmap_has(c->giver_knows, slot) && word == WORD_OWN &&
+                 !claimer->is_ours;
+        if (!leaves && owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
+
         if (mine && moves_insists(c, claimer, slot) && (may_be_kin(claimer, word) || bitmap_has(c->remembered, slot))) {
             insist = true;
             continue;

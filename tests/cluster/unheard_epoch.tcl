@@ -5,8 +5,8 @@
 
 if {[network_elsewhere]} return
 
-# ada has epoch 2 and theo, a redis-server, epoch 1; half of the slots each.
-proc with_ada_and_theo {body} {
+# ada and theo, a redis-server, with half of the slots each.
+proc with_ada_and_theo {ada_epoch theo_epoch body} {
     network_start {ada theo}
     foreach {name more} {ada {} theo {@binary redis-server}} {
         node_start $name [dict merge $::cluster_options {cluster-node-timeout 30000} [network_options $name] $more]
@@ -14,8 +14,8 @@ proc with_ada_and_theo {body} {
     }
     on ada cluster addslotsrange 0 8191
     on theo cluster addslotsrange 8192 16383
-    on ada cluster set-config-epoch 2
-    on theo cluster set-config-epoch 1
+    on ada cluster set-config-epoch $ada_epoch
+    on theo cluster set-config-epoch $theo_epoch
     on theo cluster meet [node_host ada] [node_port ada]
     cluster_wait_agreed {ada theo}
     uplevel 1 $body
@@ -25,7 +25,7 @@ proc with_ada_and_theo {body} {
 
 test "what was moved here from a redis-server whose epoch had not come yet stays here, with its keys" {
     if {[server_is_redis]} { skip "a redis-server gives it back, and drops the keys" }
-    with_ada_and_theo {
+    with_ada_and_theo 2 1 {
         set slot 9000
         set key [key_in_slot $slot]
         cut_one_way theo ada
@@ -44,5 +44,31 @@ test "what was moved here from a redis-server whose epoch had not come yet stays
         cluster_wait_agreed {ada theo}
         assert_equal ada [owner_of_slot $slot theo]
         assert_equal moved [on ada get $key]
+    }
+}
+
+# The operator goes on to ada a little later, and ada's heartbeat comes between.
+test "what was moved to a redis-server that had not heard our epoch stays there, with its keys" {
+    if {[server_is_redis]} { skip "a redis-server takes it back, and the keys are gone" }
+    with_ada_and_theo 1 2 {
+        set slot 500
+        set key [key_in_slot $slot]
+        cut_one_way ada theo
+        assert_match "BUMPED 3*" [on ada cluster bumpepoch]
+        on theo cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id theo]
+        connect asking theo
+        assert_equal OK [resp::do asking asking]
+        assert_equal OK [resp::do asking set $key moved]
+        assert_equal OK [on theo cluster setslot $slot node [node_id theo]]
+        assert_equal 2 [field_of [on theo cluster info] cluster_my_epoch]
+        eventually { [owner_of_slot $slot ada] eq "theo" }
+        heal
+        eventually { [dict get [seen_by theo ada] epoch] == 3 }
+        assert_equal theo [owner_of_slot $slot theo]
+        assert_equal moved [on theo get $key]
+        assert_equal OK [on ada cluster setslot $slot node [node_id theo]]
+        cluster_wait_agreed {ada theo}
+        assert_equal moved [on theo get $key]
     }
 }

@@ -696,6 +696,33 @@ TEST(what_an_operator_moves_on_is_not_insisted_on)
     struct fixture f = with_two();
     cluster_error error;
 
+    /* A Redis node is told by the operator that it has it, and has not heard of our epoch. */
+    f.c->myself->config_epoch = 5;
+    ping(&f, f.b, 2, 1u << 0 | 1u << 1, false);
+    CHECK(is_mine(&f, 0)); /* nobody moves it */
+    cluster_setslot_migrating(f.c, 0, BYTES(ID_B), NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    ping(&f, f.other, 2, 1u << 0, false);
+    told_of_b(&f, 3, 1u << 0 | 1u << 1, NOW);
+    CHECK(is_mine(&f, 0)); /* not to that one, and that one says nothing of it */
+    ping(&f, f.b, 3, 1u << 0 | 1u << 1, true);
+    CHECK(is_mine(&f, 0)); /* one of our kind says MOVED */
+    ping(&f, f.b, 3, 1u << 0 | 1u << 1, false);
+    CHECK(cluster_slot_owner(f.c, 0) == f.b->index && f.c->myself->config_epoch == 5);
+    done(&f);
+    /* At the way back a claim of it may be from before it gave us the slot. */
+    for (unsigned heard_without = 0; heard_without < 2; heard_without++) {
+        f = with_two();
+        ping(&f, f.b, 2, 1u << 1, false);
+        import_1(&f);
+        if (heard_without) ping(&f, f.b, 2, 0, false);
+        cluster_setslot_migrating(f.c, 1, BYTES(ID_B), NOW, &f.e, error);
+        ping(&f, f.b, 2, 1u << 1, false);
+        CHECK(is_mine(&f, 1) == !heard_without);
+        done(&f);
+    }
+    f = with_two();
+
     ping(&f, f.b, 2, 1u << 1, true);
     import_1(&f);
     cluster_setslot_migrating(f.c, 1, BYTES(ID_B), NOW, &f.e, error);
