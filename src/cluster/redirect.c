@@ -21,8 +21,10 @@ enum redirect redirect_for(const struct redirect_facts *facts)
     /* A key that is not here any more is at the target already, or is to be born there. */
     if (migrating && facts->keys_missing > 0) return facts->keys_present > 0 ? REDIRECT_TRYAGAIN : REDIRECT_ASK;
 
+    /* A key that is not here may be born here, as the source has said that it has none; if it was the source that said so. */
     if (importing && facts->asking)
-        return facts->several_keys && facts->keys_missing > 0 ? REDIRECT_TRYAGAIN : REDIRECT_NONE;
+        return (facts->several_keys || facts->of_hearsay) && facts->keys_missing > 0 ? REDIRECT_TRYAGAIN
+                                                                                     : REDIRECT_NONE;
 
     return here ? REDIRECT_NONE : REDIRECT_MOVED;
 }

@@ -125,11 +125,14 @@ static struct owner owner_of(const struct call *call, int slot)
     return owner_unpack(slot_owner(keyspace_slot(call->node->keyspace, (uint16_t)slot)));
 }
 
+static bool is_asking(const struct call *call, const struct plan *plan)
+{
+    return plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0;
+}
+
 static bool is_served(const struct call *call, const struct plan *plan, struct owner owner)
 {
-    bool asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0;
-
-    return owner.state == OWNER_HERE || (asking && (owner.flags & OWNER_IMPORTING) != 0);
+    return owner.state == OWNER_HERE || (is_asking(call, plan) && (owner.flags & OWNER_IMPORTING) != 0);
 }
 
 static void send_home(struct call *call, int slot, struct owner home)
@@ -162,6 +165,7 @@ enum alias_outcome alias_replace(struct call *call, struct plan *plan, bool may_
 
     if (argv == NULL) return salt_spread_settle(call, plan, may_run);
     plan_anew(call, plan, argv);
+    plan->by_name = true;
     home = owner_of(call, plan->first_slot);
     /* Served here, or refused as the base would be: unowned, or across slots. */
     if (plan->cross_slot || home.state == OWNER_NOBODY || is_served(call, plan, home)) {
@@ -170,6 +174,11 @@ enum alias_outcome alias_replace(struct call *call, struct plan *plan, bool may_
     }
     if (is_served(call, plan, owner_of(call, slot))) {
         if (may_run && is_answered_here(call, plan)) return ALIAS_READ;
+        send_home(call, slot, home);
+        return ALIAS_SENT;
+    }
+    /* Sent by a helper that takes this node for home: back there, and it would be sent here again. */
+    if (is_asking(call, plan) && !(client_flags(call->client) & CLIENT_MULTI)) {
         send_home(call, slot, home);
         return ALIAS_SENT;
     }

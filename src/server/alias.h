@@ -5,9 +5,10 @@
  *
  *     the base's slot is here, or on its way here    the base instead of the name; redirects, too, are those of the base
  *     the name's slot is here                        a copy; or ASK <slot of the name> <home>, within MULTI MOVED
- *     neither                                        MOVED to where the name's slot is, as for any key
+ *     neither                                        MOVED to where the name's slot is, as for any key; after ASKING, which a helper with a map of
+ *                                                    before has caused, ASK home
  *
- * So a client that asks the owner of a name's slot is never more than one hop from home. Several keys: each name counts as its base.
+ * So a client that asks the owner of a name's slot is one hop from home, or two where that owner has a map of before. Several keys: each name counts as its base.
  *
  * Found by marks on the slots of names (salt/marks.h): while there are none on a command's slots all this costs a load, and a look at each slot's
  * count of marks where any key of the node has names. */

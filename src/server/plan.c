@@ -2,6 +2,8 @@
 
 #include "bus/bus.h"
 #include "cluster/redirect.h"
+#include "salt/marks.h"
+#include "server/salt_home.h"
 #include "server/transaction.h"
 #include "server/worker_internal.h"
 
@@ -50,7 +52,7 @@ void plan_init(struct plan *plan)
 {
     slot_set_init(&plan->slots);
     plan->first_slot = -1;
-    plan->cross_slot = plan->several_keys = plan->writes = plan->migrates = plan->asking = false;
+    plan->cross_slot = plan->several_keys = plan->writes = plan->migrates = plan->asking = plan->by_name = false;
     plan->first_key = BYTES_NONE;
     plan->call = NULL;
     plan->keys.count = plan->keys.hashed = 0;
@@ -89,7 +91,16 @@ struct presence {
     const struct call *call;
     size_t present, missing;
     size_t in_flight, gone_in_flight; /* on their way to another node; gone: with no entry here */
+    size_t salted_sent;               /* of those, salted ones that may have arrived */
 };
+
+/* Helpers may send names of it to the other node at once, which may write: what was here is then not to be told any more. */
+static bool is_salted_and_sent(const struct slot *slot, struct bytes key)
+{
+    uint64_t hash = slot_hash(key);
+
+    return slot_find_mark(slot, SLOT_MARK_IN_FLIGHT, hash, key)->is_sent && salt_marks_has_names(slot, hash, key);
+}
 
 /* A key in flight is here until that is over. */
 static void count_presence(void *context, int arg, const struct key_spec *spec)
@@ -101,6 +112,7 @@ static void count_presence(void *context, int arg, const struct key_spec *spec)
 
     if (spec->flags & KEY_NOT_KEY) return;
     presence->in_flight += in_flight;
+    presence->salted_sent += in_flight && is_salted_and_sent(slot, key);
     presence->gone_in_flight += in_flight && !is_there;
     if (is_there || in_flight)
         presence->present++;
@@ -126,6 +138,13 @@ static void count_keys(struct call *call, struct presence *presence)
         command_keys(queued->command, queued->argc, queued->argv, count_presence, presence);
     }
     presence->call = call;
+}
+
+/* Helpers send names home with ASK, by the map that they have: where home was here once, and the slot is on its way back, the key may be at its source
+ * yet, and a second one must not be born here. Nobody who never was home is taken for it. */
+static bool is_of_hearsay(const struct call *call, const struct plan *plan, const struct slot *slot)
+{
+    return plan->by_name && call->node->salt_home != NULL && salt_home_was_here(call->node->salt_home, slot_id(slot));
 }
 
 /* With the slot of the first key locked: may the command run here? On no, has replied. */
@@ -158,10 +177,15 @@ static bool slot_admits(struct call *call, const struct plan *plan, struct slot 
         .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
         .migrates = plan->migrates,
         .several_keys = plan->several_keys,
+        .of_hearsay = is_of_hearsay(call, plan, slot),
         .keys_present = presence.present,
         .keys_missing = presence.missing,
     };
     redirect = redirect_for(&facts);
+    if (redirect == REDIRECT_TRYAGAIN && !plan->several_keys) {
+        reply_error(call->reply, "TRYAGAIN The key may be on its way here");
+        return false;
+    }
     reply_redirect(call, redirect, owner, slot_id(slot));
     return redirect == REDIRECT_NONE;
 }
@@ -210,7 +234,7 @@ __attribute__((cold, noinline)) bool plan_needs_keys_in_flight(struct call *call
     struct presence presence;
 
     count_keys(call, &presence);
-    if (presence.gone_in_flight == 0 && !(plan->writes && presence.in_flight > 0)) return false;
+    if (presence.gone_in_flight + presence.salted_sent == 0 && !(plan->writes && presence.in_flight > 0)) return false;
     call_wait_for_keys(call);
     return true;
 }

@@ -13,6 +13,7 @@ struct plan {
     bool cross_slot;
     bool several_keys;
     bool writes, migrates, asking;
+    bool by_name; /* the client said a name of a salted key */
     struct bytes first_key;
     const struct call *call; /* whose keys are being added */
     struct cost_keys keys;   /* of one command; of several they are none's */
@@ -37,8 +38,8 @@ static inline bool plan_has_marks(const struct plan *plan, struct keyspace *keys
 /* Of one that has. It replies nothing, and the call is to wait, where it says so. */
 bool plan_needs_keys_in_flight(struct call *call, const struct plan *plan);
 
-/* Has the command to do with a key that is being sent to another node (transfer/migration.h)? It may be read as long as it is here; all else waits
- * until it is known where it is. */
+/* Has the command to do with a key that is being sent to another node (transfer/migration.h)? It may be read as long as it is here (a salted one, until
+ * it is sent); all else waits until it is known where it is. */
 static inline bool plan_waits_for_keys(struct call *call, const struct plan *plan)
 {
     return plan_has_marks(plan, call->node->keyspace) && plan_needs_keys_in_flight(call, plan);

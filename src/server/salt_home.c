@@ -44,6 +44,7 @@ struct salt_home {
     struct watched *watched[SLOT_COUNT]; /* each under its slot's lock; once there it stays until the end */
     _Atomic bool has_effects;
     _Atomic int64_t lease_limit_ms, lease_longest_ms;
+    _Atomic bool was_here[SLOT_COUNT]; /* may have been; only ever set */
     struct histogram withheld_us;
 
     struct lock lock;
@@ -83,10 +84,21 @@ static enum home_slot state_of(uint64_t word)
     return (owner.flags & OWNER_IMPORTING) != 0 ? HOME_SLOT_ARRIVING : HOME_SLOT_ELSEWHERE;
 }
 
+/* It serves all slots then, and nobody has heard of it. */
+static bool is_alone(const struct node *node)
+{
+    return node->bus == NULL || bus_is_solo(node->bus);
+}
+
 static void tell_slot(struct salt_home *host, uint16_t slot, uint64_t word, int64_t now_ms)
 {
+    bool is_or_was_here;
+
     if (host->told[slot] == word) return;
+    is_or_was_here = owner_unpack(host->told[slot]).state == OWNER_HERE || owner_unpack(word).state == OWNER_HERE;
     host->told[slot] = word;
+    if (is_or_was_here && !is_alone(host->node))
+        atomic_store_explicit(&host->was_here[slot], true, memory_order_relaxed);
     home_slot(host->core, slot, state_of(word), now_ms, &host->effects);
 }
 
@@ -402,6 +414,11 @@ void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t wor
     unlock(host); /* what it caused is carried out at the next tick */
 }
 
+bool salt_home_was_here(const struct salt_home *host, uint16_t slot)
+{
+    return atomic_load_explicit(&host->was_here[slot], memory_order_relaxed);
+}
+
 /* Asks the core about a key, with its slot locked. */
 static bool ask(struct salt_home *host, struct bytes key, bool (*may)(struct home *, struct bytes, int64_t))
 {
@@ -669,10 +686,23 @@ void salt_home_client_closed(struct client *client)
 
 /* --- The whole --- */
 
+/* A node that knows others at its start was one of theirs before, with whatever slots. */
+static bool has_a_past(struct node *node)
+{
+    struct effects *effects;
+    bool has;
+
+    if (node->bus == NULL) return false;
+    has = cluster_node_count(bus_lock(node->bus, &effects)) > 1;
+    bus_unlock(node->bus);
+    return has;
+}
+
 struct salt_home *salt_home_new(struct node *node)
 {
     struct salt_home *host = alloc_zeroed(sizeof(*host));
     struct home_options options;
+    bool was_here = has_a_past(node); /* else it is alone, and of no slot's owner has anybody heard */
     int64_t now_ms = clock_now_ms();
 
     host->node = node;
@@ -684,6 +714,7 @@ struct salt_home *salt_home_new(struct node *node)
     host->core = home_new(&options, (uint64_t)clock_wall_us(), now_ms);
     for (uint32_t id = 0; id < SLOT_COUNT; id++) {
         host->told[id] = slot_owner(keyspace_slot(node->keyspace, (uint16_t)id));
+        atomic_init(&host->was_here[id], was_here);
         home_slot(host->core, (uint16_t)id, state_of(host->told[id]), now_ms, &host->effects);
     }
     return host;

@@ -45,6 +45,8 @@ void salt_home_salted(struct salt_home *host, struct bytes base, bool sum);
 void salt_home_unsalted(struct salt_home *host, struct bytes base);
 /* An owner word has changed; under the bus lock, maybe under the slot's. */
 void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t word);
+/* May this node have been the owner of the slot before? Any thread. */
+bool salt_home_was_here(const struct salt_home *host, uint16_t slot);
 /* Every few milliseconds; no lock held. */
 void salt_home_tick(struct salt_home *host);
 /* May a key leave with its slot (home_may_leave())? Under the slot's lock. */

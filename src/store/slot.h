@@ -224,10 +224,13 @@ struct slot_mark {
     uint64_t hash;          /* slot_hash() of the key */
     struct bytes key;
     enum slot_mark_kind kind;
+    bool is_sent; /* in flight: the other node may have it by now */
 };
 /* Lent to the slot until slot_unmark(). A key has one mark of a kind at most. */
 void slot_mark(struct slot *slot, struct slot_mark *mark);
 void slot_unmark(struct slot *slot, struct slot_mark *mark);
+/* Of a key in flight: it is about to be sent, or has not arrived after all. */
+void slot_mark_sent(struct slot *slot, struct slot_mark *mark, bool is_sent);
 const struct slot_mark *slot_find_mark(const struct slot *slot, enum slot_mark_kind kind, uint64_t hash,
                                        struct bytes key);
 /* Of any kind. May be asked without the lock, too, and is then as right as anything that is soon over. */

@@ -35,6 +35,13 @@ void slot_unmark(struct slot *slot, struct slot_mark *mark)
     set_count(slot, count(slot) - 1);
 }
 
+void slot_mark_sent(struct slot *slot, struct slot_mark *mark, bool is_sent)
+{
+    slot_assert_locked(slot);
+    mark->is_sent = is_sent;
+    slot_tell_restated(slot, mark->hash);
+}
+
 const struct slot_mark *slot_find_mark(const struct slot *slot, enum slot_mark_kind kind, uint64_t hash,
                                        struct bytes key)
 {

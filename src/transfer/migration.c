@@ -192,8 +192,9 @@ static void pack_some(struct migration *migration, const struct migration_site *
     }
 }
 
-/* Somebody may still tell its value in our name. */
-static void wait_until_it_may_leave(const struct migration_site *site, const struct parcel *parcel)
+/* Somebody may still tell its value in our name. Asked before it is sent, as it may be written there from then on, and again before it is deleted, as the
+ * slot may have stopped leaving meanwhile. */
+static void wait_until_it_may_leave(const struct migration_site *site, struct parcel *parcel, bool is_sent)
 {
     bool may = site->may_leave == NULL;
 
@@ -201,6 +202,7 @@ static void wait_until_it_may_leave(const struct migration_site *site, const str
         if (tries > 0) usleep(LEAVE_PAUSE_US);
         slot_lock(parcel->slot);
         may = site->may_leave(site->context, parcel->mark.key);
+        if (is_sent) slot_mark_sent(parcel->slot, &parcel->mark, may);
         slot_unlock(parcel->slot);
     }
 }
@@ -211,7 +213,7 @@ void parcel_settle(struct migration *migration, const struct migration_site *sit
     if (!migration->options.copies) {
         int64_t now_ms;
 
-        if (has_arrived) wait_until_it_may_leave(site, parcel);
+        if (has_arrived) wait_until_it_may_leave(site, parcel, false);
         now_ms = clock_now_ms();
         slot_lock(parcel->slot);
         if (has_arrived && slot_remove(parcel->slot, parcel->mark.key, now_ms) && site->moved != NULL)
@@ -373,6 +375,26 @@ static enum migration_end end_of(enum target_fault fault)
     return MIGRATION_NOT_CONNECTED;
 }
 
+/* Before it is sent; and where nobody can say whether it has arrived, so that it is read here for as long as that may take. */
+static void prepare_batch(struct migration *migration, const struct migration_site *site)
+{
+    for (size_t i = 0; !migration->options.copies && i < migration->batch.count; i++)
+        wait_until_it_may_leave(site, &migration->batch.parcels[i], true);
+}
+
+static void take_batch_back(struct migration *migration, const struct migration_site *site)
+{
+    for (size_t i = 0; !migration->options.copies && i < migration->batch.count; i++) {
+        struct parcel *parcel = &migration->batch.parcels[i];
+
+        if (parcel->is_settled) continue;
+        slot_lock(parcel->slot);
+        slot_mark_sent(parcel->slot, &parcel->mark, false);
+        slot_unlock(parcel->slot);
+    }
+    site->released(site->context);
+}
+
 /* The link broke with keys on it. The client is told after the time that the target has for any other reply; after that, and for a
  * while, only the keys wait. True where all have arrived and the migration goes on. */
 static bool resolve(struct migration *migration, const struct migration_site *site, const char *former_name,
@@ -412,10 +434,12 @@ static bool move_batch(struct migration *migration, const struct migration_site 
         return false;
     }
     snprintf(former_name, sizeof(former_name), "%s", target_local_name(*target));
+    prepare_batch(migration, site);
     fault = send_batch(migration, *target, &patience);
     if (fault == TARGET_FINE) fault = read_replies(migration, site, *target, &patience);
     if (fault == TARGET_FINE) return true;
     target_close(target);
+    take_batch_back(migration, site);
     if (resolve(migration, site, former_name, fault)) return true;
     answer(migration, site, end_of(fault));
     return false;

@@ -224,6 +224,82 @@ test "while a name's slot moves it leads home from either end" {
     }
 }
 
+# What a helper with a map of before leads to: it sends names with ASK to who was home then.
+test "who was home, and gets the slot again, makes no second key of a name" {
+    with_cluster {ada bob cleo dan} {@split yes} {
+        set key [key_of ada]
+        salt {ada bob cleo dan} ada $key 8
+        set slot [slot_of $key]
+        set name [name_at ada $key dan]
+        on ada set $key v
+        foreach {from to} {ada bob bob cleo} {
+            on $to cluster setslot $slot importing [node_id $from]
+            on $from cluster setslot $slot migrating [node_id $to]
+            assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 30000]
+            on $to cluster setslot $slot node [node_id $to]
+            on $from cluster setslot $slot node [node_id $to]
+        }
+        eventually { [owner_of $key ada] eq "cleo" && [owner_of $key dan] eq "cleo" }
+        # It is home no more: its guests go on to who is.
+        foreach former {ada bob} {
+            on $former asking
+            assert_error "ASK [slot_of $name] [address cleo]" { on $former get $name }
+            assert_error "MOVED [slot_of $name] [address dan]" { on $former get $name }
+        }
+        on bob cluster setslot $slot importing [node_id cleo]
+        on cleo cluster setslot $slot migrating [node_id bob]
+        foreach command [list [list get $name] [list set $name w] [list incr $name] [list del $name] [list exists $name]] {
+            on bob asking
+            assert_error "TRYAGAIN *" { on bob {*}$command }
+        }
+        assert_equal OK [on cleo set $name w]
+        assert_equal OK [on cleo migrate [node_host bob] [node_port bob] $key 0 30000]
+        on bob asking
+        assert_equal w [on bob get $name]
+        on bob cluster setslot $slot stable
+        on cleo cluster setslot $slot stable
+        # Who never was home is sent guests by its source only.
+        on dan cluster setslot $slot importing [node_id cleo]
+        on cleo cluster setslot $slot migrating [node_id dan]
+        on dan asking
+        assert_equal "" [on dan get $name]
+        on dan asking
+        assert_equal OK [on dan set $name x]
+        # A key of which the source has said so itself is born as ever.
+        on bob cluster setslot $slot importing [node_id cleo]
+        on bob asking
+        assert_equal 1 [on bob del $key]
+        on bob asking
+        assert_equal OK [on bob set $key y]
+    }
+}
+
+# It may be written there, by who was sent there with one of its names.
+test "a salted key that another node may have by now is not read here any more" {
+    with_cluster {ada bob} {@split yes} {
+        set port [fake_start { return [expr {[string match RESTORE* [lindex $words 0]] ? "" : "+OK\r\n"}] }]
+        set key [key_of ada]
+        set names [salt {ada bob} ada $key 4]
+        on ada set $key v
+        connect mover ada
+        resp::write mover [resp::encode migrate 127.0.0.1 $port $key 0 60000]
+        eventually { [lsearch -glob [heard_names] restore*] >= 0 }
+        foreach {reader words} [list r1 [list get $key] r2 [list strlen [name_at ada $key ada]] r3 [list mget $key]] {
+            connect $reader ada
+            resp::write $reader [resp::encode {*}$words][resp::encode echo next]
+        }
+        wait_ms 300
+        foreach reader {r1 r2 r3} { assert_equal "" [resp::unread $reader] $reader }
+        puts -nonewline [lindex $::fake_peers 0] +OK\r\n
+        assert_equal {simple OK} [resp::read mover]
+        foreach {reader reply} {r1 {null {}} r2 {integer 0} r3 {array {{null {}}}}} {
+            assert_equal $reply [resp::read $reader] $reader
+            assert_equal {bulk next} [resp::read $reader]
+        }
+        fake_stop
+    }
+}
+
 test "names are chosen anew when slots have moved, and those that were lead home still" {
     with_cluster {ada bob cleo} {@split yes} {
         set key [key_of ada]

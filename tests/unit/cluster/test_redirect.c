@@ -62,6 +62,10 @@ static const struct {
     { "not for several that are all missing",
       FACTS(ELSEWHERE, IMPORTING, OK, .asking = true, .keys_missing = 2, .several_keys = true), REDIRECT_TRYAGAIN },
     { "an importer sends back who does not ask", FACTS(ELSEWHERE, IMPORTING, OK, .keys_present = 1), REDIRECT_MOVED },
+    { "nor for a key that who sent the client here knows nothing of",
+      FACTS(ELSEWHERE, IMPORTING, OK, .asking = true, .keys_missing = 1, .of_hearsay = true), REDIRECT_TRYAGAIN },
+    { "which is served where it is here",
+      FACTS(ELSEWHERE, IMPORTING, OK, .asking = true, .keys_present = 1, .of_hearsay = true), REDIRECT_NONE },
     { "ASKING alone opens nothing", FACTS(ELSEWHERE, 0, OK, .asking = true), REDIRECT_MOVED },
 };
 
