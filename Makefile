@@ -206,13 +206,16 @@ experiments-docs:
 experiments: redis-shard experiments-build
 	@deps/install.sh bench
 	@utils/experiments/run
-experiments-build: build/experiments/experiments $(patsubst utils/experiments/%.c,build/experiments/%,$(wildcard utils/experiments/hotkeys.c)) build/bench/load
+experiments-build: build/experiments/experiments build/experiments/wire $(patsubst utils/experiments/%.c,build/experiments/%,$(wildcard utils/experiments/hotkeys.c)) build/bench/load
 build/experiments/hotkeys: utils/experiments/hotkeys.c $(call libs,server)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,server) $(LDLIBS)
 build/experiments/experiments: $(filter-out utils/experiments/hotkeys.c,$(wildcard utils/experiments/*.c)) $(wildcard utils/experiments/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^) -pthread -lhiredis -lm
+build/experiments/wire: tests/support/wire.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -D_GNU_SOURCE -o $@ $<
 # What users read first: utils/examples/README.md.
 .PHONY: examples
 examples: build/examples/cache_aside build/examples/hot_key

@@ -1,6 +1,7 @@
 /* utils/experiments/conn.c */
 #include "conn.h"
 #include "experiment.h"
+#include "server.h"
 #include "task.h"
 
 #include <arpa/inet.h>
@@ -15,29 +16,42 @@
 
 #define READ_BYTES (256u * 1024)
 
-static struct sockaddr_in loopback(int port)
+static struct sockaddr_in address_of(int port)
 {
-    return (struct sockaddr_in){ .sin_family = AF_INET,
-                                 .sin_port = htons((uint16_t)port),
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+
+    inet_pton(AF_INET, server_host(port), &address.sin_addr);
+    return address;
 }
 
-struct conn *conn_open(int port)
+struct conn *conn_try_open(int port)
 {
     struct conn *conn = calloc(1, sizeof *conn);
-    struct sockaddr_in address = loopback(port);
+    struct sockaddr_in address = address_of(port);
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = conn };
     int yes = 1;
 
     if (conn == NULL) die("no memory");
     conn->port = port;
     conn->last = &conn->first;
-    conn->reader = redisReaderCreate();
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (conn->fd < 0 || connect(conn->fd, (struct sockaddr *)&address, sizeof address) < 0)
-        die("connecting to port %d: %s", port, strerror(errno));
+    if (conn->fd < 0) die("no socket: %s", strerror(errno));
+    if (connect(conn->fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        close(conn->fd);
+        free(conn);
+        return NULL;
+    }
+    conn->reader = redisReaderCreate();
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     if (epoll_ctl(tasks_poller(), EPOLL_CTL_ADD, conn->fd, &event) < 0) die("epoll: %s", strerror(errno));
+    return conn;
+}
+
+struct conn *conn_open(int port)
+{
+    struct conn *conn = conn_try_open(port);
+
+    if (conn == NULL) die("connecting to port %d: %s", port, strerror(errno));
     return conn;
 }
 
@@ -219,7 +233,7 @@ void tell(struct conn *conn, const char *format, ...)
 
 static redisReply *blocking_command(int port, const char *format, va_list args)
 {
-    redisContext *context = redisConnect("127.0.0.1", port);
+    redisContext *context = redisConnect(server_host(port), port);
     redisReply *reply;
 
     if (context == NULL || context->err) die("connecting to port %d", port);

@@ -31,6 +31,8 @@ struct conn {
 };
 
 struct conn *conn_open(int port);
+/* The same; NULL where nobody listens. */
+struct conn *conn_try_open(int port);
 /* As a client that dies: whatever is awaited is answered with NULL. */
 void conn_close(struct conn **conn);
 

@@ -31,6 +31,7 @@ extern const struct experiment experiment_staleness, experiment_guard, experimen
     experiment_coalesce, experiment_refresh, experiment_jitter, experiment_backstop, experiment_sweep, experiment_hot,
     experiment_hotread, experiment_overhead;
 extern const struct experiment experiment_saltsum;
+extern const struct experiment experiment_saltload, experiment_saltwrites, experiment_saltnames;
 
 /* --- What was found --- */
 enum finding { CONTENT, SPEED };
@@ -41,6 +42,8 @@ const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One line of the report. The baseline is "" where there is none. */
 void found(enum finding kind, const char *id, const char *what, const char *figure, const char *target,
            const char *baseline, bool holds);
+/* A line of the report that nothing is judged by, such as what this machine cannot measure. */
+void told(const char *id, const char *what, const char *figure, const char *target, const char *baseline);
 /* A line that only informs, on standard error. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* For what must not happen to an experiment itself, such as a server that does not start. */

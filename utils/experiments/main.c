@@ -14,9 +14,9 @@
 #include <time.h>
 
 static const struct experiment *const experiments[] = {
-    &experiment_staleness, &experiment_guard,   &experiment_moves,   &experiment_stampede,
-    &experiment_coalesce,  &experiment_refresh, &experiment_jitter,  &experiment_backstop,
-    &experiment_sweep,     &experiment_hot,     &experiment_hotread, &experiment_saltsum,
+    &experiment_staleness, &experiment_guard,   &experiment_moves,    &experiment_stampede,   &experiment_coalesce,
+    &experiment_refresh,   &experiment_jitter,  &experiment_backstop, &experiment_sweep,      &experiment_hot,
+    &experiment_hotread,   &experiment_saltsum, &experiment_saltload, &experiment_saltwrites, &experiment_saltnames,
 };
 #define EXPERIMENTS (sizeof experiments / sizeof experiments[0])
 
@@ -35,6 +35,12 @@ void found(enum finding kind, const char *id, const char *what, const char *figu
         missed++;
         if (kind == CONTENT) has_failed = true;
     }
+}
+
+void told(const char *id, const char *what, const char *figure, const char *target, const char *baseline)
+{
+    printf("| %s | %s | %s | %s | %s | |\n", id, what, figure, target, *baseline ? baseline : "-");
+    fflush(stdout);
 }
 
 static const char *setting(const char *name, const char *otherwise)

@@ -2,6 +2,7 @@
 #include "server.h"
 #include "conn.h"
 #include "experiment.h"
+#include "network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +20,37 @@
 
 #define START_TRIES 20
 #define START_MS 30000
+#define ELSEWHERE_MAX 16u
+
+/* Servers with addresses of their own. */
+static struct {
+    int port;
+    const char *host;
+} elsewhere[ELSEWHERE_MAX];
+
+const char *server_host(int port)
+{
+    for (unsigned i = 0; i < ELSEWHERE_MAX; i++)
+        if (elsewhere[i].host != NULL && elsewhere[i].port == port) return elsewhere[i].host;
+    return "127.0.0.1";
+}
+
+static void note_host(int port, const char *host)
+{
+    for (unsigned i = 0; i < ELSEWHERE_MAX; i++)
+        if (elsewhere[i].host == NULL) {
+            elsewhere[i].port = port;
+            elsewhere[i].host = host;
+            return;
+        }
+    die("too many servers in namespaces");
+}
+
+static void forget_host(int port)
+{
+    for (unsigned i = 0; i < ELSEWHERE_MAX; i++)
+        if (elsewhere[i].port == port) elsewhere[i].host = NULL;
+}
 
 /* Below the ephemeral ports, and so that the bus port (10000 more) is a port too. */
 static int free_port(void)
@@ -44,8 +76,9 @@ static void write_configuration(const struct server *server, const char *path, c
     FILE *file = fopen(path, "w");
 
     if (file == NULL) die("%s: %s", path, strerror(errno));
-    fprintf(file, "port %d\nbind 127.0.0.1\ndir %s\nsave \"\"\nappendonly no\nlogfile log\n", server->port,
-            server->folder);
+    fprintf(file, "port %d\nbind %s\ndir %s\nsave \"\"\nappendonly no\nlogfile log\n", server->port,
+            server_host(server->port), server->folder);
+    if (server->space >= 0) fputs("protected-mode no\n", file);
     if (strstr(more_lines, "cluster-enabled") == NULL) fputs("cluster-enabled no\n", file);
     fputs(more_lines, file);
     fclose(file);
@@ -61,7 +94,7 @@ static bool wait_until_ready(struct server *server)
         redisReply *reply = NULL;
 
         if (waitpid(server->pid, NULL, WNOHANG) == server->pid) return false;
-        context = redisConnect("127.0.0.1", server->port);
+        context = redisConnect(server_host(server->port), server->port);
         if (context != NULL && !context->err) reply = redisCommand(context, "PING");
         if (context != NULL) redisFree(context);
         if (reply != NULL) {
@@ -84,41 +117,72 @@ static void remove_folder(const char *folder)
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-void server_start(struct server *server, const char *binary, const char *more_lines)
+static void run_in_child(const struct server *server, const char *path, pid_t parent)
 {
+    int null = open("/dev/null", O_RDWR);
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    if (server->space >= 0) network_enter((unsigned)server->space);
+    dup2(null, 0);
+    dup2(null, 1);
+    execlp(server->binary, server->binary, path, (char *)NULL);
+    fprintf(stderr, "%s: %s\n", server->binary, strerror(errno));
+    _exit(127);
+}
+
+void server_restart(struct server *server)
+{
+    pid_t parent = getpid();
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/redis.conf", server->folder);
+    server->pid = fork();
+    if (server->pid < 0) die("fork: %s", strerror(errno));
+    if (server->pid == 0) run_in_child(server, path, parent);
+}
+
+static void start(struct server *server, const char *binary, const char *more_lines, int space)
+{
+    *server = (struct server){ .binary = binary, .space = space };
     for (int tries = 0; tries < START_TRIES; tries++) {
         const char *base = getenv("TMPDIR");
-        pid_t parent = getpid();
         char path[128];
 
         snprintf(server->folder, sizeof server->folder, "%.40s/experiment-XXXXXX", base != NULL ? base : "/tmp");
         if (mkdtemp(server->folder) == NULL) die("%s: %s", server->folder, strerror(errno));
         server->port = free_port();
+        if (space >= 0) note_host(server->port, network_host((unsigned)space));
         snprintf(path, sizeof path, "%s/redis.conf", server->folder);
         write_configuration(server, path, more_lines);
-        server->pid = fork();
-        if (server->pid < 0) die("fork: %s", strerror(errno));
-        if (server->pid == 0) {
-            int null = open("/dev/null", O_RDWR);
-
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (getppid() != parent) _exit(1);
-            dup2(null, 0);
-            dup2(null, 1);
-            execlp(binary, binary, path, (char *)NULL);
-            fprintf(stderr, "%s: %s\n", binary, strerror(errno));
-            _exit(127);
-        }
+        server_restart(server);
         if (wait_until_ready(server)) return;
+        forget_host(server->port);
         note("port %d was taken, or the server refused its configuration: %s", server->port, server->folder);
     }
     die("%s does not start", binary);
 }
 
-void server_stop(struct server *server)
+void server_start(struct server *server, const char *binary, const char *more_lines)
+{
+    start(server, binary, more_lines, -1);
+}
+
+void server_start_in(struct server *server, const char *binary, const char *more_lines, unsigned n)
+{
+    start(server, binary, more_lines, network_is_open() ? (int)n : -1);
+}
+
+void server_kill(struct server *server)
 {
     kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
+}
+
+void server_stop(struct server *server)
+{
+    server_kill(server);
+    forget_host(server->port);
     remove_folder(server->folder);
 }
 

@@ -139,6 +139,12 @@ int tasks_poller(void)
     return poller;
 }
 
+void tasks_forget(void)
+{
+    poller = -1;
+    to_flush = NULL;
+}
+
 void tasks_flush_later(struct conn *conn)
 {
     conn->next_to_flush = to_flush;

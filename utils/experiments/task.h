@@ -17,6 +17,9 @@ void task_start(void (*body)(void *context), void *context);
 /* Runs tasks until all have ended. */
 void tasks_run(void);
 
+/* In a process that was forked when no task was running: forgets the connections of before. */
+void tasks_forget(void);
+
 /* --- Within a task --- */
 struct task *task_current(void);
 void task_sleep_us(uint64_t us);
