@@ -130,36 +130,11 @@ void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
     __builtin_prefetch(&hotkeys->head.lines[slot], 1);
 }
 
-/* Both have as much taken from them; where the lesser has nothing left its place is the key's, for what is left of the cost. */
-uint32_t hotkeys_take_from_both(hotkeys_counter *pair, unsigned least, uint32_t taken, uint32_t hash, uint32_t cost)
-{
-    for (int i = 0; i < 2; i++) {
-        uint64_t former = LOADED(pair[i]);
-
-        /* Another thread may have been here. */
-        STORE(pair[i], hotkeys_cost_of(former) > taken ? former - hotkeys_counter_of(0, taken) : 0);
-    }
-    if (cost > taken) STORE(pair[least], hotkeys_counter_of(hash, cost - taken));
-    return cost - taken;
-}
-
-/* Adds to the key's counter. Returns what the key has now. */
-static uint32_t raise(struct hotkeys_line *line, uint32_t hash, uint32_t cost)
-{
-    struct hotkeys_place place = hotkeys_find(line, hash);
-
-    if (place.is_other)
-        return hotkeys_take_from_both(place.pair, place.at, cost < place.had ? cost : place.had, hash, cost);
-    if (__builtin_add_overflow(place.had, cost, &cost)) cost = UINT32_MAX;
-    STORE(place.pair[place.at], hotkeys_counter_of(hash, cost));
-    return cost;
-}
-
 /* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. */
-static void drop_counter(struct hotkeys_line *line, uint64_t hash)
+static void drop_counter(struct hotkeys_pair *pair, uint64_t hash)
 {
-    for (int i = 0; i < HOTKEYS_COUNTERS; i++)
-        if (hotkeys_hash_word(LOADED(line->counters[i])) == hotkeys_hash_word(hash)) STORE(line->counters[i], 0);
+    for (int i = 0; i < HOTKEYS_COUNTERS / 2; i++)
+        if (hotkeys_hash_word(LOADED(pair->counters[i])) == hotkeys_hash_word(hash)) STORE(pair->counters[i], 0);
 }
 
 /* --- The hot table --- */
@@ -170,8 +145,7 @@ static inline void add(_Atomic uint64_t *to, uint64_t more)
 }
 
 /* Of the keys that are hot in this slot: is it one of them? */
-static __attribute__((noinline)) bool count_hot(struct hotkeys *hotkeys, unsigned writer, uint64_t hot,
-                                                const struct hot_use *use)
+static inline bool count_hot(struct hotkeys *hotkeys, unsigned writer, uint64_t hot, const struct hot_use *use)
 {
     for (; hot != 0; hot &= hot - 1) {
         unsigned at = (unsigned)__builtin_ctzll(hot);
@@ -288,10 +262,11 @@ bool hotkeys_has(const struct hotkeys *hotkeys, uint16_t slot, uint64_t hash)
 static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint32_t cost)
 {
     struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
-    uint64_t load = per_second(cost / HOTKEYS_UNIT, use->now_ms - LOADED(line->began_ms));
+    struct hotkeys_pair *pair = hotkeys_pair_of(line, hotkeys_hash_word(use->hash));
+    uint64_t load = per_second(cost / HOTKEYS_UNIT, use->now_ms - LOADED(pair->began_ms));
     size_t at = HOTKEYS_MAX;
 
-    drop_counter(line, use->hash);
+    drop_counter(pair, use->hash);
     lock_take(&hotkeys->lock);
     if (!is_in(hotkeys, line, use->hash)) at = find_place(hotkeys, load);
     if (at < HOTKEYS_MAX) {
@@ -319,17 +294,18 @@ static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const
 bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use)
 {
     struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
-    uint32_t limit = LOADED(hotkeys->head.limit), cost = use->cost;
+    uint32_t limit = LOADED(hotkeys->head.limit), hash = hotkeys_hash_word(use->hash);
+    struct hotkeys_pair *pair = hotkeys_pair_of(line, hash);
+    struct hotkeys_step step;
     uint64_t hot;
 
     if (limit == 0) return false;
     hot = atomic_load_explicit(&line->hot, memory_order_acquire);
     if (hot != 0 && count_hot(hotkeys, writer, hot, use)) return false;
-    if (hotkeys_is_in_window(line, LOADED(hotkeys->head.window_ms), use->now_ms))
-        cost = raise(line, hotkeys_hash_word(use->hash), cost);
-    else
-        hotkeys_begin_window(line, use->now_ms, hotkeys_hash_word(use->hash), cost);
-    return cost >= limit && enter(hotkeys, use, cost);
+    step = hotkeys_step(pair, LOADED(hotkeys->head.window_ms), use->now_ms, hash, use->cost);
+    if (step.cost > UINT32_MAX) step.cost = UINT32_MAX;
+    hotkeys_take_step(pair, &step);
+    return step.left != 0 && step.cost >= limit && enter(hotkeys, use, (uint32_t)step.cost);
 }
 
 /* --- Looking at it now and then --- */

@@ -7,7 +7,7 @@
  * so one unit is one small GET, and a key that is asked for often, one that is large and one that is laborious are found by the same
  * number. Two things remember it:
  *
- *     sketch  a cache line for each slot: | 4 counters of hash and cost | when its window began | which of the hot are in this slot |
+ *     sketch  a cache line for each slot: | 2 counters of hash and cost | when their window began | 2 more | theirs | which of the hot are in this slot |
  *     hot     the table of at most 64 keys that passed the threshold within a window: names, and exact counts for each worker
  *
  * A slot sees a 16384th of all keys, so around a hot one its stream is a trickle. The counters follow Misra and Gries' rule: a key without a counter

@@ -110,6 +110,72 @@ TEST(the_short_way_counts_as_the_long_one_and_leaves_to_it_what_may_be_hot)
     hotkeys_free(&loud);
 }
 
+/* The rule, one case after the other. */
+struct model {
+    uint32_t hashes[2], costs[2];
+    int64_t began_ms;
+};
+
+static int counter_of(const struct model *model, uint32_t hash)
+{
+    if (model->hashes[1] == hash) return 1;
+    if (model->hashes[0] == hash) return 0;
+    if (model->costs[1] != model->costs[0]) return model->costs[1] < model->costs[0];
+    return model->hashes[1] < model->hashes[0];
+}
+
+/* Returns what the key has. */
+static uint32_t use_model(struct model *model, uint32_t hash, uint32_t cost, int64_t now_ms)
+{
+    uint32_t taken;
+    int own, other;
+
+    if (now_ms < model->began_ms - WINDOW_MS || now_ms >= model->began_ms + WINDOW_MS)
+        *model = (struct model){ .began_ms = now_ms };
+    own = counter_of(model, hash);
+    other = 1 - own;
+    if (model->hashes[own] == hash || model->costs[own] == 0) {
+        if (model->costs[other] == 0) model->hashes[other] = 0;
+        model->hashes[own] = hash;
+        return model->costs[own] += cost;
+    }
+    taken = cost < model->costs[own] ? cost : model->costs[own];
+    model->costs[own] -= taken;
+    if (model->costs[other] > taken)
+        model->costs[other] -= taken;
+    else
+        model->costs[other] = model->hashes[other] = 0;
+    if (cost == taken) return 0;
+    model->hashes[own] = hash;
+    return model->costs[own] = cost - taken;
+}
+
+TEST(a_pair_follows_the_rule_in_all_its_cases)
+{
+    struct hotkeys_pair pair = { .began_ms = 0 };
+    struct model model = { .began_ms = 0 };
+    uint64_t random = 7;
+    int64_t now_ms = 1;
+
+    for (int i = 0; i < 1000000; i++) {
+        uint32_t hash, cost, has;
+        struct hotkeys_step step;
+
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        hash = (uint32_t)(random >> 40) % 4 * 0x9e3779b9u; /* also 0, which free counters say, too */
+        cost = 1 + (uint32_t)(random >> 33) % 6;
+        now_ms += (random >> 50) % 8 == 0;
+        if ((random >> 53) % 500 == 0) now_ms += (int64_t)((random >> 20) % 400) - 200;
+        has = use_model(&model, hash, cost, now_ms);
+        step = hotkeys_step(&pair, WINDOW_MS, now_ms, hash, cost);
+        hotkeys_take_step(&pair, &step);
+        CHECK((step.left == 0 ? 0 : step.cost) == has);
+        CHECK(atomic_load(&pair.began_ms) == model.began_ms);
+        for (int at = 0; at < 2; at++)
+            CHECK(atomic_load(&pair.counters[at]) == hotkeys_counter_of(model.hashes[at], model.costs[at]));
+    }
+}
+
 TEST(with_a_threshold_of_zero_nothing_goes_the_short_way)
 {
     struct hotkeys *hotkeys = watching();
@@ -142,5 +208,5 @@ TEST(a_look_right_after_a_key_became_hot_makes_it_no_colder)
 
 TESTS(what_is_left_of_a_cost_when_a_counter_was_taken_counts,
       a_key_without_a_counter_takes_from_both_of_its_pair_and_from_no_other, the_lesser_of_a_pair_is_the_one_that_goes,
-      the_short_way_counts_as_the_long_one_and_leaves_to_it_what_may_be_hot,
+      the_short_way_counts_as_the_long_one_and_leaves_to_it_what_may_be_hot, a_pair_follows_the_rule_in_all_its_cases,
       with_a_threshold_of_zero_nothing_goes_the_short_way, a_look_right_after_a_key_became_hot_makes_it_no_colder)
