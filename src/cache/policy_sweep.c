@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PIECE_US 500
+/* After a rest nothing of what it needs is near any more, which costs some 150 us; so a piece is as long as the movers' are. */
+#define PIECE_US 4000
 
 /* How fast: with less than a twentieth of one CPU or, where all slots would then take longer than a minute, a twentieth of all CPUs. */
 #define RESTS_ALONE 21 /* times as long as it works */
