@@ -19,7 +19,8 @@ struct copy {
 /* Made when the first copy comes. */
 struct place {
     struct keyspace *keyspace;
-    struct copy *chains[SLOT_COUNT]; /* each under its slot's lock */
+    struct copy *chains[SLOT_COUNT]; /* each under its slot's lock, as the next */
+    uint64_t reads[SLOT_COUNT];      /* answered, ever: copies come and go with each write */
 };
 
 struct copies {
@@ -247,6 +248,7 @@ bool copies_is_good(struct copies *copies, const struct slot *slot, struct bytes
         return false;
     }
     copy->hits++;
+    place_of(copies)->reads[slot_id(slot)]++;
     add(&copies->hits, 1);
     return true;
 }
@@ -258,6 +260,20 @@ struct copies_counts copies_counts(const struct copies *copies)
                                    .hits = load(&copies->hits),
                                    .lease_expired = load(&copies->lease_expired),
                                    .refused = load(&copies->refused) };
+}
+
+uint64_t copies_reads(struct copies *copies, uint16_t id)
+{
+    struct place *place = place_of(copies);
+    struct slot *slot;
+    uint64_t reads;
+
+    if (place == NULL) return 0;
+    slot = keyspace_slot(place->keyspace, id);
+    slot_lock(slot);
+    reads = place->reads[id];
+    slot_unlock(slot);
+    return reads;
 }
 
 bool copies_find(struct copies *copies, struct bytes key, struct helper_copy *good, uint64_t *hits)

@@ -50,5 +50,7 @@ struct copies_counts {
     uint64_t refused;       /* copies that found no room, ever */
 };
 struct copies_counts copies_counts(const struct copies *copies);
+/* How many reads of the keys of a slot have been answered, ever. Takes the slot's lock. */
+uint64_t copies_reads(struct copies *copies, uint16_t slot);
 /* Reads of a key answered since its copy first came, for CLUSTER SALTS; false where there is none. Takes the slot's lock. */
 bool copies_find(struct copies *copies, struct bytes key, struct helper_copy *copy, uint64_t *hits);

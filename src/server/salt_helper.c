@@ -35,7 +35,7 @@ struct followed {
     char separator;
     char home[SALT_NODE_ID_BYTES + 1]; /* the helper has been told so; "": that it is not wanted */
     bool told_sum;
-    uint64_t told_reads; /* as the copy counts them */
+    uint64_t told_reads; /* of its slot */
     unsigned count;
     uint16_t ids[SALT_NAMES_MAX - 1];
 };
@@ -229,12 +229,10 @@ static void tell_reads(struct salt_helper *helper)
     helper->told_reads_ms = now_ms;
     list_each(at, &helper->followed) {
         struct followed *followed = container_of(at, struct followed, link);
-        struct helper_copy copy;
         uint64_t reads;
 
-        if (followed->home[0] == '\0' || followed->sum || !copies_find(helper->copies, followed->base, &copy, &reads))
-            continue;
-        if (reads < followed->told_reads) followed->told_reads = 0; /* another copy, which counts anew */
+        if (followed->home[0] == '\0' || followed->sum) continue;
+        reads = copies_reads(helper->copies, key_slot(followed->base));
         if (reads == followed->told_reads) continue;
         lock_take(&helper->lock);
         helper_tell_reads(helper->core, followed->base, reads - followed->told_reads, &helper->effects);

@@ -82,25 +82,27 @@ static bool holds(const struct holders *holders, uint64_t number)
     return false;
 }
 
-/* Index of the node that is told to who comes from there. Home knows who has a copy, and sends to nobody else. */
-static uint16_t choose(const struct salt_spread *spread, const struct spread_place *place, struct bytes address)
+static size_t choose(const struct spread_node *nodes, size_t count, struct bytes address)
 {
     uint64_t numbers[SALT_NAMES_MAX];
-    uint16_t indexes[SALT_NAMES_MAX];
+
+    for (size_t i = 0; i < count; i++) numbers[i] = nodes[i].number;
+    return salt_spread_choose(address, numbers, count);
+}
+
+/* Index of the node that is told to who asks from there. Home knows who has a copy, and names nobody else; of a slot on its way nobody has one. */
+static uint16_t node_for(const struct salt_spread *spread, const struct spread_place *place, struct bytes address)
+{
+    struct spread_node nodes[SALT_NAMES_MAX];
     struct holders holders = { .count = 0 };
     size_t count = 0;
 
-    if (place->is_home) {
-        if (!place->is_known) return place->nodes[0].index;
-        if (owner_of(spread->node, place->slot).flags != 0) return place->nodes[0].index; /* on its way */
-        salt_home_each_helper(spread->node->salt_home, place->base, note_holder, &holders);
-    }
-    for (unsigned i = 0; i < place->count; i++) {
-        if (place->is_home && i > 0 && !holds(&holders, place->nodes[i].number)) continue;
-        numbers[count] = place->nodes[i].number;
-        indexes[count++] = place->nodes[i].index;
-    }
-    return indexes[salt_spread_choose(address, numbers, count)];
+    if (!place->is_home) return place->nodes[choose(place->nodes, place->count, address)].index;
+    if (!place->is_known) return place->nodes[0].index;
+    salt_home_each_helper(spread->node->salt_home, place->base, note_holder, &holders);
+    for (unsigned i = 0; i < place->count; i++)
+        if (i == 0 || holds(&holders, place->nodes[i].number)) nodes[count++] = place->nodes[i];
+    return nodes[choose(nodes, count, address)].index;
 }
 
 /* The view may know better by now than what was drawn from it. */
@@ -121,7 +123,7 @@ void salt_spread_each(struct salt_spread *spread, struct bytes address,
         uint16_t node;
 
         if (!is_current(spread, place)) continue;
-        node = choose(spread, place, address);
+        node = node_for(spread, place, address);
         if (node != place->nodes[0].index) each(context, place->slot, node);
     }
     lock_release(&spread->lock);
@@ -132,22 +134,27 @@ static int by_slot(const void *key, const void *element)
     return (int)*(const uint16_t *)key - (int)((const struct spread_place *)element)->slot;
 }
 
-/* Of the key of a slot; false where it is not spread from here, or the client is to stay. */
-static bool find_other(struct salt_spread *spread, uint16_t slot, struct bytes key, struct bytes address,
-                       uint16_t *node)
+enum whither { WHITHER_HERE, WHITHER_LATER, WHITHER_ELSEWHERE };
+
+/* Where who comes from there is to read the key of a slot. Later: at a node that has no copy at this moment. */
+static enum whither find_node(struct salt_spread *spread, const struct plan *plan, struct bytes address, uint16_t *node)
 {
+    uint16_t slot = (uint16_t)plan->first_slot;
     const struct spread_place *place;
-    bool found;
+    struct holders holders = { .count = 0 };
+    enum whither whither = WHITHER_HERE;
 
     lock_take(&spread->lock);
     place = spread->count == 0 ? NULL : bsearch(&slot, spread->places, spread->count, sizeof(*place), by_slot);
-    found = place != NULL && place->is_home && bytes_equal(place->base, key);
-    if (found) {
-        *node = choose(spread, place, address);
-        found = *node != place->nodes[0].index;
+    if (place != NULL && place->is_home && bytes_equal(place->base, plan->first_key)) {
+        const struct spread_node *chosen = &place->nodes[choose(place->nodes, place->count, address)];
+
+        salt_home_each_helper(spread->node->salt_home, place->base, note_holder, &holders);
+        *node = chosen->index;
+        if (chosen != place->nodes) whither = holds(&holders, chosen->number) ? WHITHER_ELSEWHERE : WHITHER_LATER;
     }
     lock_release(&spread->lock);
-    return found;
+    return whither;
 }
 
 /* --- Commands --- */
@@ -180,16 +187,16 @@ static void redirect(struct call *call, const char *how, int slot, uint16_t node
 static enum alias_outcome lead(struct call *call, const struct plan *plan, uint64_t word, struct owner owner)
 {
     struct client *client = call->client;
+    enum whither whither;
     uint16_t node;
 
     if (owner.flags != 0 || !reads_one_key(call, plan) || (client_flags(client) & (CLIENT_MULTI | CLIENT_ASKING)) ||
         atomic_load_explicit(&client->watch_count, memory_order_relaxed) > 0 ||
         !salt_spread_is_due(word, slot_hash(plan->first_key), client->told))
         return ALIAS_NONE;
-    client->told |= (uint64_t)1 << (word & 0x3f);
-    if (!find_other(call->node->salt_spread, (uint16_t)plan->first_slot, plan->first_key, bytes_of(client->peer),
-                    &node))
-        return ALIAS_NONE;
+    whither = find_node(call->node->salt_spread, plan, bytes_of(client->peer), &node);
+    if (whither != WHITHER_LATER) client->told |= (uint64_t)1 << (word & 0x3f);
+    if (whither != WHITHER_ELSEWHERE) return ALIAS_NONE;
     redirect(call, "MOVED", plan->first_slot, node);
     count_up(&call->worker->counters.spread_told, 1);
     return ALIAS_SENT;

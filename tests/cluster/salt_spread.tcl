@@ -15,6 +15,10 @@ proc is_spread {name key} {
     set entry [entry_of $name $key]
     return [expr {$entry ne "" && [dict get $entry spread]}]
 }
+proc all_have_copies {key} {
+    foreach helper [dict get [entry_of ada $key] helpers] { if {[lrange $helper 1 2] ne {linked copy}} { return no } }
+    return yes
+}
 proc first_slot_of {home} {
     foreach line [cluster_node_lines $home] {
         if {[dict get $line id] eq [node_id $home]} { return [lindex [split [lindex [dict get $line slots] 0] -] 0] }
@@ -108,6 +112,10 @@ proc with_spread {options body} {
         upvar 1 key key slot slot
         on ada set $key v
         on ada salt $key 8
+        # From the first that is led away on they are served where they are led to.
+        set ::sent_back {}
+        eventually { [led_from ada $key $slot] }
+        assert_equal {} $::sent_back "knows of nothing yet"
         wait_spread $key $slot
         uplevel 1 $body
     }
@@ -122,11 +130,15 @@ proc wait_spread {key slot {home ada} {without {}}} {
     }
     eventually { [led_from $home $key $slot] }
 }
-# Are fresh connections led away?
+# Are fresh connections led away? Those that are must not be sent back for good.
 proc led_from {home key slot} {
     for {set i 0} {$i < 20} {incr i} {
         connect led $home
-        if {[lindex [said led $slot get $key] 0] eq "MOVED"} { return yes }
+        lassign [said led $slot get $key] kind node
+        if {$kind ne "MOVED"} continue
+        connect there $node
+        if {[lindex [said there $slot get $key] 0] eq "MOVED"} { lappend ::sent_back $node }
+        return yes
     }
     return no
 }
@@ -179,6 +191,7 @@ test "a connection that reads at home is led to a copy once, and then served" {
             connect c ada
             # Only a read of this key, by itself, leads away.
             assert_equal OK [said c $slot set $key v]
+            eventually { [all_have_copies $key] }
             assert_equal w [said c $slot get $other]
             assert_equal {v w} [said c $slot mget $key $other]
             assert_equal OK [said c $slot multi]
@@ -311,10 +324,17 @@ test "while its slot moves nobody is led away, and the new home goes on" {
         on dan cluster setslot $slot importing [node_id ada]
         on ada cluster setslot $slot migrating [node_id dan]
         for {set i 0} {$i < 30} {incr i} {
-            connect c ada
-            assert_equal v [said c $slot get $key]
-            assert_equal ada [told_by_slots c $slot]
+            connect c$i ada
+            assert_equal v [said c$i $slot get $key]
+            assert_equal ada [told_by_slots c$i $slot]
         }
+        # That is not what they are told once for.
+        on ada cluster setslot $slot stable
+        eventually {
+            [for {set i 0; set led no} {$i < 30} {incr i} { if {[lindex [said c$i $slot get $key] 0] eq "MOVED"} { set led yes } }
+             set led]
+        }
+        on ada cluster setslot $slot migrating [node_id dan]
         foreach begin $::all { assert_equal v [lindex [client_do early $begin get $key] 1] }
         assert_equal OK [on ada migrate [node_host dan] [node_port dan] $key 0 30000]
         connect c ada
@@ -347,7 +367,14 @@ test "while its slot moves nobody is led away, and the new home goes on" {
 
 test "a node that is gone is told to nobody" {
     with_spread {cluster-require-full-coverage no} {
+        set epoch [dict get [entry_of cleo $key] epoch]
+        # Nobody chooses other names while home stands still: it is by themselves that the others leave out who has failed.
+        node_signal ada STOP
         node_kill bob
+        eventually { [never_named $slot cleo bob] }
+        assert_equal $epoch [dict get [entry_of cleo $key] epoch]
+        node_signal ada CONT
+        foreach node {ada cleo dan} { eventually { [field_of [on $node cluster info] cluster_state] eq "ok" } }
         # Home notices when its copy is not good any more, the others when they take it for failed.
         eventually { [never_named $slot ada bob] }
         foreach node {cleo dan} { eventually { [never_named $slot $node bob] } }
@@ -385,12 +412,16 @@ test "a key that is written much is not spread, until it is not" {
              expr {[is_spread ada $key]}]
         }
         wait_spread $key $slot
-        # One write in a hundred reads, of which home sees few, takes nothing back.
+        # One write in sixty reads, of which home sees none, takes nothing back, however long it takes to look three times.
         set epoch [dict get [entry_of ada $key] epoch]
         connect e bob
-        for {set round 0} {$round < 40} {incr round} {
-            said c $slot set $key v
-            for {set i 0} {$i < 110} {incr i} { said e $slot get $key }
+        set reads [string repeat [resp::encode get $key] 60]
+        set until [expr {[clock milliseconds] + 6000}]
+        for {set round 0} {$round < 600 || [clock milliseconds] < $until} {incr round} {
+            assert_equal OK [said c $slot set $key v]
+            eventually { [said e $slot get $key] eq "v" }
+            resp::write e $reads
+            for {set i 0} {$i < 60} {incr i} { heard e }
         }
         assert_equal $epoch [dict get [entry_of ada $key] epoch]
     }
@@ -406,9 +437,11 @@ test "a sum is never spread, and neither is a value too long for a copy" {
         on ada set $later v
         on ada salt $sum 4 sum
         on ada salt $long 4
+        set epochs [list [dict get [entry_of ada $sum] epoch] [dict get [entry_of ada $long] epoch]]
         on ada salt $later 4
         wait_spread $later [expr {$slot + 3}]
         assert {![is_spread ada $sum] && ![is_spread ada $long]}
+        assert_equal $epochs [list [dict get [entry_of ada $sum] epoch] [dict get [entry_of ada $long] epoch]]
         for {set i 0} {$i < 20} {incr i} {
             connect c ada
             assert_equal 1 [said c [expr {$slot + 1}] get $sum]
