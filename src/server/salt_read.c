@@ -3,6 +3,8 @@
 #include "server/salt_helper.h"
 #include "server/worker_internal.h"
 
+#include <assert.h>
+
 bool salt_read(struct call *call, struct bytes base)
 {
     struct salt_helper *helper = call->node->salt_helper;
@@ -19,6 +21,7 @@ bool salt_read(struct call *call, struct bytes base)
     if (call->slot == NULL) return false;
     call->key_arg = call->command->keys[0].first;
     call->key_hash = hash;
+    assert(!call->publishes); /* a copy is no value of the node's own slot */
 
     call->command->run(call);
     is_good = !call->waits && call->builds == NULL && copies_is_good(copies, call->slot, base, hash);

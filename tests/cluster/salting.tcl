@@ -193,6 +193,25 @@ test "no copy outlives its key, and none is told past its refresh point" {
     }
 }
 
+test "a name in the slot of a hot key is read from its copy as any other" {
+    with_salted 4 {hotkey-threshold 200} {
+        foreach name $names { if {[owner_of $name] ne $home} break }
+        set helper [owner_of $name]
+        set hot [key_in_slot [slot_of $name] hot:]
+        on $helper set $hot warm
+        eventually {
+            [for {set i 0} {$i < 300} {incr i} { on $helper get $hot }
+             info_field $helper hot_reads_lock_free] > 0
+        }
+        for {set i 0} {$i < 40} {incr i} { write_and_look $home $key $names }
+        eventually { [is_answered_by_copies $names] }
+        for {set i 0} {$i < 100} {incr i} {
+            assert_equal "v$::stamp" [lindex [read_name $name] 1]
+            assert_equal warm [on $helper get $hot]
+        }
+    }
+}
+
 test "what is not read is sent home, and so is a transaction" {
     with_salted 4 {} {
         foreach name $names {

@@ -190,6 +190,67 @@ test "who leaves no trace, who watches and who wants no replies has it as ever" 
     }
 }
 
+test "a key that is read without the lock stays hot" {
+    with_readers {io-threads 2} {
+        on ada config set hotkey-threshold 2000
+        on ada set star bright
+        heat star
+        # For as long as it takes to be taken for cold, and again. (Where the test stands still itself it is cold by right.)
+        eventually {
+            [many ada 500 get star
+             set hot [lindex [resp::do ada hotkeys list] 0]
+             set until [expr {[clock milliseconds] + 2500}]
+             while {[clock milliseconds] < $until} { many ada 500 get star }
+             set still [lindex [resp::do ada hotkeys list] 0]
+             expr {$hot ne "" && $still ne "" && [dict get $hot hot-since-ms] == [dict get $still hot-since-ms]}]
+        }
+    }
+}
+
+test "while the cluster is down no hot key is answered" {
+    with_readers {io-threads 2 cluster-enabled yes} {
+        on ada cluster addslotsrange 0 16383
+        eventually { [field_of [on ada cluster info] cluster_state] eq "ok" }
+        on ada set star bright
+        set missing [expr {[slot_of star] ^ 1}]
+        for {set round 0} {$round < 10} {incr round} {
+            assert_equal bright [heat star]
+            set before [lock_free]
+            # At once: some milliseconds later somebody takes the lock and finds it out in any case.
+            resp::write ada "[resp::encode get star][resp::encode cluster delslots $missing][string repeat [resp::encode get star] 20]"
+            resp::read ada
+            assert_equal OK [resp::plain [resp::read ada]]
+            for {set i 0} {$i < 20} {incr i} { assert_match {error {CLUSTERDOWN *}} [resp::read ada] }
+            foreach name $::readers { assert_match {error {CLUSTERDOWN *}} [resp::ask $name get star] }
+            assert {[lock_free] <= $before + 1}
+            on ada cluster addslots $missing
+            eventually { [field_of [on ada cluster info] cluster_state] eq "ok" }
+        }
+    }
+}
+
+test "what a transaction sets on its way is read by nobody" {
+    with_readers {io-threads 4} {
+        on ada set star outside
+        set filler {}
+        for {set i 0} {$i < 200} {incr i} { lappend filler filler:$i x }
+        set filler [string repeat [resp::encode mset {*}$filler] 100]
+        for {set round 0} {$round < 10} {incr round} {
+            heat star
+            resp::write ada "[resp::encode multi][resp::encode set star within][string repeat [resp::encode get star] 100]$filler[resp::encode set star outside]"
+            for {set i 0} {$i < 203} {incr i} { resp::read ada }
+            # It takes some milliseconds. Who comes meanwhile waits for it, or is told what was before.
+            resp::send ada exec
+            foreach name $::readers {
+                wait_ms 1
+                resp::send $name get star
+            }
+            foreach name $::readers { assert_equal outside [resp::plain [resp::read $name]] }
+            assert_equal within [lindex [resp::plain [resp::read ada]] 1]
+        }
+    }
+}
+
 test "a large value, and one that is written as often as it is read, keep to the lock" {
     with_readers {io-threads 2} {
         on ada set star [string repeat x 5000]
