@@ -412,16 +412,16 @@ test "a key that is written much is not spread, until it is not" {
              expr {[is_spread ada $key]}]
         }
         wait_spread $key $slot
-        # One write in sixty reads, of which home sees none, takes nothing back, however long it takes to look three times.
+        # One write in a hundred and twenty reads, of which home sees none, takes nothing back, however long it takes to look three times.
         set epoch [dict get [entry_of ada $key] epoch]
         connect e bob
-        set reads [string repeat [resp::encode get $key] 60]
+        set reads [string repeat [resp::encode get $key] 120]
         set until [expr {[clock milliseconds] + 6000}]
         for {set round 0} {$round < 600 || [clock milliseconds] < $until} {incr round} {
             assert_equal OK [said c $slot set $key v]
             eventually { [said e $slot get $key] eq "v" }
             resp::write e $reads
-            for {set i 0} {$i < 60} {incr i} { heard e }
+            for {set i 0} {$i < 120} {incr i} { heard e }
         }
         assert_equal $epoch [dict get [entry_of ada $key] epoch]
     }
