@@ -458,8 +458,9 @@ static int serve(struct node *node)
     /* Not before it is sure to run: the file may be that of a node which already does. */
     write_pid(node, pid_path);
     if (node->bus && !start_salting(node)) return 1;
+    if (node->bus) node->open_slots = open_slots_new(node);
     start_workers(node);
-    if (node->bus && (node->open_slots = open_slots_start(node)) == NULL)
+    if (node->bus && !open_slots_start(node->open_slots))
         log_warning("no thread can be started to end the moves of slots that are left open: %s", strerror(errno));
     apply_changes_of(node);
     control_start(node, loop);
@@ -471,8 +472,9 @@ static int serve(struct node *node)
     log_warning("User requested shutdown...");
     process_notify_systemd("STOPPING=1\n");
     if (node->salt_helper) salt_helper_stop(node->salt_helper);
-    open_slots_stop(&node->open_slots);
+    if (node->open_slots) open_slots_stop(node->open_slots);
     stop_workers(node);
+    open_slots_free(&node->open_slots);
     acceptor_stop(&node->acceptor); /* after those who may ask it to listen elsewhere */
     control_stop(node);
     salt_keeper_close(&node->salt_keeper);

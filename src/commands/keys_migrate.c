@@ -100,7 +100,7 @@ static void note_work(struct call *call, const struct migration_options *options
 {
     struct effects *effects;
 
-    if (call->node->bus == NULL) return;
+    if (call->node->bus == NULL || options->key_count == 0) return;
     cluster_slot_worked(bus_lock(call->node->bus, &effects), key_slot(options->keys[0]), call->now_ms);
     bus_unlock(call->node->bus);
 }

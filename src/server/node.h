@@ -77,7 +77,7 @@ struct node {
     struct movers *movers;         /* guard themselves */
     struct lazyfree *lazyfree;     /* guards itself */
     struct migrator *migrator;     /* guards itself */
-    struct open_slots *open_slots; /* its counters are atomics; NULL without a cluster, or without a thread for it */
+    struct open_slots *open_slots; /* its counters are atomics; NULL without a cluster */
     struct control *control;       /* the main thread's loop (server/control.h) */
     char run_id[41];
     int64_t started_ms; /* internal clock */

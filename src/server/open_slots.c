@@ -36,6 +36,7 @@ struct open_slots {
     struct node *node;
     struct migration_site site;
     pthread_t thread;
+    bool has_thread;     /* the main thread's */
     _Atomic bool ending; /* changed under the guard, read without it too */
     pthread_mutex_t guard;
     pthread_cond_t called;
@@ -501,12 +502,10 @@ static void *run(void *context)
     return NULL;
 }
 
-struct open_slots *open_slots_start(struct node *node)
+struct open_slots *open_slots_new(struct node *node)
 {
     struct open_slots *slots = alloc_zeroed(sizeof(*slots));
     pthread_condattr_t attributes;
-    sigset_t all, before;
-    int error;
 
     slots->node = node;
     slots->site = migrate_site(node);
@@ -518,34 +517,40 @@ struct open_slots *open_slots_start(struct node *node)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&slots->called, &attributes);
     pthread_condattr_destroy(&attributes);
+    return slots;
+}
+
+bool open_slots_start(struct open_slots *slots)
+{
+    sigset_t all, before;
+
     /* Signals are the main thread's. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&slots->thread, NULL, run, slots);
+    errno = pthread_create(&slots->thread, NULL, run, slots);
+    slots->has_thread = errno == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0) {
-        pthread_setname_np(slots->thread, "open-slots");
-        return slots;
-    }
-    targets_free(&slots->site.targets);
-    pthread_cond_destroy(&slots->called);
-    pthread_mutex_destroy(&slots->guard);
-    alloc_free(slots);
-    errno = error;
-    return NULL;
+    if (slots->has_thread) pthread_setname_np(slots->thread, "open-slots");
+    return slots->has_thread;
 }
 
-void open_slots_stop(struct open_slots **stopped)
+void open_slots_stop(struct open_slots *slots)
 {
-    struct open_slots *slots = *stopped;
-
-    *stopped = NULL;
-    if (slots == NULL) return;
+    if (!slots->has_thread) return;
     pthread_mutex_lock(&slots->guard);
     atomic_store_explicit(&slots->ending, true, memory_order_relaxed);
     pthread_cond_signal(&slots->called);
     pthread_mutex_unlock(&slots->guard);
     pthread_join(slots->thread, NULL);
+    slots->has_thread = false;
+}
+
+void open_slots_free(struct open_slots **held)
+{
+    struct open_slots *slots = *held;
+
+    *held = NULL;
+    if (slots == NULL) return;
     targets_free(&slots->site.targets);
     pthread_cond_destroy(&slots->called);
     pthread_mutex_destroy(&slots->guard);

@@ -9,15 +9,20 @@
  * One slot after the other; a step that fails is tried again some seconds later, for as long as the slot stands open. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct node;
 struct open_slots;
 
-/* With the bus and the workers there. NULL, with errno set, where the system gives no thread. */
-struct open_slots *open_slots_start(struct node *node);
+/* With the bus there, and before anybody may ask for the counts. */
+struct open_slots *open_slots_new(struct node *node);
+/* Starts the thread, with the workers there. False, with errno set, where the system gives none: it goes without. */
+bool open_slots_start(struct open_slots *slots);
 /* Ends what it does, which takes a moment; keys whose reply has not come stay here. Before the workers and the bus go. */
-void open_slots_stop(struct open_slots **slots);
+void open_slots_stop(struct open_slots *slots);
+/* When nobody asks any more. NULL in *slots is all right. */
+void open_slots_free(struct open_slots **slots);
 
 /* Ever; any thread. */
 struct open_slots_counts {

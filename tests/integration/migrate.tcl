@@ -43,6 +43,7 @@ test "COPY leaves the key, REPLACE takes the place of another" {
         on ada mset a 1 b 2 c 3
         assert_equal NOKEY [migrate ada bob nothing]
         assert_equal NOKEY [migrate ada bob "" keys x y]
+        assert_equal NOKEY [migrate ada bob "" keys]
         assert_equal NOKEY [migrate ada bob "" copy]
         assert_equal OK [migrate ada bob a copy]
         assert_equal {1 1} [list [on ada get a] [on bob get a]]
