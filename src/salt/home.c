@@ -304,7 +304,10 @@ bool home_changed(struct home *home, struct bytes key, enum home_change what, in
 {
     struct home_base *base = base_find(home, key);
 
-    if (base == NULL || (what == HOME_ADDED && base->sum)) return false;
+    if (base == NULL) return false;
+    /* What is added makes nothing old by itself. But while others may still tell what was there before, whoever added to what came after has to wait for
+     * them: a key that expired a moment ago waits for nobody. */
+    if (what == HOME_ADDED && base->sum) return base_is_awaited(base, now_ms) && home->options.sync;
     return change(home, base, what, now_ms, effects);
 }
 

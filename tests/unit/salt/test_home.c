@@ -616,6 +616,8 @@ TEST(additions_do_not_take_totals_back_and_a_set_discards_older_additions)
     nothing(&f);
     CHECK(change(&f, START + 2));
     sent(&f, 1, SALT_INV);
+    /* Nobody may have waited for that, as when the key expired: then who adds next waits. */
+    CHECK(home_changed(f.home, STAR, HOME_ADDED, START + 2, &f.e));
     CHECK(home_withhold(f.home, STAR, 77, START + 2));
     CHECK(!home_fold(f.home, 1, &old, true, &(int64_t){ 0 }, START + 3, &f.e));
     answer = sent(&f, 1, SALT_FOLDED);
