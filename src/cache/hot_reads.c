@@ -217,7 +217,7 @@ static struct hot_value *new_value(const struct hot_offer *offer)
 {
     struct hot_value *value = alloc(sizeof(*value) + offer->value.len);
 
-    value->owner = slot_owner(offer->slot);
+    value->owner = offer->owner; /* not as it is by now: that another node has the slot may have been said since */
     value->rules = offer->rules;
     value->until_ms = offer->until_ms;
     value->bytes = offer->value.len;
@@ -232,7 +232,7 @@ static bool look_at(struct hot_reads *reads, struct hot_key *key, const struct h
     unsigned had = key->reads;
 
     if (value == NULL) return false;
-    if (value->owner == slot_owner(offer->slot) && value->rules == offer->rules && value->until_ms == offer->until_ms) {
+    if (value->owner == offer->owner && value->rules == offer->rules && value->until_ms == offer->until_ms) {
         /* Or something has changed the key and told nobody. */
         assert(bytes_equal((struct bytes){ value->data, value->bytes }, offer->value));
         return true;

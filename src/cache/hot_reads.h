@@ -65,6 +65,8 @@ bool hot_read(struct hot_reads *reads, unsigned reader, const struct hot_questio
  * slot must be here, and under the lock of no other slot may anything be changed. Publishes it, now or when it has come often enough. */
 struct hot_offer {
     struct slot *slot;
+    uint64_t
+        owner; /* its owner word, loaded under the lock and found to say that the slot is here; it may have left since */
     uint64_t hash;
     struct bytes key, value;
     int64_t until_ms; /* INT64_MAX: for ever */

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "cache/hot_reads.h"
+#include "cluster/owner.h"
 #include "server/client.h"
 #include "server/slot_set.h"
 #include "server/worker_internal.h"
@@ -87,9 +88,12 @@ void call_store(struct call *call, int value_arg, int64_t expires_at_ms)
 void call_publish(struct call *call, struct bytes value, int64_t until_ms, uint64_t policies_changes)
 {
     int key_arg = call->command->keys[0].first;
+    uint64_t owner = slot_owner(call_slot(call, key_arg));
 
+    if (owner_unpack(owner).state != OWNER_HERE) return;
     hot_reads_offer(call->node->hot_reads,
                     &(struct hot_offer){ .slot = call_slot(call, key_arg),
+                                         .owner = owner,
                                          .hash = hash_of(call, key_arg),
                                          .key = call->argv[key_arg],
                                          .value = value,

@@ -105,6 +105,7 @@ static void get_in(struct slot *slot, struct bytes key, int64_t now_ms)
 
         hot_reads_offer(f.reads,
                         &(struct hot_offer){ .slot = slot,
+                                             .owner = slot_owner(slot),
                                              .hash = slot_hash(key),
                                              .key = key,
                                              .value = entry_value(entry),

@@ -82,14 +82,17 @@ static struct got read_locked(const struct key *key)
     struct slot *slot = slot_of(key);
     uint64_t hash = slot_hash(key->name);
     struct got got = { 0, 0 };
+    uint64_t owner;
 
     slot_lock(slot);
-    if (is_here(key)) {
+    owner = slot_owner(slot);
+    if ((owner & 0xff) == 0) {
         const struct entry *entry = slot_use(slot, hash, key->name, NOW, SLOT_TOUCH);
 
         if (entry != NULL) {
             got = parse(entry_value(entry));
             hot_reads_offer(reads, &(struct hot_offer){ .slot = slot,
+                                                        .owner = owner,
                                                         .hash = hash,
                                                         .key = key->name,
                                                         .value = entry_value(entry),
