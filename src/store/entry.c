@@ -52,6 +52,7 @@ enum {
 #define DEADLINE_BYTES 5u
 #define NEAR_DEADLINES ((UINT64_C(1) << 40) - 1) /* so many fit into them */
 #define SPAN_BYTES 3u
+#define SPAN_SHIFT (8 * DEADLINE_BYTES)
 #define SPANS ((INT64_C(1) << 24) - 1)
 #define ATTRIBUTES_BYTES 16u
 
@@ -63,6 +64,7 @@ struct entry {
 static const uint8_t widths[4] = { 1, 2, 3, 8 };
 static const uint8_t expiry_widths[4] = { 0, DEADLINE_BYTES, DEADLINE_BYTES + SPAN_BYTES, 8 + ATTRIBUTES_BYTES };
 static const struct entry_attributes no_attributes = { 0, 0, 0 };
+_Static_assert(DEADLINE_BYTES + SPAN_BYTES == sizeof(uint64_t), "both are read and written at once");
 _Static_assert(3 + sizeof(uint64_t) <= ENTRY_BYTES_MIN, "a small deadline is read with what follows");
 
 struct layout {
@@ -104,16 +106,31 @@ static void store_attributes(uint8_t *to, const struct entry_attributes *attribu
     store(to + 12, 4, attributes->fresh_ms);
 }
 
+/* A near deadline in its lower five bytes, and the span, where it is kept, in the three others. */
+static inline uint64_t near_bits(unsigned expiry, int64_t expires_at_ms, const struct entry_attributes *attributes)
+{
+    uint64_t deadline = (uint64_t)(expires_at_ms - DEADLINE_BASE_MS);
+
+    if (expiry == EXPIRY_NEAR) return deadline;
+    return deadline | (uint64_t)span_of(expires_at_ms, attributes->birth_s) << SPAN_SHIFT;
+}
+
+static inline void store_near(uint8_t *to, unsigned expiry, uint64_t bits)
+{
+    bits = htole64(bits);
+    if (expiry == EXPIRY_NEAR)
+        memcpy(to, &bits, DEADLINE_BYTES);
+    else
+        memcpy(to, &bits, sizeof(bits));
+}
+
 /* Both together, as where the one is depends on the other. */
 static void store_life(uint8_t *to, unsigned expiry, int64_t expires_at_ms, const struct entry_attributes *attributes)
 {
     switch (expiry) {
     case EXPIRY_NEAR:
-        store(to, DEADLINE_BYTES, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
-        return;
     case EXPIRY_AGED:
-        store(to, DEADLINE_BYTES, (uint64_t)(expires_at_ms - DEADLINE_BASE_MS));
-        store(to + DEADLINE_BYTES, SPAN_BYTES, (uint64_t)span_of(expires_at_ms, attributes->birth_s));
+        store_near(to, expiry, near_bits(expiry, expires_at_ms, attributes));
         return;
     case EXPIRY_ATTRIBUTED:
         store(to, 8, (uint64_t)expires_at_ms); /* that of none is -1, which is no user's */
@@ -355,11 +372,14 @@ struct entry_attributes entry_attributes_read(const struct entry *entry)
 {
     const uint8_t *at = life_of(entry);
     struct entry_attributes attributes = { 0, 0, 0 };
+    uint64_t bits;
 
     switch (entry->flags & EXPIRY_MASK) {
     case EXPIRY_AGED:
+        memcpy(&bits, at, sizeof(bits));
+        bits = le64toh(bits);
         attributes.birth_s =
-            (uint32_t)(entry_expires_at_ms(entry) / 1000 - (int64_t)load(at + DEADLINE_BYTES, SPAN_BYTES));
+            (uint32_t)((DEADLINE_BASE_MS + (int64_t)(bits & NEAR_DEADLINES)) / 1000 - (int64_t)(bits >> SPAN_SHIFT));
         break;
     case EXPIRY_ATTRIBUTED:
         attributes.version = load(at + 8, 8);
@@ -404,8 +424,8 @@ size_t entry_bytes(const struct entry *entry)
     return alloc_class(layout_total(&layout));
 }
 
-bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
-                     const struct entry_attributes *attributes)
+static bool overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
+                      const struct entry_attributes *attributes)
 {
     struct layout from = layout_of(entry);
     struct layout to = layout_for(from.key_bytes, value.len, expiry_code(expires_at_ms, value.len, attributes));
@@ -420,6 +440,39 @@ bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at
     write_header(entry, &to, expires_at_ms, attributes);
     if (value.len != 0) memcpy((char *)entry + to.header_bytes + to.key_bytes, value.data, value.len);
     return true;
+}
+
+/* Nearly all: a small one that stays one, with a life that is none, near or aged. The lengths of key and value have one byte each. */
+static inline bool small_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
+                                   const struct entry_attributes *attributes)
+{
+    unsigned expiry = expiry_code(expires_at_ms, value.len, attributes);
+    size_t width = expiry_widths[expiry], total, former;
+    uint64_t bits;
+
+    if ((entry->flags & EXPIRY_MASK) != expiry) return false;
+    if (value.len != entry->rest[1]) {
+        former = small_total(entry, width);
+        total = 3 + width + entry->rest[0] + value.len;
+        if (total < ENTRY_BYTES_MIN) total = ENTRY_BYTES_MIN;
+        if (alloc_class(total) != alloc_class(former)) return false;
+        entry->rest[1] = (uint8_t)value.len;
+    }
+    entry->flags = (uint8_t)expiry;
+    if (expiry != EXPIRY_NONE) {
+        bits = near_bits(expiry, expires_at_ms, attributes);
+        store_near(entry->rest + 2, expiry, bits);
+    }
+    if (value.len != 0) memcpy((char *)entry + 3 + width + entry->rest[0], value.data, value.len);
+    return true;
+}
+
+bool entry_overwrite(struct entry *entry, struct bytes value, int64_t expires_at_ms,
+                     const struct entry_attributes *attributes)
+{
+    if (is_small(entry) && value.len <= UINT8_MAX && !entry_may_have_version(entry))
+        return small_overwrite(entry, value, expires_at_ms, attributes);
+    return overwrite(entry, value, expires_at_ms, attributes);
 }
 
 /* The entry goes on as a copy, of another layout. What somebody else holds stays as it is. */

@@ -82,6 +82,12 @@ static inline bool entry_has_attributes(const struct entry *entry)
     return (*(const uint8_t *)entry & 2) != 0;
 }
 
+/* And a version among them? A birth alone, which is what most have, is kept in another form. */
+static inline bool entry_may_have_version(const struct entry *entry)
+{
+    return (*(const uint8_t *)entry & 3) == 3;
+}
+
 static inline struct entry_attributes entry_attributes(const struct entry *entry)
 {
     return entry_has_attributes(entry) ? entry_attributes_read(entry) : (struct entry_attributes){ 0, 0, 0 };

@@ -499,17 +499,18 @@ void table_insert(struct table *table, uint64_t hash, struct entry *entry, uint1
 void table_replace(struct table *table, uint64_t hash, table_word *word, struct entry *entry, int64_t now_ms)
 {
     uint32_t hint = hint_of(entry_expires_at_ms(entry), now_ms);
-    struct path path;
+    unsigned depth;
+    uint64_t leaf;
 
     assert(((uintptr_t)entry & ~TABLE_POINTER_MASK) == 0);
     word_store(word, (word_load(word) & ~TABLE_POINTER_MASK) | (uintptr_t)entry);
     if (hint == HINT_NONE) return;
-    path = path_to(table, hash);
-    if (!node_is_hinted(path.leaf)) {
-        path = path_with_room(table, hash, 0, true, now_ms);
+    leaf = leaf_of(table, hash, &depth);
+    if (!node_is_hinted(leaf)) {
+        leaf = path_with_room(table, hash, 0, true, now_ms).leaf;
         word = table_find_entry(table, hash, entry);
     }
-    lower_hints(table, hash, path.leaf, position_of(path.leaf, word), hint);
+    lower_hints(table, hash, leaf, position_of(leaf, word), hint);
 }
 
 /* --- Shrinking --- */

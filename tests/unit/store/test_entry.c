@@ -373,12 +373,60 @@ TEST(a_birth_takes_three_bytes_and_is_written_over)
     entry_free(&kept);
 }
 
+static bool is_as_large(const struct entry *a, const struct entry *b)
+{
+    /* The first byte says how wide everything is, and 4 of it that a value was changed in place. */
+    return (*(const uint8_t *)a & ~4) == (*(const uint8_t *)b & ~4) && entry_bytes(a) == entry_bytes(b);
+}
+
+TEST(what_is_written_over_an_entry_is_all_of_another_or_nothing)
+{
+    static const size_t keys[] = { 0, 1, 16, 255, 256 },
+                        values[] = { 0, 1, 2, 3, 9, 10, 11, 240, 255, 256, 257, 16384 };
+    static const int64_t lives[] = { ENTRY_KEEPS_FOREVER, 1754000000000, 1754000003999, 1754000600000, 5, INT64_MAX };
+    static const struct entry_attributes kinds[] = {
+        { 0, 0, 0 }, { 0, 1754000000, 0 }, { 0, 1753990000, 0 }, { 0, 9, 0 }, { ENTRY_VERSIONED | 5, 1754000000, 2 },
+    };
+    enum { KEYS = 5, VALUES = 12, LIVES = 6, KINDS = 5, FORMS = VALUES * LIVES * KINDS };
+    unsigned done = 0, refused = 0;
+
+    fill();
+    for (unsigned k = 0; k < KEYS; k++)
+        for (unsigned from = 0; from < FORMS; from++)
+            for (unsigned to = from % 7; to < FORMS; to += 7) {
+                struct bytes key = { key_text, keys[k] };
+                struct bytes before = { value_text, values[from % VALUES] },
+                             after = { value_text + 1, values[to % VALUES] };
+                int64_t from_life = lives[from / VALUES % LIVES], to_life = lives[to / VALUES % LIVES];
+                const struct entry_attributes *from_kind = &kinds[from / VALUES / LIVES],
+                                              *to_kind = &kinds[to / VALUES / LIVES];
+                struct entry *entry = entry_new_attributed(key, before, from_life, from_kind);
+                struct entry *other = entry_new_attributed(key, after, to_life, to_kind);
+                bool fits = is_as_large(entry, other) && !entry_is_big(other) &&
+                            (from_life == ENTRY_KEEPS_FOREVER) == (to_life == ENTRY_KEEPS_FOREVER);
+
+                if (to % 2 == 0) entry_mark_raw(entry);
+                CHECK(entry_overwrite(entry, after, to_life, to_kind) == fits);
+                CHECK(bytes_equal(entry_key(entry), key));
+                CHECK(bytes_equal(entry_value(entry), fits ? after : before));
+                CHECK(entry_expires_at_ms(entry) == (fits ? to_life : from_life));
+                CHECK(is_same(entry_attributes(entry), fits ? *to_kind : *from_kind));
+                if (fits) CHECK(entry_encoding(entry) == entry_encoding(other));
+                done += fits;
+                refused += !fits;
+                entry_free(&entry);
+                entry_free(&other);
+            }
+    CHECK(done > 5000 && refused > 5000);
+}
+
 TESTS(an_entry_gives_back_key_value_and_deadline, a_deadline_may_be_set_moved_and_cleared,
       a_value_resized_keeps_what_fits_and_is_zero_beyond, the_encoding_follows_from_the_text_and_the_raw_mark,
       a_deadline_is_the_first_moment_without_the_entry,
       a_small_entry_has_a_header_of_three_bytes_and_eight_with_a_deadline, an_entry_is_big_from_16_KiB_on,
       a_held_entry_lives_until_the_last_holder_lets_go, a_held_value_stays_as_it_is_while_the_entry_is_changed,
       an_entry_that_nobody_else_holds_is_changed_where_it_is, a_deadline_never_moves_a_big_value,
-      attributes_come_and_go_and_leave_the_rest_alone, a_birth_takes_three_bytes_and_is_written_over,
+      attributes_come_and_go_and_leave_the_rest_alone, what_is_written_over_an_entry_is_all_of_another_or_nothing,
+      a_birth_takes_three_bytes_and_is_written_over,
       attributes_never_move_a_big_value_and_are_written_over_by_others_only,
       a_value_whose_size_wraps_around_with_its_header_is_no_small_one)
