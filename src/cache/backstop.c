@@ -3,12 +3,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/random.h"
 #include "store/keyspace.h"
 
 #include <string.h>
 
-/* So that workers, which write to slots all over, seldom count in the same cache line. */
+/* A thread has a cache line to itself to count in, so that it needs no atomic addition. Those that come when all are taken share the last. */
 #define STRIPES 64u
 
 struct stripe {
@@ -20,7 +19,15 @@ struct backstop_watch {
     struct stripe stripes[STRIPES];
     struct policies *policies;
     struct backstop *hook;
+    uint64_t id;             /* of this one among all that there have been; not 0 */
+    _Atomic unsigned claims; /* so many threads have asked for a stripe */
 };
+
+/* The calling thread's stripe, and of which watch. */
+static _Thread_local struct {
+    uint64_t watch;
+    struct stripe *stripe;
+} own;
 
 static int64_t add_clamped(int64_t a, int64_t b)
 {
@@ -44,14 +51,16 @@ static int64_t latest(const struct policy_fields *fields, enum backstop_cause ca
     return add_clamped((int64_t)life->birth_s * 1000, fields->max_ttl_ms);
 }
 
-static int64_t shortened(int64_t expires_at_ms, int64_t now_ms, unsigned percent, uint32_t chance)
+/* 0 of it for no chance, nearly all of it for all. */
+static inline int64_t part_of(int64_t most, uint32_t chance)
 {
-    uint64_t span, most;
+    return (int64_t)((unsigned __int128)(uint64_t)most * chance >> 32);
+}
 
-    if (percent == 0 || expires_at_ms <= now_ms) return expires_at_ms;
-    span = (uint64_t)(expires_at_ms - now_ms);
-    most = span / 100 * percent + span % 100 * percent / 100; /* no product is larger than the span */
-    return expires_at_ms - (int64_t)((unsigned __int128)most * chance >> 32);
+static int64_t shortened(const struct policy_fields *fields, int64_t expires_at_ms, int64_t now_ms, uint32_t chance)
+{
+    if (fields->jitter_percent == 0 || expires_at_ms <= now_ms) return expires_at_ms;
+    return expires_at_ms - part_of(policy_jitter_most_ms(fields, expires_at_ms - now_ms), chance);
 }
 
 struct backstop_verdict backstop_judge(const struct policy_fields *fields, enum backstop_cause cause, int64_t former_ms,
@@ -74,18 +83,55 @@ struct backstop_verdict backstop_judge(const struct policy_fields *fields, enum 
         }
     }
     /* What was exact to the millisecond when the value was born is within the second that is kept of its birth. */
-    if (life->expires_at_ms > (cause == BACKSTOP_AGED ? add_clamped(cap, 999) : cap)) {
+    if (life->expires_at_ms > (cause == BACKSTOP_AGED && !verdict.defaulted ? add_clamped(cap, 999) : cap)) {
         life->expires_at_ms = cap;
         is_given = true;
         verdict.clipped = !verdict.defaulted;
     }
-    if (is_given) life->expires_at_ms = shortened(life->expires_at_ms, now_ms, fields->jitter_percent, chance);
+    if (is_given) life->expires_at_ms = shortened(fields, life->expires_at_ms, now_ms, chance);
     return verdict;
 }
 
-static void count(_Atomic uint64_t *counter)
+/* What nearly all writes ask: a value is born without a deadline, and it is known when. For one that was there, of which nobody knows when it was born,
+ * that is now. */
+static inline bool is_plain_birth(const struct policy_fields *fields, enum backstop_cause cause,
+                                  const struct backstop_life *life)
 {
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    return cause != BACKSTOP_SET && life->expires_at_ms == ENTRY_KEEPS_FOREVER && life->birth_s == 0 &&
+           fields->born_ms != 0 && life->now_ms >= 1000 && life->now_ms < ((int64_t)UINT32_MAX + 1) * 1000;
+}
+
+/* As backstop_judge() has it, by what is known beforehand. */
+static inline void bear(const struct policy_fields *fields, uint32_t chance, struct backstop_life *life)
+{
+    life->expires_at_ms = life->now_ms + fields->born_ms - part_of(fields->born_less_ms, chance);
+    if (fields->needs_birth) life->birth_s = (uint32_t)(life->now_ms / 1000);
+}
+
+static __attribute__((noinline)) void claim_stripe(struct backstop_watch *watch)
+{
+    unsigned claim = atomic_fetch_add_explicit(&watch->claims, 1, memory_order_relaxed);
+
+    own.watch = watch->id;
+    own.stripe = &watch->stripes[claim < STRIPES - 1 ? claim : STRIPES - 1];
+}
+
+static inline void count(struct backstop_watch *watch, bool defaulted)
+{
+    _Atomic uint64_t *counter;
+
+    if (__builtin_expect(own.watch != watch->id, 0)) claim_stripe(watch);
+    counter = defaulted ? &own.stripe->defaulted : &own.stripe->clipped;
+    if (__builtin_expect(own.stripe == &watch->stripes[STRIPES - 1], 0))
+        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+    else
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static inline uint32_t chance_of(const struct policy_fields *fields, struct bytes key, const struct backstop_life *life)
+{
+    if (fields->jitter_percent == 0) return 0;
+    return (uint32_t)(life->hash != 0 ? life->hash : slot_hash(key));
 }
 
 static void limit(void *context, enum backstop_cause cause, struct bytes key, int64_t former_ms,
@@ -94,26 +140,25 @@ static void limit(void *context, enum backstop_cause cause, struct bytes key, in
     struct backstop_watch *watch = context;
     const struct policy_fields *fields = policies_find(watch->policies, key);
     struct backstop_verdict verdict;
-    struct stripe *stripe;
-    int64_t now_ms = life->now_ms;
-    uint32_t chance;
 
-    if (fields == NULL ||
-        (fields->ttl_ms == 0 && fields->max_ttl_ms == 0 && fields->jitter_percent == 0 && fields->refresh_percent == 0))
+    if (fields == NULL || !fields->limits) return;
+    if (is_plain_birth(fields, cause, life)) {
+        bear(fields, chance_of(fields, key, life), life);
+        count(watch, true);
         return;
-    chance = fields->jitter_percent == 0 ? 0 : (uint32_t)(random_u64(random_of_thread()) >> 32);
-    verdict = backstop_judge(fields, cause, former_ms, now_ms != 0 ? now_ms : clock_now_ms(), chance, life);
-    if (!verdict.defaulted && !verdict.clipped) return;
-    stripe = &watch->stripes[(uintptr_t)key.data / 64 % STRIPES]; /* a worker's buffer, or an entry anywhere */
-    if (verdict.defaulted) count(&stripe->defaulted);
-    if (verdict.clipped) count(&stripe->clipped);
+    }
+    verdict = backstop_judge(fields, cause, former_ms, life->now_ms != 0 ? life->now_ms : clock_now_ms(),
+                             chance_of(fields, key, life), life);
+    if (verdict.defaulted || verdict.clipped) count(watch, verdict.defaulted);
 }
 
 struct backstop_watch *backstop_start(struct keyspace *keyspace, struct policies *policies)
 {
+    static _Atomic uint64_t watches;
     struct backstop_watch *watch = alloc_aligned(sizeof(*watch), _Alignof(struct backstop_watch));
 
     memset((void *)watch, 0, sizeof(*watch));
+    watch->id = atomic_fetch_add_explicit(&watches, 1, memory_order_relaxed) + 1;
     watch->policies = policies;
     watch->hook = keyspace_backstop(keyspace);
     watch->hook->limit = limit;

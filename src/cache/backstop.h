@@ -12,7 +12,9 @@
  *   the first INCR or APPEND. What changes a value, and RENAME and COPY, leave it as old as it is. A value of which nobody knows the birth (there
  *   was no max-ttl then, or it came from a node of another kind) is born when this is noticed.
  * - A deadline cannot be taken away where the policy would give one at once: PERSIST does nothing then.
- * - jitter takes up to so much percent off a time to live, when it is given; what is already in force is not shortened again. It only shortens. */
+ * - jitter takes up to so much percent off a time to live, when it is given; what is already in force is not shortened again. It only shortens.
+ *   How much of that it takes off is the key's own, by the node's secret hash of it. So it is as by lot from key to key, but a value that is written again
+ *   never ends before the last one would have; and no lot has to be drawn. */
 #pragma once
 
 #include "cache/policy.h"

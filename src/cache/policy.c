@@ -48,6 +48,22 @@ bool policy_is_past_refresh(const struct policy_fields *fields, uint32_t birth_s
     return refresh_at_ms != INT64_MAX && now_ms >= refresh_at_ms;
 }
 
+int64_t policy_jitter_most_ms(const struct policy_fields *fields, int64_t span_ms)
+{
+    /* No product is larger than the span. */
+    return span_ms / 100 * fields->jitter_percent + span_ms % 100 * fields->jitter_percent / 100;
+}
+
+void policy_fields_conclude(struct policy_fields *fields)
+{
+    fields->needs_birth = fields->max_ttl_ms != 0 || fields->refresh_percent != 0;
+    fields->limits = fields->ttl_ms != 0 || fields->jitter_percent != 0 || fields->needs_birth;
+    fields->born_ms = fields->ttl_ms;
+    if (fields->max_ttl_ms != 0 && (fields->ttl_ms == 0 || fields->max_ttl_ms < fields->ttl_ms))
+        fields->born_ms = fields->max_ttl_ms;
+    fields->born_less_ms = policy_jitter_most_ms(fields, fields->born_ms);
+}
+
 /* --- Words --- */
 
 #define SECONDS_MAX INT64_C(3153600000) /* a hundred years */
@@ -186,9 +202,14 @@ static uint64_t end_of_walk(const struct policies *policies)
 static void put(struct policies *policies, struct policy_table *table)
 {
     struct policy_table *former = present(policies);
+    uint32_t sets;
 
     if (policy_table_count(table) == 0) policy_table_free(&table);
+    sets = policy_table_sets(table);
+    /* Whoever reads the table finds its fields among those that are set. */
+    atomic_fetch_or_explicit(&policies->head.sets, sets, memory_order_seq_cst);
     atomic_store_explicit(&policies->head.table, table, memory_order_seq_cst);
+    atomic_store_explicit(&policies->head.sets, sets, memory_order_seq_cst);
     atomic_fetch_add_explicit(&policies->head.changes, 1, memory_order_seq_cst);
     if (policies->armed != NULL) atomic_store_explicit(policies->armed, table != NULL, memory_order_seq_cst);
     atomic_store_explicit(&policies->due, end_of_walk(policies), memory_order_release);

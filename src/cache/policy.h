@@ -39,7 +39,7 @@ enum policy_field {
     POLICY_FIELD_COUNT
 };
 
-/* All fields as they hold for a key. */
+/* All fields as they hold for a key, and what follows from them for the life of a value. */
 struct policy_fields {
     int64_t ttl_ms;     /* of a value that comes without one; 0: it keeps for ever */
     int64_t max_ttl_ms; /* from the birth of the value; 0: no limit */
@@ -47,7 +47,17 @@ struct policy_fields {
     uint16_t salt;
     uint8_t jitter_percent, refresh_percent;
     bool guard;
+    /* Known beforehand, as every write asks: by policy_fields_conclude(). */
+    bool limits;          /* it says something of lives */
+    bool needs_birth;     /* what it says is told from a value's birth */
+    int64_t born_ms;      /* how long a value that comes without a deadline lives; 0: for ever */
+    int64_t born_less_ms; /* so much of that jitter may take off */
 };
+
+/* Works out the rest of the fields. */
+void policy_fields_conclude(struct policy_fields *fields);
+/* What jitter may take off a time to live. */
+int64_t policy_jitter_most_ms(const struct policy_fields *fields, int64_t span_ms);
 
 struct keyspace;
 struct policy_table;
@@ -67,20 +77,16 @@ void policies_free(struct policies **policies);
 struct policies_head {
     _Atomic(const struct policy_table *) table; /* NULL: there are no policies */
     _Atomic uint64_t changes;                   /* how often it was replaced; raised behind it */
-};
-
-/* Of a table, first in it: the fields that any policy sets, a bit for each policy_field. */
-struct policy_table_head {
-    uint32_t sets;
+    _Atomic uint32_t
+        sets; /* the fields that any policy of the table sets, a bit for each policy_field; more while it is replaced */
 };
 
 /* Does any policy set one of these fields (bits)? Else nobody needs to look for a key's. */
 static inline bool policies_set_any(const struct policies *policies, uint32_t fields)
 {
     const struct policies_head *head = (const struct policies_head *)policies;
-    const struct policy_table *table = atomic_load_explicit(&head->table, memory_order_acquire);
 
-    return __builtin_expect(table != NULL, 0) && (((const struct policy_table_head *)table)->sets & fields) != 0;
+    return __builtin_expect((atomic_load_explicit(&head->sets, memory_order_acquire) & fields) != 0, 0);
 }
 
 const struct policy_fields *policy_table_find(const struct policy_table *table, struct bytes key);

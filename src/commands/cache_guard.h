@@ -1,18 +1,11 @@
-/* commands/cache_guard.h: what policies do to plain GET, SET and DEL (see cache_guard.c). With the slots locked; all of it costs a load and a branch while
- * there are no policies. */
+/* commands/cache_guard.h: what policies do to plain GET, SET and DEL (see cache_guard.c). With the slots locked. Whoever asks has_guards() first pays a load and
+ * a branch while no policy has anything of it. */
 #pragma once
 
 #include "cache/fill.h"
 #include "cache/policy.h"
 #include "server/call.h"
 #include "server/node.h"
-
-static inline bool has_policies(const struct call *call)
-{
-    const struct policies_head *head = (const struct policies_head *)call->node->policies;
-
-    return __builtin_expect(atomic_load_explicit(&head->table, memory_order_relaxed) != NULL, 0);
-}
 
 /* Is there any of what this file is about? */
 static inline bool has_guards(const struct call *call)

@@ -68,7 +68,7 @@ static void invalidate_key(struct call *call, const struct invalidation *what)
     if (of != NULL) fill_count(of, FILL_INVALIDATIONS);
     if (what->hold_ms != 0)
         fill_hold(of, hash, call->now_ms + what->hold_ms);
-    else if (what->version == 0 && has_policies(call))
+    else if (what->version == 0 && has_guards(call))
         guard_note_deletion(call, 1);
     if (goes && what->marks_stale) {
         mark_stale(slot, entry);

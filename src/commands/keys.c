@@ -13,7 +13,7 @@ static void del(struct call *call)
     int64_t removed = 0;
 
     for (int arg = 1; arg < call->argc; arg++) {
-        if (has_policies(call)) guard_note_deletion(call, arg);
+        if (has_guards(call)) guard_note_deletion(call, arg);
         if (!slot_remove(call_slot(call, arg), call_arg(call, arg), call->now_ms)) continue;
         call_event(call, EVENT_GENERIC, "del", arg);
         removed++;

@@ -41,7 +41,7 @@ static void get(struct call *call)
 {
     const struct entry *entry = call_find_read(call, 1);
 
-    if (has_policies(call) && (entry == NULL || (entry_has_attributes(entry) && has_guards(call)))) {
+    if ((entry == NULL || entry_has_attributes(entry)) && has_guards(call)) {
         if (entry != NULL && guard_withholds(call, entry))
             entry = NULL;
         else if (entry == NULL && !guard_read_missing(call))
@@ -73,7 +73,7 @@ static void mget(struct call *call)
     for (int arg = 1; arg < call->argc; arg++) {
         const struct entry *entry = call_find_read(call, arg);
 
-        if (entry == NULL && has_policies(call)) guard_note_miss(call, arg);
+        if (entry == NULL && has_guards(call)) guard_note_miss(call, arg);
         if (entry == NULL)
             reply_null(call->reply);
         else

@@ -237,7 +237,7 @@ static void getex(struct call *call)
         }
     entry = call_find_read(call, 1);
     if (entry == NULL) { /* before the deadline is looked at */
-        if (has_policies(call)) guard_note_miss(call, 1);
+        if (has_guards(call)) guard_note_miss(call, 1);
         reply_null(call->reply);
         return;
     }

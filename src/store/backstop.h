@@ -19,6 +19,7 @@ struct backstop_life {
     int64_t expires_at_ms; /* ENTRY_KEEPS_FOREVER: never */
     uint32_t birth_s;      /* unix seconds on the internal clock; 0: it is not known */
     int64_t now_ms;        /* where whoever asks knows it; 0: nobody does */
+    uint64_t hash;         /* slot_hash() of the key, likewise */
 };
 
 /* Set before the first key comes; `on` at any time. */

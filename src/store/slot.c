@@ -246,7 +246,7 @@ static void tell_flushed(struct slot *slot)
 void slot_changed(struct slot *slot, const struct entry *entry)
 {
     slot_assert_locked(slot);
-    if (entry_has_attributes(entry)) {
+    if (entry_may_have_version(entry)) {
         tell_leaving(slot, entry, hash_bytes(entry_key(entry)), entry);
         entry_forget_version((struct entry *)(uintptr_t)entry);
     }
@@ -329,7 +329,7 @@ static struct entry *take_word(struct slot *slot, uint64_t hash, table_word *wor
     uint64_t taken_before = taken_by(slot);
     struct entry *entry = table_remove(&slot->table, hash, word);
 
-    if (entry_has_attributes(entry)) tell_leaving(slot, entry, hash, NULL);
+    if (entry_may_have_version(entry)) tell_leaving(slot, entry, hash, NULL);
     count_entry(slot, entry, -1);
     charge(slot, taken_before, -1);
     tell_removed(slot, entry_key(entry));
@@ -421,7 +421,7 @@ static void put_word(struct slot *slot, uint64_t hash, table_word *word, struct 
     if (word != NULL) {
         struct entry *former = table_entry(word);
 
-        if (entry_has_attributes(former)) tell_leaving(slot, former, hash, own);
+        if (entry_may_have_version(former)) tell_leaving(slot, former, hash, own);
         count_form(slot, former, -1);
         remember_use(slot, word);
         replace_word(slot, hash, word, own);
@@ -443,20 +443,24 @@ static inline bool is_limited(const struct slot *slot)
     return __builtin_expect(atomic_load_explicit(&slot->shared->backstop.on, memory_order_acquire), 0);
 }
 
-static __attribute__((noinline)) void limit(const struct slot *slot, enum backstop_cause cause, struct bytes key,
-                                            const table_word *former, struct backstop_life *life)
+static inline void limit(const struct slot *slot, enum backstop_cause cause, struct bytes key, int64_t former_ms,
+                         struct backstop_life *life)
 {
     const struct backstop *backstop = &slot->shared->backstop;
-    /* To a value that is born without a deadline it does not matter which one the last had. */
-    bool matters = former != NULL && (cause != BACKSTOP_BORN || life->expires_at_ms != ENTRY_KEEPS_FOREVER);
 
-    backstop->limit(backstop->context, cause, key,
-                    matters ? entry_expires_at_ms(table_entry(former)) : ENTRY_KEEPS_FOREVER, life);
+    backstop->limit(backstop->context, cause, key, former_ms, life);
 }
 
-static struct backstop_life life_of(const struct entry *entry)
+/* hash: of its key; 0 where it is not known. */
+static struct backstop_life life_of(const struct entry *entry, uint64_t hash)
 {
-    return (struct backstop_life){ entry_expires_at_ms(entry), entry_attributes(entry).birth_s, 0 };
+    return (struct backstop_life){ entry_expires_at_ms(entry), entry_attributes(entry).birth_s, 0, hash };
+}
+
+/* Of what a word leads to; NULL: nothing. */
+static inline int64_t deadline_of(const table_word *word)
+{
+    return word == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(table_entry(word));
 }
 
 /* --- */
@@ -470,9 +474,9 @@ static void put(struct slot *slot, struct entry **entry, enum backstop_cause cau
     slot_assert_locked(slot);
     *entry = NULL;
     if (is_limited(slot)) {
-        struct backstop_life life = life_of(own);
+        struct backstop_life life = life_of(own, hash);
 
-        limit(slot, cause, entry_key(own), word, &life);
+        limit(slot, cause, entry_key(own), deadline_of(word), &life);
         own = entry_set_life(own, life.expires_at_ms, life.birth_s);
     }
     put_word(slot, hash, word, own);
@@ -491,24 +495,24 @@ void slot_put_aged(struct slot *slot, struct entry **entry)
 /* Its version is to be told of before it goes. */
 static inline bool is_versioned(const struct entry *entry)
 {
-    return entry_has_attributes(entry) && entry_attributes(entry).version != 0;
+    return entry_may_have_version(entry) && entry_attributes(entry).version != 0;
 }
 
 void slot_store(struct slot *slot, uint64_t hash, struct bytes key, struct bytes value, int64_t expires_at_ms,
                 int64_t now_ms)
 {
-    struct backstop_life life = { expires_at_ms, 0, now_ms };
+    struct backstop_life life = { expires_at_ms, 0, now_ms, hash };
     struct entry_attributes attributes = { 0, 0, 0 };
     table_word *word;
     int64_t former_ms;
 
     slot_assert_locked(slot);
     word = table_find(&slot->table, hash, key);
+    former_ms = deadline_of(word);
     if (is_limited(slot)) {
-        limit(slot, BACKSTOP_BORN, key, word, &life);
+        limit(slot, BACKSTOP_BORN, key, former_ms, &life);
         attributes.birth_s = life.birth_s;
     }
-    former_ms = word == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(table_entry(word));
     if (word != NULL && !is_versioned(table_entry(word)) &&
         entry_overwrite(table_entry(word), value, life.expires_at_ms, &attributes)) {
         /* As large as it was, and as it was with or without a deadline: nothing to count. But the deadline may be earlier, which the table has to know. */
@@ -559,7 +563,7 @@ static struct entry *change_life(struct slot *slot, uint64_t hash, table_word *w
 struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t expires_at_ms)
 {
     uint64_t hash = hash_bytes(entry_key(entry));
-    struct backstop_life life = life_of(entry);
+    struct backstop_life life = life_of(entry, hash);
     table_word *word;
 
     slot_assert_locked(slot);
@@ -568,7 +572,7 @@ struct entry *slot_set_expiry(struct slot *slot, struct entry *entry, int64_t ex
     remember_use(slot, word);
     life.expires_at_ms = expires_at_ms;
     if (is_limited(slot)) {
-        limit(slot, BACKSTOP_SET, entry_key(entry), word, &life);
+        limit(slot, BACKSTOP_SET, entry_key(entry), entry_expires_at_ms(entry), &life);
         /* It may not live for ever, and is left as it is. */
         if (expires_at_ms == ENTRY_KEEPS_FOREVER && life.expires_at_ms == entry_expires_at_ms(entry)) return entry;
     }
@@ -587,7 +591,7 @@ static bool limit_word(void *context, table_word *word)
     struct slot *slot = limiting->slot;
     const struct backstop *backstop = &slot->shared->backstop;
     struct entry *entry = table_entry(word);
-    struct backstop_life present = life_of(entry), life = present;
+    struct backstop_life present = life_of(entry, 0), life = present;
 
     life.now_ms = limiting->now_ms;
     backstop->limit(backstop->context, BACKSTOP_AGED, entry_key(entry), present.expires_at_ms, &life);
@@ -713,7 +717,7 @@ size_t slot_take_due(struct slot *slot, int64_t now_ms, struct entry *taken[SLOT
     charge(slot, taken_before, -found);
     if (!list_is_empty(&slot->feeds))
         for (int64_t i = 0; i < found; i++) {
-            if (entry_has_attributes(taken[i])) tell_leaving(slot, taken[i], hash_bytes(entry_key(taken[i])), NULL);
+            if (entry_may_have_version(taken[i])) tell_leaving(slot, taken[i], hash_bytes(entry_key(taken[i])), NULL);
             tell_removed(slot, entry_key(taken[i]));
         }
     for (int64_t i = 0; i < found; i++) tell_expired(slot, taken[i]);

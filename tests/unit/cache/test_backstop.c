@@ -5,6 +5,8 @@
 #include "store/keyspace.h"
 #include "unit/unit.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOW_MS INT64_C(1700000000500)
@@ -23,7 +25,7 @@ static struct backstop_life life;
 static struct backstop_verdict judge(const struct policy_fields *fields, enum backstop_cause cause, int64_t wanted_ms,
                                      uint32_t birth_s, int64_t former_ms, uint32_t chance)
 {
-    life = (struct backstop_life){ wanted_ms, birth_s, 0 };
+    life = (struct backstop_life){ wanted_ms, birth_s, 0, 0 };
     return backstop_judge(fields, cause, former_ms, NOW_MS, chance, &life);
 }
 
@@ -207,6 +209,149 @@ TEST(only_keys_of_the_prefix_are_concerned)
     end();
 }
 
+/* --- What is known beforehand --- */
+
+static struct bytes numbered(char text[32], unsigned number)
+{
+    return (struct bytes){ text, (size_t)snprintf(text, 32, "{t}:%u", number) };
+}
+
+static void set_some_policy(struct random *random)
+{
+    static const int64_t spans_ms[] = { 0, 0, 1000, 50000, 3600000, 86400000, INT64_C(3153600000000) };
+    static const int64_t percents[] = { 0, 0, 1, 10, 50, 99 };
+
+    set("{t}", POLICY_FIELD_TTL, spans_ms[random_below(random, 7)]);
+    set("{t}", POLICY_FIELD_MAX_TTL, spans_ms[random_below(random, 7)]);
+    set("{t}", POLICY_FIELD_JITTER, percents[random_below(random, 6)]);
+    set("{t}", POLICY_FIELD_REFRESH, percents[random_below(random, 6)]);
+}
+
+/* Nearly every write has its answer from the policy's row; it is to be what the judge says. */
+TEST(a_value_is_born_to_the_life_that_the_judge_gives_it)
+{
+    static const int64_t nows_ms[] = {
+        1, 999, 1000, 1001, NOW_MS, NOW_MS + 1, INT64_C(4294967295999), INT64_C(4294967296000)
+    };
+    struct random random;
+    struct slot *slot;
+    uint64_t defaulted = 0, births = 0;
+
+    begin();
+    random_seed(&random, 11);
+    slot = slot_of(BYTES("{t}"));
+    for (unsigned round = 0; round < 2000; round++) {
+        set_some_policy(&random);
+        policies_settle(policies, keyspace);
+        slot_lock(slot);
+        for (unsigned i = 0; i < 8; i++) {
+            char text[32];
+            struct bytes key = numbered(text, (unsigned)random_below(&random, 1000));
+            int64_t now_ms = nows_ms[random_below(&random, 8)];
+            int64_t asked_ms =
+                random_below(&random, 3) == 0 ? now_ms + (int64_t)random_below(&random, 100000) : FOREVER;
+            uint64_t before = backstop_counts(watch).defaulted;
+            /* Beyond the seconds that a birth is kept in, what is looked at twice may lose one. */
+            bool was_there = now_ms / 1000 <= UINT32_MAX && random_below(&random, 3) == 0;
+            const struct entry *entry;
+            struct backstop_verdict verdict;
+
+            clock_us = now_ms * 1000;
+            atomic_store(&keyspace_backstop(keyspace)->on, !was_there);
+            slot_store(slot, slot_hash(key), key, BYTES("v"), asked_ms, random_below(&random, 2) == 0 ? 0 : now_ms);
+            atomic_store(&keyspace_backstop(keyspace)->on, true);
+            if (was_there) slot_limit_lives(slot, 0, random_below(&random, 2) == 0 ? 0 : now_ms);
+            life = (struct backstop_life){ asked_ms, 0, 0, 0 };
+            verdict = backstop_judge(policies_find(policies, key), was_there ? BACKSTOP_AGED : BACKSTOP_BORN,
+                                     was_there ? asked_ms : FOREVER, now_ms, (uint32_t)slot_hash(key), &life);
+            entry = slot_peek(slot, key, INT64_MIN);
+            CHECK(entry != NULL && entry_expires_at_ms(entry) == life.expires_at_ms);
+            CHECK(entry_attributes(entry).birth_s == life.birth_s);
+            CHECK(backstop_counts(watch).defaulted == before + verdict.defaulted);
+            slot_remove(slot, key, INT64_MIN);
+            defaulted += verdict.defaulted;
+            births += life.birth_s != 0;
+        }
+        slot_unlock(slot);
+    }
+    CHECK(defaulted > 1000 && births > 1000);
+    end();
+}
+
+TEST(the_share_of_the_jitter_is_as_by_lot_from_key_to_key_and_always_the_same_for_one)
+{
+    enum { COUNT = 4000, PARTS = 10 };
+    unsigned parts[PARTS] = { 0 };
+    struct slot *slot;
+
+    begin();
+    set("", POLICY_FIELD_TTL, 100000);
+    set("", POLICY_FIELD_JITTER, 50);
+    slot = slot_of(BYTES("{t}"));
+    slot_lock(slot);
+    for (unsigned number = 0; number < COUNT; number++) {
+        char text[32];
+        struct bytes key = numbered(text, number);
+        int64_t taken_ms, former_ms;
+
+        slot_store(slot, slot_hash(key), key, BYTES("v"), FOREVER, NOW_MS);
+        former_ms = deadline_of(key);
+        taken_ms = NOW_MS + 100000 - former_ms;
+        CHECK(taken_ms >= 0 && taken_ms < 50000);
+        parts[taken_ms * PARTS / 50000]++;
+        /* Later, it ends as much later, by whatever way it was written. */
+        clock_us = (NOW_MS + 3) * 1000;
+        slot_store(slot, slot_hash(key), key, BYTES("w"), FOREVER, NOW_MS + 3);
+        CHECK(deadline_of(key) == former_ms + 3);
+        slot_store(slot, slot_hash(key), key, BYTES("w"), NOW_MS + 100001, NOW_MS + 1);
+        CHECK(deadline_of(key) == former_ms + 1);
+        slot_set_expiry(slot, slot_find(slot, key, NOW_MS), NOW_MS + 100003);
+        CHECK(deadline_of(key) == former_ms + 3);
+    }
+    slot_unlock(slot);
+    for (unsigned part = 0; part < PARTS; part++)
+        CHECK(parts[part] > COUNT / PARTS * 3 / 4 && parts[part] < COUNT / PARTS * 5 / 4);
+    end();
+}
+
+#define COUNTERS 150u /* more than have a line to themselves */
+#define COUNTS 200u
+
+static void *write_to_a_slot(void *context)
+{
+    struct slot *slot = keyspace_slot(keyspace, *(uint16_t *)context);
+
+    for (unsigned i = 0; i < COUNTS; i++) {
+        struct bytes key = BYTES("k");
+
+        slot_lock(slot);
+        slot_store(slot, slot_hash(key), key, BYTES("v"), i % 4 == 0 ? NOW_MS + 60000 : FOREVER, NOW_MS);
+        slot_unlock(slot);
+    }
+    return NULL;
+}
+
+TEST(no_count_is_lost_between_threads)
+{
+    pthread_t threads[COUNTERS];
+    uint16_t ids[COUNTERS];
+
+    for (unsigned turn = 0; turn < 2; turn++) { /* this thread has counted for the first watch when the second begins */
+        begin();
+        set("", POLICY_FIELD_TTL, 1000);
+        set("", POLICY_FIELD_MAX_TTL, 2000);
+        for (unsigned i = 0; i < COUNTERS; i++) {
+            ids[i] = (uint16_t)i;
+            CHECK(pthread_create(&threads[i], NULL, write_to_a_slot, &ids[i]) == 0);
+        }
+        write_to_a_slot(&(uint16_t){ COUNTERS });
+        for (unsigned i = 0; i < COUNTERS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(backstop_counts(watch).defaulted == (COUNTERS + 1) * COUNTS * 3 / 4);
+        CHECK(backstop_counts(watch).clipped == (COUNTERS + 1) * COUNTS / 4);
+        end();
+    }
+}
+
 #define KEYS 40
 #define MAX_MS 50000
 #define TTL_MS 20000
@@ -323,4 +468,6 @@ TEST(whatever_is_done_nothing_lives_without_end_or_beyond_its_birth_and_max_ttl)
 TESTS(a_value_without_a_deadline_is_given_one, a_deadline_within_bounds_stays_as_it_is,
       none_is_later_than_birth_and_max_ttl, a_deadline_cannot_be_taken_away,
       jitter_shortens_what_is_given_and_nothing_else, without_policies_nobody_is_asked,
-      only_keys_of_the_prefix_are_concerned, whatever_is_done_nothing_lives_without_end_or_beyond_its_birth_and_max_ttl)
+      only_keys_of_the_prefix_are_concerned, a_value_is_born_to_the_life_that_the_judge_gives_it,
+      the_share_of_the_jitter_is_as_by_lot_from_key_to_key_and_always_the_same_for_one,
+      no_count_is_lost_between_threads, whatever_is_done_nothing_lives_without_end_or_beyond_its_birth_and_max_ttl)

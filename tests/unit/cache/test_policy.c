@@ -47,6 +47,52 @@ TEST(a_change_of_the_table_can_be_told_without_a_lock)
     policies_free(&policies);
 }
 
+/* What is asked first. */
+TEST(it_is_known_which_fields_any_policy_sets)
+{
+    struct policies *policies = policies_new();
+    uint32_t ttl = 1u << POLICY_FIELD_TTL, guard = 1u << POLICY_FIELD_GUARD, all = (1u << POLICY_FIELD_COUNT) - 1;
+
+    CHECK(!policies_set_any(policies, all));
+    CHECK(set(policies, "user:", POLICY_FIELD_TTL, 1));
+    CHECK(policies_set_any(policies, ttl) && !policies_set_any(policies, all & ~ttl));
+    CHECK(set(policies, "user:", POLICY_FIELD_GUARD, 1) && set(policies, "other:", POLICY_FIELD_GUARD, 0));
+    CHECK(policies_set_any(policies, ttl) && policies_set_any(policies, guard | 1u << POLICY_FIELD_SALT));
+    CHECK(policies_delete(policies, BYTES("user:")));
+    CHECK(!policies_set_any(policies, ttl) && policies_set_any(policies, guard));
+    CHECK(policies_delete(policies, BYTES("other:")) && !policies_set_any(policies, all));
+    policies_free(&policies);
+}
+
+TEST(what_follows_from_the_fields_is_known_beforehand)
+{
+    struct policy_fields fields = { .salt = 4, .guard = true };
+
+    policy_fields_conclude(&fields);
+    CHECK(!fields.limits && !fields.needs_birth && fields.born_ms == 0 && fields.born_less_ms == 0);
+    fields.refresh_percent = 80;
+    policy_fields_conclude(&fields);
+    CHECK(fields.limits && fields.needs_birth && fields.born_ms == 0);
+    fields = (struct policy_fields){ .jitter_percent = 10 };
+    policy_fields_conclude(&fields);
+    CHECK(fields.limits && !fields.needs_birth && fields.born_ms == 0 && fields.born_less_ms == 0);
+    fields = (struct policy_fields){ .ttl_ms = 7777, .jitter_percent = 10 };
+    policy_fields_conclude(&fields);
+    CHECK(fields.limits && !fields.needs_birth && fields.born_ms == 7777 && fields.born_less_ms == 777);
+    fields.max_ttl_ms = 9000;
+    policy_fields_conclude(&fields);
+    CHECK(fields.needs_birth && fields.born_ms == 7777);
+    fields.max_ttl_ms = 5000;
+    policy_fields_conclude(&fields);
+    CHECK(fields.born_ms == 5000 && fields.born_less_ms == 500);
+    fields.ttl_ms = 0;
+    policy_fields_conclude(&fields);
+    CHECK(fields.born_ms == 5000);
+    fields = (struct policy_fields){ .ttl_ms = policy_value_max(POLICY_FIELD_TTL), .jitter_percent = 99 };
+    policy_fields_conclude(&fields);
+    CHECK(fields.born_less_ms == policy_value_max(POLICY_FIELD_TTL) / 100 * 99);
+}
+
 TEST(the_longest_prefix_that_sets_a_field_tells_it)
 {
     struct policies *policies = policies_new();
@@ -103,11 +149,11 @@ static int64_t plain_ttl(const struct plain *plain, struct bytes key)
     return found;
 }
 
-/* Few letters, so that prefixes lie within each other; a zero and a byte above 127 among them. */
+/* Few letters, so that prefixes lie within each other; a zero and a byte above 127 among them. Around eight bytes, which are compared at once. */
 static struct bytes draw(struct random *random, char text[12])
 {
     static const char letters[4] = { '\0', 'a', 'b', '\xff' };
-    size_t len = random_below(random, 12);
+    size_t len = random_below(random, 3) == 0 ? 7 + random_below(random, 5) : random_below(random, 12);
 
     for (size_t i = 0; i < len; i++) text[i] = letters[random_below(random, 4)];
     return (struct bytes){ text, len };
@@ -142,6 +188,38 @@ TEST(it_finds_what_looking_at_all_of_them_finds)
         }
     }
     CHECK(plain.count > 300);
+    policies_free(&policies);
+}
+
+/* One prefix of a first byte is compared without a search. */
+TEST(a_prefix_that_is_alone_with_its_first_byte_is_found_by_that)
+{
+    static const char *const prefixes[] = { "a", "bcdefg:", "ccdefgh:", "dcdefghi:", "ecdefghij:and much longer" };
+    struct policies *policies = policies_new();
+
+    for (unsigned with_root = 0; with_root < 2; with_root++) {
+        if (with_root == 1) CHECK(set(policies, "", POLICY_FIELD_TTL, 9));
+        for (unsigned i = 0; i < 5; i++) {
+            char text[64];
+            size_t len = strlen(prefixes[i]);
+
+            CHECK(set(policies, prefixes[i], POLICY_FIELD_TTL, 10 + i));
+            for (size_t cut = 0; cut < len + 20; cut++) {
+                struct bytes key = { text, cut };
+                const struct policy_fields *fields;
+
+                memset(text, '\0', sizeof(text));
+                memcpy(text, prefixes[i], len);
+                fields = policies_find(policies, key);
+                CHECK(cut >= len ? fields->ttl_ms == 10 + i : with_root == 1 ? fields->ttl_ms == 9 : fields == NULL);
+                if (cut == 0 || cut > len) continue;
+                text[cut - 1]++; /* it differs in the last byte that counts */
+                fields = policies_find(policies, (struct bytes){ text, len + 9 });
+                CHECK(with_root == 1 ? fields->ttl_ms == 9 : fields == NULL);
+            }
+            CHECK(policies_delete(policies, bytes_of(prefixes[i])));
+        }
+    }
     policies_free(&policies);
 }
 
@@ -435,10 +513,11 @@ TEST(a_value_is_due_for_refresh_when_so_much_of_its_life_is_over)
 }
 
 TESTS(a_change_of_the_table_can_be_told_without_a_lock, without_policies_no_key_has_one,
-      the_longest_prefix_that_sets_a_field_tells_it, without_a_root_keys_of_no_prefix_have_no_policy,
-      it_finds_what_looking_at_all_of_them_finds, words_are_read_and_bounded, prefixes_and_policies_are_bounded,
-      a_policy_goes_to_another_node_as_text, several_are_taken_over_at_once_and_of_one_prefix_the_last,
-      what_cannot_be_read_changes_nothing, of_other_nodes_more_are_taken_than_are_set_here,
-      a_policy_that_stays_as_it_is_stays_as_far_walked, a_key_is_told_where_each_field_comes_from,
-      a_value_is_due_for_refresh_when_so_much_of_its_life_is_over,
+      it_is_known_which_fields_any_policy_sets, what_follows_from_the_fields_is_known_beforehand,
+      a_prefix_that_is_alone_with_its_first_byte_is_found_by_that, the_longest_prefix_that_sets_a_field_tells_it,
+      without_a_root_keys_of_no_prefix_have_no_policy, it_finds_what_looking_at_all_of_them_finds,
+      words_are_read_and_bounded, prefixes_and_policies_are_bounded, a_policy_goes_to_another_node_as_text,
+      several_are_taken_over_at_once_and_of_one_prefix_the_last, what_cannot_be_read_changes_nothing,
+      of_other_nodes_more_are_taken_than_are_set_here, a_policy_that_stays_as_it_is_stays_as_far_walked,
+      a_key_is_told_where_each_field_comes_from, a_value_is_due_for_refresh_when_so_much_of_its_life_is_over,
       a_replaced_table_stays_until_all_slots_were_gone_through, readers_see_one_table_or_the_other)
