@@ -375,6 +375,21 @@ TEST(what_our_clients_publish_goes_to_every_node_and_of_a_shard_to_our_replicas)
     done(&f);
 }
 
+TEST(a_link_without_answers_is_opened_again_though_the_node_is_heard_on_its_own)
+{
+    struct fixture f = with_neighbour();
+
+    f.b->ping_sent_ms = NOW;
+    f.b->flags |= FLAG_FAIL;
+    f.b->data_received_ms = NOW + 990;
+    cluster_tick(f.c, NOW + 1000, &f.e);
+    CHECK(!closes(&f, OUT));
+    f.b->data_received_ms = NOW + 1090;
+    cluster_tick(f.c, NOW + 1100, &f.e);
+    CHECK(closes(&f, OUT));
+    done(&f);
+}
+
 TESTS(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for_nobody,
       what_our_clients_publish_goes_to_every_node_and_of_a_shard_to_our_replicas,
       of_two_links_from_a_node_the_newer_counts, one_connection_speaks_for_one_node,
@@ -387,4 +402,5 @@ TESTS(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_fo
       who_was_met_is_not_forgotten_at_a_word_that_is_older, nobody_else_says_what_our_slots_and_epoch_are,
       what_an_operator_imports_changes_hands_by_his_word_alone,
       an_epoch_that_is_taken_is_saved_at_once_and_the_last_there_can_be_is_never_taken,
-      gossip_is_believed_of_the_past_and_of_nodes_that_have_an_address)
+      gossip_is_believed_of_the_past_and_of_nodes_that_have_an_address,
+      a_link_without_answers_is_opened_again_though_the_node_is_heard_on_its_own)
