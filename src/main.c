@@ -310,10 +310,12 @@ static void stop_workers(struct node *node)
     migrator_free(&node->migrator);
     if (node->salt_home) salt_home_end(node->salt_home);
     withheld_list_release(&node->withheld);
-    if (node->salt_keeper) salt_keeper_release(node->salt_keeper);
+    if (node->salt_keeper) salt_keeper_end(node->salt_keeper);
     if (node->bus) bus_end_claims(node->bus);
     for (int i = 0; i < node->worker_count; i++) worker_free(&node->workers[i]);
+    node->worker_count = 0;
     alloc_free(node->workers);
+    node->workers = NULL;
 }
 
 static void say_hello(const struct node *node)
@@ -460,6 +462,7 @@ static int serve(struct node *node)
     if (node->bus && !start_salting(node)) return 1;
     if (node->bus) node->open_slots = open_slots_new(node);
     start_workers(node);
+    if (node->salt_keeper) salt_keeper_begin(node->salt_keeper);
     if (node->bus && !open_slots_start(node->open_slots))
         log_warning("no thread can be started to end the moves of slots that are left open: %s", strerror(errno));
     apply_changes_of(node);

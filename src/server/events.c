@@ -183,8 +183,8 @@ static void publish_in_rounds(struct events *events)
 
 static void deliver_go_on(struct message *message, void *receiver)
 {
-    (void)receiver;
-    publish_in_rounds(container_of(message, struct events, go_on));
+    /* Else the node ends, and what is left goes with it. */
+    if (worker_is_running(receiver)) publish_in_rounds(container_of(message, struct events, go_on));
 }
 
 void events_publish(struct node *node)

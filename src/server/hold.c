@@ -136,7 +136,7 @@ static void deliver_release(struct message *message, void *receiver)
     alloc_free(withheld);
     if (hold == NULL) return;
     hold->withheld = NULL;
-    if (worker->is_running) let_go(hold); /* else it is about to be closed */
+    if (worker_is_running(worker)) let_go(hold); /* else it is about to be closed */
 }
 
 struct withheld *client_withhold(struct client *client)
@@ -225,7 +225,7 @@ static void deliver_answer(struct message *message, void *receiver)
     (void)receiver;
     count_command(hold);
     if (client != NULL) client->hold = NULL;
-    if (client != NULL && hold->worker->is_running) { /* else both are about to end */
+    if (client != NULL && worker_is_running(hold->worker)) { /* else both are about to end */
         size_t before = hold->replies.len;
 
         append_answer(hold);

@@ -318,9 +318,10 @@ static void deliver_woken(struct message *message, void *receiver)
     struct woken_message *woken = container_of(message, struct woken_message, message);
     struct worker *worker = receiver;
 
-    for (size_t end = woken->at + WOKEN_A_TURN; worker->is_running && woken->at < woken->count && woken->at < end;)
+    for (size_t end = woken->at + WOKEN_A_TURN;
+         worker_is_running(worker) && woken->at < woken->count && woken->at < end;)
         wake_some(worker, woken);
-    if (worker->is_running && woken->at < woken->count) {
+    if (worker_is_running(worker) && woken->at < woken->count) {
         mailbox_post(&worker->mailbox, &woken->message);
         return;
     }

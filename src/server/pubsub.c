@@ -120,7 +120,7 @@ void pubsub_go_on(struct node *node)
     for (int i = 0; i < node->worker_count; i++) {
         struct worker *worker = node->workers[i];
 
-        if (worker == NULL || !worker->is_running) continue; /* the node ends */
+        if (worker == NULL || !worker_is_running(worker)) continue; /* the node ends */
         if (atomic_load_explicit(&worker->awaits_subscribers, memory_order_relaxed) &&
             atomic_exchange_explicit(&worker->awaits_subscribers, false, memory_order_relaxed))
             worker_poke(worker);

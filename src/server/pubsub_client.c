@@ -340,28 +340,34 @@ static void disconnect_all(struct topic_part *part)
     }
 }
 
-void pubsub_deliver(struct message *message, void *receiver)
+static void tell_part(struct worker *worker, const struct delivery *delivery)
 {
-    struct delivery *delivery = container_of(message, struct delivery, message);
-    struct worker *worker = receiver;
     struct heads heads = { .part = delivery->part };
-    size_t bytes = delivery_bytes(delivery);
 
     /* What a client was replied comes before what it is told. */
     worker_flush(worker);
     if (delivery->publication == NULL) {
         disconnect_all(delivery->part);
-    } else {
-        list_each_safe(at, &delivery->part->clients) {
-            const struct subscription *subscription = container_of(at, struct subscription, in_part);
-            struct client *client = subscription->owner->client;
+        return;
+    }
+    list_each_safe(at, &delivery->part->clients) {
+        const struct subscription *subscription = container_of(at, struct subscription, in_part);
+        struct client *client = subscription->owner->client;
 
-            if (delivery->number > subscription->since && client != NULL && takes_pushes(client))
-                push_message(client, &heads, delivery->publication);
-        }
-        publication_let_go(delivery->publication);
+        if (delivery->number > subscription->since && client != NULL && takes_pushes(client))
+            push_message(client, &heads, delivery->publication);
     }
     for (int i = 0; i < 2; i++) buf_free(&heads.text[i]);
+}
+
+void pubsub_deliver(struct message *message, void *receiver)
+{
+    struct delivery *delivery = container_of(message, struct delivery, message);
+    struct worker *worker = receiver;
+    size_t bytes = delivery_bytes(delivery);
+
+    if (worker_is_running(worker)) tell_part(worker, delivery);
+    if (delivery->publication != NULL) publication_let_go(delivery->publication);
     topic_part_let_go(delivery->part);
     alloc_free(delivery);
     pubsub_arrived(worker->node->pubsub, bytes);
@@ -391,10 +397,8 @@ static void tell_and_end(struct client *client, const struct topic_part *part)
     buf_free(&name);
 }
 
-static void deliver_slots(struct message *message, void *receiver)
+static void tell_of_slots(struct worker *worker, const struct slots_message *left)
 {
-    struct slots_message *left = container_of(message, struct slots_message, message);
-    struct worker *worker = receiver;
     struct list leaving;
 
     worker_flush(worker);
@@ -416,6 +420,13 @@ static void deliver_slots(struct message *message, void *receiver)
         else
             tell_and_end(subscription->owner->client, part);
     }
+}
+
+static void deliver_slots(struct message *message, void *receiver)
+{
+    struct slots_message *left = container_of(message, struct slots_message, message);
+
+    if (worker_is_running(receiver)) tell_of_slots(receiver, left);
     alloc_free(left);
 }
 

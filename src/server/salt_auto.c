@@ -134,7 +134,8 @@ void salt_auto_look(struct salt_keeper *keeper)
         keeper->watched[i].is_seen = false;
         keeper->watched[i].traffic = (struct salt_traffic){ 0 };
     }
-    if (policies_count(node->policies) > 0) watch_hot(keeper);
+    if (atomic_load_explicit(&keeper->has_workers, memory_order_acquire) && policies_count(node->policies) > 0)
+        watch_hot(keeper);
     watch_named(keeper);
     for (size_t i = 0; i < keeper->watched_count; i++) {
         struct salt_watched *watched = &keeper->watched[i];

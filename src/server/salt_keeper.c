@@ -430,20 +430,31 @@ struct salt_keeper *salt_keeper_open(struct node *node, char error[512])
     return NULL;
 }
 
-void salt_keeper_close(struct salt_keeper **closed)
+void salt_keeper_begin(struct salt_keeper *keeper)
 {
-    struct salt_keeper *keeper = *closed;
+    atomic_store_explicit(&keeper->has_workers, true, memory_order_release);
+}
 
-    *closed = NULL;
-    if (keeper == NULL) return;
+void salt_keeper_end(struct salt_keeper *keeper)
+{
     if (keeper->has_thread) {
         pthread_mutex_lock(&keeper->wake_lock);
         keeper->ends = true;
         pthread_cond_signal(&keeper->wake);
         pthread_mutex_unlock(&keeper->wake_lock);
         pthread_join(keeper->thread, NULL);
+        keeper->has_thread = false;
     }
-    salt_keeper_release(keeper);
+    salt_publish_end(keeper);
+}
+
+void salt_keeper_close(struct salt_keeper **closed)
+{
+    struct salt_keeper *keeper = *closed;
+
+    *closed = NULL;
+    if (keeper == NULL) return;
+    salt_keeper_end(keeper);
     salt_registry_free(&keeper->registry, entry_forgotten, keeper);
     salt_auto_free(keeper);
     pthread_cond_destroy(&keeper->wake);

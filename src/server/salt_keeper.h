@@ -20,9 +20,13 @@ struct client;
 struct node;
 struct salt_keeper;
 
-/* Before the node serves, with node->bus there. Places the marks of what is known. NULL, with a line for the user in error, where no thread can be started. */
+/* Before the node serves, with node->bus there and no workers yet. Places the marks of what is known. NULL, with a line for the user in error, where no thread can be started. */
 struct salt_keeper *salt_keeper_open(struct node *node, char error[512]);
-/* Ends the thread. */
+/* The workers are there: from now on it looks at what they have counted. */
+void salt_keeper_begin(struct salt_keeper *keeper);
+/* At the end, with the workers stopped and not yet gone: ends the thread, which looks at them, and lets all replies go that wait for it. */
+void salt_keeper_end(struct salt_keeper *keeper);
+/* Ends it, where that is still to be done. */
 void salt_keeper_close(struct salt_keeper **keeper);
 
 /* All that follows: any thread that holds no lock. */
@@ -38,8 +42,6 @@ unsigned salt_keeper_names(struct salt_keeper *keeper, struct bytes base, bool a
                            uint16_t ids[SALT_NAMES_MAX - 1]);
 /* Where not all nodes have heard of a key's names the reply of this client, whose command runs on this worker, waits until they have. */
 void salt_keeper_withhold(struct salt_keeper *keeper, struct bytes base, struct client *client);
-/* Lets all replies go that wait so: for the end. */
-void salt_keeper_release(struct salt_keeper *keeper);
 
 /* Shows the entry of a salted key, lent for the visit, under the keeper's lock; false where it has none. The visitor takes no other lock. */
 bool salt_keeper_show(struct salt_keeper *keeper, struct bytes base,

@@ -25,6 +25,7 @@ struct salt_keeper {
 
     bool has_thread;
     pthread_t thread;
+    _Atomic bool has_workers; /* there are workers to look at; set once */
     /* The thread's alone: */
     uint64_t map_seen,
         map_settled; /* what the map was like when it was looked at last, and when names were last chosen by it */
@@ -49,12 +50,14 @@ bool salt_change_spread(struct salt_keeper *keeper, struct bytes base, bool spre
 /* With the guard: the key has no names any more, on no node, and those that were given up before lead to it no longer. */
 void salt_give_up(struct salt_keeper *keeper, struct salt_entry *entry);
 
-/* --- server/salt_publish.c; with the guard, but for the second --- */
+/* --- server/salt_publish.c; with the guard, but for the second and the third --- */
 
 /* An entry has changed here; these were its ids before. */
 void salt_publish(struct salt_keeper *keeper, const struct salt_entry *entry, const uint16_t *former, unsigned count);
 /* On the thread. True: some are not told yet, and it is to be called again soon. */
 bool salt_publish_look(struct salt_keeper *keeper);
+/* Lets all replies go that wait; no guard held. */
+void salt_publish_end(struct salt_keeper *keeper);
 /* The ids that are to be told; returns how many. */
 unsigned salt_published(struct salt_keeper *keeper, const struct salt_entry *entry, uint16_t ids[SALT_NAMES_MAX - 1]);
 

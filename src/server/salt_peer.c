@@ -117,9 +117,9 @@ static void deliver(struct message *message, void *receiver)
 
     atomic_fetch_sub_explicit(&peer->queued, post->bytes.len, memory_order_relaxed);
     /* Closing it, or its failing, makes peer->client NULL. */
-    if (peer->client != NULL && worker->is_running && post->bytes.len > 0)
+    if (peer->client != NULL && worker_is_running(worker) && post->bytes.len > 0)
         client_send(peer->client, buf_bytes(&post->bytes));
-    if (peer->client != NULL && worker->is_running &&
+    if (peer->client != NULL && worker_is_running(worker) &&
         (post->closes || conn_pending(&peer->client->conn) > UNREAD_BYTES_MAX))
         client_close(peer->client);
     buf_free(&post->bytes);

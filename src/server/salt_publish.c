@@ -221,7 +221,7 @@ void salt_keeper_withhold(struct salt_keeper *keeper, struct bytes base, struct 
     pthread_mutex_unlock(&keeper->guard);
 }
 
-void salt_keeper_release(struct salt_keeper *keeper)
+void salt_publish_end(struct salt_keeper *keeper)
 {
     pthread_mutex_lock(&keeper->guard);
     while (keeper->pending != NULL) end(keeper, &keeper->pending);

@@ -111,6 +111,7 @@ static void look_after_memory(struct worker *worker)
 static void deliver_poke(struct message *message, void *receiver)
 {
     alloc_free(message);
+    if (!worker_is_running(receiver)) return;
     look_after_clients(receiver);
     look_after_memory(receiver);
 }
@@ -148,21 +149,26 @@ static void close_monitors(struct worker *worker)
     }
 }
 
-static void deliver_line(struct message *message, void *receiver)
+static void tell_monitors(struct worker *worker, struct bytes line)
 {
-    struct line_message *line = container_of(message, struct line_message, message);
-    struct worker *worker = receiver;
-
     /* What a client was replied comes before what it is told. */
     worker_flush(worker);
-    atomic_fetch_sub_explicit(&worker->line_bytes, line->line.len, memory_order_relaxed);
     if (atomic_exchange_explicit(&worker->lines_lost, false, memory_order_relaxed)) close_monitors(worker);
     list_each_safe(link, &worker->clients) {
         struct client *client = container_of(link, struct client, link);
 
         if (worker->monitors == 0) break;
-        if (client_flags(client) & CLIENT_MONITOR) client_send(client, line->line);
+        if (client_flags(client) & CLIENT_MONITOR) client_send(client, line);
     }
+}
+
+static void deliver_line(struct message *message, void *receiver)
+{
+    struct line_message *line = container_of(message, struct line_message, message);
+    struct worker *worker = receiver;
+
+    atomic_fetch_sub_explicit(&worker->line_bytes, line->line.len, memory_order_relaxed);
+    if (worker_is_running(worker)) tell_monitors(worker, line->line);
     alloc_free(line);
 }
 
@@ -378,7 +384,7 @@ void worker_start(struct worker *worker)
     /* Signals belong to the main thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &former);
-    worker->is_running = true;
+    atomic_store_explicit(&worker->is_running, true, memory_order_relaxed);
     if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
         log_warning("worker %d: cannot start a thread", worker->index);
         _exit(1);
@@ -398,12 +404,12 @@ void worker_stop(struct worker *worker)
 {
     struct message *message;
 
-    if (!worker->is_running) return;
+    if (!worker_is_running(worker)) return;
     message = alloc(sizeof(*message));
     message->deliver = deliver_stop;
     mailbox_post(&worker->mailbox, message);
     pthread_join(worker->thread, NULL);
-    worker->is_running = false;
+    atomic_store_explicit(&worker->is_running, false, memory_order_relaxed);
 }
 
 void worker_free(struct worker **held)

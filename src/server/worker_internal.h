@@ -52,7 +52,7 @@ struct worker {
     struct poller *poller;  /* of its clients' sockets */
     struct mailbox mailbox; /* any thread posts */
     pthread_t thread;
-    bool is_running;                 /* written while its thread is not */
+    _Atomic bool is_running;         /* written by who starts and joins its thread, read by all workers */
     _Atomic size_t line_bytes;       /* of MONITOR's lines in the mailbox */
     _Atomic bool kills;              /* clients of it were marked for closing; it is to be woken */
     _Atomic bool awaits_keys;        /* clients of it wait for keys in flight; set under such a key's slot lock */
@@ -120,6 +120,12 @@ struct worker {
     struct ev_idle leaving_on; /* while there are any */
     struct list shard_parts;   /* of topics (server/topics.h): the shard channels that its clients subscribe to */
 };
+
+/* False at the end: its thread is gone, and others may be gone altogether. What still comes to it by its mailbox is freed, and causes nothing. */
+static inline bool worker_is_running(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->is_running, memory_order_relaxed);
+}
 
 /* For counters only the owner writes: no locked instruction. */
 static inline void count_up(_Atomic uint64_t *counter, uint64_t by)

@@ -125,6 +125,7 @@ static void begin(struct fixture *f)
     f->node.worker_count = 1;
     f->worker = worker_new(&f->node, 0);
     f->node.workers = &f->worker;
+    f->worker->is_running = true; /* the test is its thread */
     reclaim_join(&f->worker->reader);
 }
 
@@ -148,6 +149,7 @@ static void done(struct fixture *f)
     CHECK(f->worker->turn_count == 0);
     for (unsigned i = 0; i < f->peers; i++) close(f->peer[i]);
     reclaim_quit(&f->worker->reader);
+    f->worker->is_running = false;
     worker_free(&f->worker);
     slowlog_free(&f->node.slowlog);
     latency_free(&f->node.latency);

@@ -49,7 +49,6 @@ static bool is_parked(const struct client *client)
 static void begin_waiting(struct fixture *f)
 {
     begin(f);
-    f->worker->is_running = true;
     answered = (struct answered){ 0 };
     for (unsigned i = 0; i < PEERS; i++) {
         clients[i] = join(f);
@@ -71,12 +70,6 @@ static void fill_key(struct fixture *f)
     park_deliver(&f->node);
 }
 
-static void end(struct fixture *f)
-{
-    f->worker->is_running = false;
-    done(f);
-}
-
 TEST(the_first_that_are_woken_have_their_replies_before_the_last_run)
 {
     struct fixture f;
@@ -87,7 +80,7 @@ TEST(the_first_that_are_woken_have_their_replies_before_the_last_run)
     for (size_t i = 0; i < PEERS; i++) CHECK(answered.replies_before[i] >= i / LOOK_AHEAD_MAX * LOOK_AHEAD_MAX);
     CHECK(replies_sent() == PEERS);
     for (unsigned i = 0; i < PEERS; i++) CHECK(sent[f.fd[i]].total == strlen("+OK\r\n") && !is_parked(clients[i]));
-    end(&f);
+    done(&f);
 }
 
 TEST(only_so_many_of_them_go_on_in_one_turn)
@@ -102,7 +95,7 @@ TEST(only_so_many_of_them_go_on_in_one_turn)
         turn(&f);
         CHECK(answered.count - before <= 256);
     }
-    end(&f);
+    done(&f);
 }
 
 TEST(one_who_leaves_before_it_goes_on_is_forgotten)
@@ -119,7 +112,7 @@ TEST(one_who_leaves_before_it_goes_on_is_forgotten)
     while (answered.count < PEERS - 2) turn(&f);
     turn(&f);
     CHECK(answered.count == PEERS - 2 && replies_sent() == PEERS - 2);
-    end(&f);
+    done(&f);
 }
 
 TESTS(the_first_that_are_woken_have_their_replies_before_the_last_run, only_so_many_of_them_go_on_in_one_turn,
