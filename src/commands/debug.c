@@ -161,7 +161,7 @@ static void debug_release(struct call *call)
 
 static void debug_withhold(struct call *call)
 {
-    if (!client_is_withheld(call->client)) withheld_list_add(&call->node->withheld, client_withhold(call->client));
+    withheld_list_add(&call->node->withheld, client_withhold(call->client));
     reply_ok(call->reply);
 }
 

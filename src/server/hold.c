@@ -27,7 +27,7 @@ struct hold {
     struct ev_timer timer;     /* not of one that is parked */
     struct client *client;     /* NULL: it went away, and the answer will free this */
     struct worker *worker;     /* of one that is parked */
-    struct withheld *withheld; /* its reply is not to leave before that is released; NULL: it may */
+    struct withheld *withheld; /* its reply is not to leave before all of these are released; NULL: it may */
     struct buf replies;
     bool is_parked, is_timed;
     bool is_silent; /* the client wants no reply to this one */
@@ -46,6 +46,7 @@ struct withheld {
     struct message message;
     struct worker *worker; /* never changes */
     struct hold *hold;     /* NULL: its client went away */
+    struct withheld *also; /* of the hold */
     struct withheld *next; /* under the lock of its list */
 };
 
@@ -120,12 +121,20 @@ void hold_end(struct client *client)
         hold->client = NULL;
         return;
     }
-    if (hold->withheld != NULL) hold->withheld->hold = NULL;
+    for (struct withheld *withheld = hold->withheld; withheld != NULL; withheld = withheld->also) withheld->hold = NULL;
     ev_timer_stop(client->worker->loop, &hold->timer);
     alloc_free(hold);
 }
 
 /* --- Until another thread says that it may leave --- */
+
+static void take_off(struct hold *hold, const struct withheld *withheld)
+{
+    struct withheld **at = &hold->withheld;
+
+    while (*at != withheld) at = &(*at)->also;
+    *at = withheld->also;
+}
 
 static void deliver_release(struct message *message, void *receiver)
 {
@@ -133,27 +142,24 @@ static void deliver_release(struct message *message, void *receiver)
     struct worker *worker = receiver;
     struct hold *hold = withheld->hold;
 
+    if (hold != NULL) take_off(hold, withheld);
     alloc_free(withheld);
     if (hold == NULL) return;
-    hold->withheld = NULL;
     if (worker_is_running(worker)) let_go(hold); /* else it is about to be closed */
 }
 
 struct withheld *client_withhold(struct client *client)
 {
     struct hold *hold = hold_of(client);
+    struct withheld *withheld = alloc_zeroed(sizeof(*withheld));
 
-    assert(!hold->is_parked && hold->withheld == NULL);
-    hold->withheld = alloc_zeroed(sizeof(*hold->withheld));
-    hold->withheld->worker = client->worker;
-    hold->withheld->hold = hold;
-    hold->withheld->message.deliver = deliver_release;
-    return hold->withheld;
-}
-
-bool client_is_withheld(const struct client *client)
-{
-    return client->hold != NULL && client->hold->withheld != NULL;
+    assert(!hold->is_parked);
+    withheld->worker = client->worker;
+    withheld->hold = hold;
+    withheld->message.deliver = deliver_release;
+    withheld->also = hold->withheld;
+    hold->withheld = withheld;
+    return withheld;
 }
 
 void withheld_release(struct withheld *withheld)

@@ -31,11 +31,9 @@ void hold_count(struct hold *hold, const struct command *command, size_t number,
 void hold_answer(struct hold *hold, bool is_error, const char *text);
 
 /* Lets the reply of the command that runs wait, whatever it is; what the command does, and counts, is not put off. The reply of EXEC waits where one of
- * its commands says so; none says it twice (client_is_withheld()). What it returns is for one withheld_release(), which must come: the client may be gone by then. Owner
- * only. */
+ * its commands says so, and until each that has said so lets it go. What it returns is for one withheld_release(), which must come: the client may be gone by then.
+ * Owner only. */
 struct withheld *client_withhold(struct client *client);
-/* Does the reply of what runs wait so already? Owner only. */
-bool client_is_withheld(const struct client *client);
 /* Lets it go; takes the ticket. Any thread, without locks. */
 void withheld_release(struct withheld *withheld);
 

@@ -512,7 +512,7 @@ void salt_home_settle(struct salt_notes *notes)
         return;
     }
     /* What is to run again, or is answered by another thread, has changed nothing but what had expired. */
-    if (!call->waits && call->parked == NULL && !client_is_withheld(call->client)) withhold(host, notes);
+    if (!call->waits && call->parked == NULL) withhold(host, notes);
     end_notes(notes);
 }
 

@@ -217,7 +217,7 @@ void salt_keeper_withhold(struct salt_keeper *keeper, struct bytes base, struct 
 
     pthread_mutex_lock(&keeper->guard);
     pending = *place_of(keeper, base);
-    if (pending != NULL && !client_is_withheld(client)) withheld_list_add(&pending->withheld, client_withhold(client));
+    if (pending != NULL) withheld_list_add(&pending->withheld, client_withhold(client));
     pthread_mutex_unlock(&keeper->guard);
 }
 

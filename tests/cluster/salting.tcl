@@ -310,6 +310,26 @@ test "a helper that stands still tells nothing old when it goes on" {
     }
 }
 
+test "a reply that waits for copies and for something else waits for both" {
+    with_salted 6 {enable-debug-command yes} {
+        on $home config set salt-lease-ms 3000
+        eventually { [salting $home salt_lease_granted_ms] == 3000 }
+        eventually { [is_answered_by_copies $names] }
+        connect c $home
+        foreach command [list multi [list set $key both] {debug withhold}] { resp::do c {*}$command }
+        node_signal bob STOP
+        set began [clock milliseconds]
+        resp::send c exec
+        eventually { [on $home debug release] == 1 }
+        # Bob may tell the former value for as long as he has his lease.
+        set closed [resp::is_closed c 300]
+        if {[clock milliseconds] - $began < 2500} { assert {!$closed && [resp::unread c] eq ""} "it did not wait for bob's lease" }
+        assert_equal {OK OK} [resp::plain [resp::read c]]
+        node_signal bob CONT
+        foreach name $names { assert_equal both [lindex [read_name $name] 1] $name }
+    }
+}
+
 # The connections of helpers at a node.
 proc helper_clients {home} {
     set ids {}

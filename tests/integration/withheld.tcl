@@ -36,7 +36,7 @@ test "the reply of a transaction waits as a whole, and what it did is there" {
         eventually { [on ada get k] eq "v" }
         assert_silent c
         assert_equal v [on ada get k]
-        assert_equal 1 [on ada debug release]
+        assert_equal 2 [on ada debug release]
         assert_equal {OK OK OK v} [resp::plain [resp::read c]]
         assert_equal 2 [resp::plain [resp::read c]]
     }
