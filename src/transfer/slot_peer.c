@@ -154,7 +154,7 @@ static bool send(const struct slot_peer *peer, const struct migration_options *o
     struct outcome outcome = { .end = MIGRATION_NOT_CONNECTED };
     struct migration_options with_ticket = *options;
     struct migration *migration;
-    uint64_t before = keys_here(peer);
+    uint64_t before = keys_here(peer), after;
 
     with_ticket.address = peer->address;
     with_ticket.timeout_ms = peer->timeout_ms;
@@ -163,7 +163,8 @@ static bool send(const struct slot_peer *peer, const struct migration_options *o
     migration = migration_new(&with_ticket);
     migration_run(&migration, peer->site);
     account_settle();
-    if (before > keys_here(peer)) *sent += before - keys_here(peer);
+    after = keys_here(peer); /* others may come meanwhile */
+    if (before > after) *sent += before - after;
     if (outcome.end == MIGRATION_DONE || outcome.end == MIGRATION_NO_KEY) return true;
     snprintf(error, TARGET_ERROR_BYTES, "%s", outcome.end == MIGRATION_REFUSED ? outcome.error : "the link broke");
     return false;
