@@ -26,6 +26,7 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
     memset(c->migrating, 0xff, sizeof(c->migrating));
     memset(c->importing, 0xff, sizeof(c->importing));
     memset(c->taken_from, 0xff, sizeof(c->taken_from));
+    memset(c->yielded_leaving, 0xff, sizeof(c->yielded_leaving));
     return c;
 }
 

@@ -143,6 +143,7 @@ struct node {
     uint64_t view;           /* its digest of who owns which slot */
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
+    uint64_t asked_bindings; /* how often slots had changed hands when it was asked for its view */
     struct node_shared shared;
     bool view_wanted;        /* at once: it was said to have slots of ours, and does not claim them */
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
@@ -213,6 +214,8 @@ struct cluster {
     uint8_t remembered[SLOT_BITMAP_BYTES];
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
     uint8_t yielded[SLOT_BITMAP_BYTES];
+    uint16_t yielded_leaving
+        [SLOT_COUNT]; /* of what is yielded: whom it was leaving for, and some of its keys may be with. Not on disk */
     uint8_t not_claiming[SLOT_BITMAP_BYTES]; /* bound to an owner that no longer claims them */
     uint32_t assigned_count;
 
@@ -221,6 +224,8 @@ struct cluster {
 
     uint64_t view_digest; /* of owner[]: the same for all who agree, see view.c */
     int64_t owner_since_ms[SLOT_COUNT];
+    uint64_t bindings;                  /* how often a slot has changed hands here */
+    uint64_t bound_at[SLOT_COUNT];      /* the last of them that was this slot's */
     uint8_t rebound[SLOT_BITMAP_BYTES]; /* in this event: their time is taken at its end */
     bool any_rebound;
     int64_t view_changed_ms;
@@ -369,8 +374,9 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
 /* A yielded slot is its owner's, who has said so. */
 void view_settled(struct cluster *c, uint16_t slot, struct effects *e);
 /* One of our kind says in its view whose a slot is (NULL: nobody's) that we yielded to it, or that it does not claim though we hold it for its own.
- * True where it is ours now: each of us would wait for the other. */
-bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e);
+ * True where it is ours now: each of us would wait for the other. A view that was asked for before we took it for the teller's decides nothing: it may be of
+ * before it was given the slot, and is asked for again. */
+bool view_told(struct cluster *c, struct node *teller, uint16_t slot, const char *owner_id, struct effects *e);
 /* Tells the sender of the first slot that somebody owns with a higher epoch than its own. */
 void view_correct(struct cluster *c, struct node *sender, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* A file may say that a slot leaves here that is not here, or comes that is: not so. Nor is one moved here that is elsewhere, or yielded to

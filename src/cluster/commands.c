@@ -274,6 +274,7 @@ void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, st
     if (!check_slot(c, slot, now_ms, error) || !check_not_handed_over(c, slot, error)) return;
     slot_set_migrating(c, slot, INDEX_NONE, e);
     slot_set_importing(c, slot, INDEX_NONE, e);
+    c->yielded_leaving[slot] = INDEX_NONE;
     cluster_settle(c, true, now_ms, e);
 }
 

@@ -162,6 +162,7 @@ static void ask(struct cluster *c, struct node *node, int64_t now_ms, struct eff
 {
     node->view_asked_ms = now_ms;
     node->view_awaited = true;
+    node->asked_bindings = c->bindings;
     kin_send(c, node->outbound, KIN_VIEW_ASK, BYTES_NONE, e);
 }
 
@@ -294,7 +295,7 @@ refused:
     return NULL;
 }
 
-static void take_back(struct cluster *c, const struct node *node, const struct beliefs *beliefs, struct effects *e)
+static void take_back(struct cluster *c, struct node *node, const struct beliefs *beliefs, struct effects *e)
 {
     unsigned back = 0, slot = 0;
 

@@ -123,6 +123,7 @@ static void let_go_of_slots(struct cluster *c, struct node *node, struct effects
 {
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         if (c->migrating[slot] == node->index) slot_set_migrating(c, (uint16_t)slot, INDEX_NONE, e);
+        if (c->yielded_leaving[slot] == node->index) c->yielded_leaving[slot] = INDEX_NONE;
         if (c->importing[slot] == node->index) slot_set_importing(c, (uint16_t)slot, INDEX_NONE, e);
         if (c->taken_from[slot] == node->index) c->taken_from[slot] = INDEX_NONE;
         if (c->owner[slot] == node->index) slot_bind(c, (uint16_t)slot, NULL, e);

@@ -89,6 +89,7 @@ static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct 
     c->taken_from[slot] = INDEX_NONE;
     bitmap_clear(c->giver_knows, slot);
     bitmap_clear(c->remembered, slot);
+    c->bound_at[slot] = ++c->bindings;
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
@@ -151,6 +152,7 @@ static void yield(struct cluster *c, uint16_t slot, struct node *to, struct effe
 {
     bool remembered = bitmap_has(c->remembered, slot);
 
+    if (!bitmap_has(c->yielded, slot)) c->yielded_leaving[slot] = c->migrating[slot];
     bind_to(c, slot, to, e);
     bitmap_set(c->yielded, slot);
     if (remembered) bitmap_set(c->remembered, slot);
@@ -261,20 +263,25 @@ static bool all_are_heard(const struct cluster *c)
     return true;
 }
 
-bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, const char *owner_id, struct effects *e)
+bool view_told(struct cluster *c, struct node *teller, uint16_t slot, const char *owner_id, struct effects *e)
 {
     uint64_t since_epoch = c->since_epoch[slot];
-    bool remembered = bitmap_has(c->yielded, slot) && bitmap_has(c->remembered, slot);
+    bool yielded = bitmap_has(c->yielded, slot), remembered = yielded && bitmap_has(c->remembered, slot);
     struct node *owner;
 
     if (c->owner[slot] != teller->index || c->importing[slot] != INDEX_NONE) return false;
-    if (!bitmap_has(c->yielded, slot) && !bitmap_has(c->not_claiming, slot)) return false;
+    if (!yielded && !bitmap_has(c->not_claiming, slot)) return false;
+    /* By an operator's word we may have given it the slot since. Ours again, without its keys, it would answer nothing for each of them. */
+    if (c->bound_at[slot] > teller->asked_bindings) {
+        teller->view_wanted = true;
+        return false;
+    }
     /* It has let it go, and forgotten for whom: for us, where nobody else claims it. */
-    if (owner_id == NULL && (!bitmap_has(c->yielded, slot) || !all_are_heard(c))) return false;
+    if (owner_id == NULL && (!yielded || !all_are_heard(c))) return false;
     owner = owner_id == NULL ? c->myself : node_find(c, owner_id);
     if (owner == NULL || owner == teller || node_is(owner, FLAG_HANDSHAKE)) return false;
     if (owner != c->myself) {
-        if (!bitmap_has(c->yielded, slot)) return false;
+        if (!yielded) return false;
         yield(c, slot, owner, e); /* whose own word is awaited next */
         return false;
     }
@@ -282,6 +289,8 @@ bool view_told(struct cluster *c, const struct node *teller, uint16_t slot, cons
     slot_bind(c, slot, c->myself, e);
     c->since_epoch[slot] = since_epoch;
     if (remembered) bitmap_set(c->remembered, slot);
+    /* Whoever moves it goes on to. What is there by now is to be asked for there. */
+    if (yielded) slot_set_migrating(c, slot, c->yielded_leaving[slot], e);
     return true;
 }
 

@@ -187,7 +187,7 @@ TEST(what_went_on_through_nodes_that_did_not_hear_each_other_is_its_last_takers_
     CHECK(memcmp(held.data, REMEMBERED_SINCE("\1", "\3")) == 0);
     told_view(&f, f.other, ID_C, cluster_my_id(f.c));
     CHECK(!is_mine(&f, 1)); /* nobody asked */
-    f.other->view_awaited = true;
+    await_view(&f, f.other);
     ping(&f, f.other, 10, 0, true);
     told_view(&f, f.other, NULL, cluster_my_id(f.c));
     CHECK(is_mine(&f, 1));

@@ -177,18 +177,62 @@ TEST(a_slot_that_each_of_two_holds_for_the_others_is_taken_by_who_is_told)
     struct fixture f = with_two();
 
     ping(&f, f.b, 2, 1u << 1, true);
-    f.b->view_awaited = true;
+    await_view(&f, f.b);
     told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
     CHECK(!is_mine(&f, 1)); /* it claims it */
     ping(&f, f.b, 2, 0, true);
-    f.b->view_awaited = true;
+    await_view(&f, f.b);
     f.c->importing[1] = f.b->index; /* the operator has not said yet that it is here */
     told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
     CHECK(!is_mine(&f, 1));
-    f.b->view_awaited = true;
+    await_view(&f, f.b);
     f.c->importing[1] = INDEX_NONE;
     told_view(&f, f.b, cluster_my_id(f.c), cluster_my_id(f.c));
     CHECK(is_mine(&f, 1));
+    done(&f);
+}
+
+/* It was said before B was given it, and comes behind the operator's word: whoever asked for one of the slot's keys would be told that there is none. */
+TEST(a_slot_that_was_given_away_is_not_taken_back_for_a_view_of_before)
+{
+    struct fixture f = with_two();
+    cluster_error error;
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    await_view(&f, f.b);
+    cluster_setslot_migrating(f.c, 0, BYTES(ID_B), NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    cluster_setslot_node(f.c, 0, BYTES(ID_B), 0, NOW, &f.e, error);
+    CHECK(error[0] == '\0' && !is_mine(&f, 0));
+    ping(&f, f.b, 2, 1u << 1, true);
+    CHECK(bitmap_has(f.c->not_claiming, 0));
+    told_view(&f, f.b, cluster_my_id(f.c), ID_B);
+    CHECK(cluster_slot_owner(f.c, 0) == f.b->index);
+    /* That B was never told of it shows when it is asked once more, at once. */
+    effects_clear(&f.e);
+    cluster_tick(f.c, NOW, &f.e);
+    CHECK(kin_words(&f, KIN_VIEW_ASK, NULL) == 1);
+    told_view(&f, f.b, cluster_my_id(f.c), ID_B);
+    CHECK(is_mine(&f, 0));
+    done(&f);
+}
+
+/* Keys that were sent before are to be asked for where they are. */
+TEST(a_slot_that_was_leaving_when_it_was_said_to_be_anothers_leaves_still)
+{
+    struct fixture f = with_two();
+    cluster_error error;
+
+    ping(&f, f.b, 2, 1u << 1, true);
+    cluster_setslot_migrating(f.c, 0, BYTES(ID_C), NOW, &f.e, error);
+    CHECK(error[0] == '\0');
+    told_of_b(&f, 9, 1u << 0 | 1u << 1, NOW);
+    told_of_b(&f, 9, 1u << 0 | 1u << 1, NOW + 2001);
+    CHECK(cluster_slot_owner(f.c, 0) == f.b->index && f.c->migrating[0] == INDEX_NONE);
+    ping(&f, f.b, 9, 1u << 1, true);
+    cluster_tick(f.c, NOW, &f.e);
+    told_view(&f, f.b, cluster_my_id(f.c), ID_B);
+    CHECK(is_mine(&f, 0) && f.c->migrating[0] == f.other->index);
     done(&f);
 }
 
@@ -317,6 +361,8 @@ TESTS(an_epoch_is_learnt_only_with_the_slots_it_is_said_of, a_slot_that_its_owne
       between_our_own_the_later_taker_has_a_slot_whatever_the_epochs_of_the_nodes,
       a_slot_that_is_not_his_who_was_said_to_have_it_is_ours_again_with_its_keys,
       a_slot_that_each_of_two_holds_for_the_others_is_taken_by_who_is_told,
+      a_slot_that_was_given_away_is_not_taken_back_for_a_view_of_before,
+      a_slot_that_was_leaving_when_it_was_said_to_be_anothers_leaves_still,
       a_slot_that_was_given_on_is_whose_the_giver_says,
       of_a_redis_node_that_does_not_claim_a_yielded_slot_no_more_is_known,
       an_operators_word_on_a_yielded_slot_ends_the_waiting,

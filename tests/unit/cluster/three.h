@@ -54,6 +54,13 @@ static inline void told_of_b(struct fixture *f, uint64_t epoch, unsigned slots, 
     buf_free(&data);
 }
 
+/* As if we had asked it for its view at this moment. */
+static inline void await_view(const struct fixture *f, struct node *node)
+{
+    node->view_awaited = true;
+    node->asked_bindings = f->c->bindings;
+}
+
 /* What C's view says of slot 0 and 1: whose they are; NULL: nobody's. */
 static inline void told_view(struct fixture *f, const struct node *from, const char *zero, const char *one)
 {
