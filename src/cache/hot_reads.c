@@ -262,11 +262,31 @@ void hot_reads_offer(struct hot_reads *reads, const struct hot_offer *offer)
 
 /* --- Now and then --- */
 
-static void count_hits(const struct hot_reads *reads, struct slot *slot, struct hot_key *key)
+static uint64_t hits_of(const struct hot_reads *reads, const struct hot_key *key)
 {
     uint64_t hits = 0;
 
     for (unsigned i = 0; i < reads->readers; i++) hits += LOADED(key->hits[i].count);
+    return hits;
+}
+
+uint64_t hot_reads_hits(const struct hot_reads *reads, const struct slot *slot, uint64_t hash)
+{
+    const struct hot_slot *of = LOADED(line_of(reads, slot_id(slot))->reads);
+
+    slot_assert_locked(slot);
+    for (int i = 0; of != NULL && i < HOT_READS_A_SLOT; i++) {
+        const struct hot_key *key = LOADED(of->keys[i]);
+
+        if (key != NULL && key->hash == hash) return hits_of(reads, key);
+    }
+    return 0;
+}
+
+static void count_hits(const struct hot_reads *reads, struct slot *slot, struct hot_key *key)
+{
+    uint64_t hits = hits_of(reads, key);
+
     slot_add_hits(slot, hits - key->counted);
     key->counted = hits;
 }

@@ -74,6 +74,8 @@ struct hot_offer {
     int64_t now_ms;
 };
 void hot_reads_offer(struct hot_reads *reads, const struct hot_offer *offer);
+/* How often a key was given without the lock since it became hot; 0 where it is not. */
+uint64_t hot_reads_hits(const struct hot_reads *reads, const struct slot *slot, uint64_t hash);
 
 /* --- Now and then, ten times a second --- */
 

@@ -55,10 +55,30 @@ static uint64_t faded(uint64_t number, uint64_t more)
     return more > (most - number) / THOUSAND ? most : number + more * THOUSAND;
 }
 
-bool salt_share_admits(struct salt_share *share, uint64_t reads, uint64_t writes, bool is_spread)
+static uint64_t sum(uint64_t a, uint64_t b)
 {
-    share->reads = faded(share->reads, reads);
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* While it is spread most is read elsewhere: writes that are counted a second before the reads among which they came would be a large share at first, and
+ * after a second of fewer it is not spread again. */
+static void count(struct salt_share *share, const struct salt_share_counts *more, bool is_spread)
+{
+    uint64_t reads = share->later_reads, writes = share->later_writes;
+
+    share->later_reads = is_spread ? more->reads : 0;
+    share->later_writes = is_spread ? more->writes : 0;
+    if (!is_spread) {
+        reads = sum(reads, more->reads);
+        writes = sum(writes, more->writes);
+    }
+    share->reads = faded(share->reads, sum(reads, more->reads_elsewhere));
     share->writes = faded(share->writes, writes);
+}
+
+bool salt_share_admits(struct salt_share *share, const struct salt_share_counts *more, bool is_spread)
+{
+    count(share, more, is_spread);
     if (is_spread) {
         bool is_busy = share->reads + share->writes >= SALT_SPREAD_TELLING * THOUSAND &&
                        writes_exceed(share, SALT_SPREAD_MOST_WRITES);

@@ -28,15 +28,20 @@ unsigned salt_spread_bit(uint16_t slot, uint64_t epoch);
 
 /* A write through a node that is not home costs the client a hop, and some load their whole map anew whenever that happens. */
 #define SALT_SPREAD_MOST_WRITES 2 /* percent: with more, in each of so many looks, a key is not spread */
-#define SALT_SPREAD_BUSY_LOOKS 3u /* reads of other nodes are told a second after they were answered */
-#define SALT_SPREAD_FEW_WRITES 1  /* with so many at most, in each of so many looks, it is again */
+#define SALT_SPREAD_BUSY_LOOKS 3u
+#define SALT_SPREAD_FEW_WRITES 1 /* with so many at most, in each of so many looks, it is again */
 #define SALT_SPREAD_CALM_LOOKS 10u
 #define SALT_SPREAD_TELLING 100u /* so few commands tell nothing */
 
 /* What is remembered of a key between two looks, of which there is one in a second; zeroed for a new one. */
 struct salt_share {
     uint64_t reads, writes; /* of late, in thousandths: a quarter of each is forgotten with each look */
+    uint64_t later_reads,
+        later_writes; /* of home in the last look: they are counted with what others answered meanwhile, who tell it a second later */
     unsigned busy_looks, calm_looks;
 };
-/* So many more reads, on all nodes, and writes have come. Is it to be spread, where it is, or is not, by now? */
-bool salt_share_admits(struct salt_share *share, uint64_t reads, uint64_t writes, bool is_spread);
+struct salt_share_counts {
+    uint64_t reads, reads_elsewhere, writes; /* at home; on other nodes, as they have told; at home */
+};
+/* So much has come since the last look. Is it to be spread, where it is, or is not, by now? */
+bool salt_share_admits(struct salt_share *share, const struct salt_share_counts *more, bool is_spread);

@@ -70,6 +70,11 @@ static void look_at_keys(const struct call *call, struct plan *plan)
             slot_prefetch(keyspace_slot(keyspace, keys->slots[i]), keys->hashes[i], step);
 }
 
+static inline bool any_is_spread(const struct node *node)
+{
+    return __builtin_expect(atomic_load_explicit(&node->salt_spreads, memory_order_relaxed) > 0, 0);
+}
+
 /* Checks and runs, everything under the slots' locks. False: it may not run here. */
 static bool run_locked(struct call *call, struct plan *plan)
 {
@@ -78,6 +83,7 @@ static bool run_locked(struct call *call, struct plan *plan)
         slot_set_unlock(&plan->slots, call->node->keyspace);
         return false;
     }
+    if (plan->by_name && any_is_spread(call->node)) salt_spread_note_name(call, plan);
     call->held = &plan->slots;
     if (plan->slots.count == 1) call->slot = keyspace_slot(call->node->keyspace, plan->slots.ids[0]);
     if (plan->several_keys) look_at_keys(call, plan);
@@ -116,11 +122,6 @@ static void run_planned(struct call *call, size_t number, uint64_t *clock)
     }
     slot_set_free(&plan.slots);
     if (__builtin_expect(call->worker->aliases != NULL, 0)) alias_end(call->worker);
-}
-
-static inline bool any_is_spread(const struct node *node)
-{
-    return __builtin_expect(atomic_load_explicit(&node->salt_spreads, memory_order_relaxed) > 0, 0);
 }
 
 /* Is the key of a slot that has marks one of those that have them, other than for being salted; or salted, and its clients are led elsewhere? */

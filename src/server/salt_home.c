@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "cache/eviction.h"
+#include "cache/hot_reads.h"
 #include "salt/copies.h"
 #include "server/call.h"
 #include "server/events.h"
@@ -26,7 +27,8 @@ struct watched {
     struct watched_base {
         struct bytes key; /* owned */
         uint64_t hash;
-        struct salt_traffic_counts counts; /* since somebody asked */
+        struct salt_share_counts counts; /* since somebody asked */
+        uint64_t lockless;               /* reads that took no lock, as they were counted then */
     } * bases;
 };
 
@@ -531,17 +533,27 @@ void salt_home_count_reads(struct salt_home *host, const struct slot *slot, uint
     if (base != NULL) base->counts.reads += reads;
 }
 
-struct salt_traffic_counts salt_home_take_counts(struct salt_home *host, struct bytes key)
+/* Of a key that was not hot for a while they begin anew. */
+static uint64_t take_lockless(struct salt_home *host, const struct slot *slot, struct watched_base *base)
+{
+    uint64_t before = base->lockless;
+
+    base->lockless = hot_reads_hits(host->node->hot_reads, slot, base->hash);
+    return base->lockless < before ? base->lockless : base->lockless - before;
+}
+
+struct salt_share_counts salt_home_take_counts(struct salt_home *host, struct bytes key)
 {
     struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(key));
-    struct salt_traffic_counts counts = { 0 };
+    struct salt_share_counts counts = { 0 };
     struct watched_base *base;
 
     slot_lock(slot);
     base = find_watched(host->watched[slot_id(slot)], slot_hash(key));
     if (base != NULL) {
         counts = base->counts;
-        base->counts = (struct salt_traffic_counts){ 0 };
+        counts.reads += take_lockless(host, slot, base);
+        base->counts = (struct salt_share_counts){ 0 };
     }
     slot_unlock(slot);
     return counts;

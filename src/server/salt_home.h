@@ -11,6 +11,7 @@
 #pragma once
 
 #include "salt/home.h"
+#include "salt/spread.h"
 #include "server/node.h"
 
 struct call;
@@ -70,12 +71,8 @@ void salt_home_deliver(struct node *node);
 
 /* A read of a key of this slot, which is locked. */
 void salt_home_count_reads(struct salt_home *host, const struct slot *slot, uint64_t hash, uint64_t reads);
-struct salt_traffic_counts {
-    uint64_t reads; /* here, but for those that took no lock (cache/hot_reads.h) */
-    uint64_t reads_elsewhere, writes;
-};
-/* Since this was asked last. Takes the slot's lock. */
-struct salt_traffic_counts salt_home_take_counts(struct salt_home *host, struct bytes key);
+/* Since this was asked last, those included that took no lock (cache/hot_reads.h). Takes the slot's lock. */
+struct salt_share_counts salt_home_take_counts(struct salt_home *host, struct bytes key);
 
 /* --- SALTLINK --- */
 

@@ -164,7 +164,8 @@ bool salt_spread_concerns(const struct call *call, const struct slot *slot, uint
     uint64_t word = salt_spread_word(call->node->salt_spread, slot_id(slot));
 
     if ((word & SALT_SPREAD_HOME) == 0 || ((word ^ hash) & SALT_SPREAD_HASH) != 0) return false;
-    if ((call->command->flags & COMMAND_READONLY) == 0) return false;
+    /* What a copy could answer, whoever asks for it: TTL and its kin come home wherever they begin, and tell nothing of what spreading is worth. */
+    if ((call->command->flags & COMMAND_TELLS_VALUES) == 0) return false;
     salt_home_count_reads(call->node->salt_home, slot, hash, 1);
     return salt_spread_is_due(word, hash, call->client->told);
 }
@@ -172,6 +173,15 @@ bool salt_spread_concerns(const struct call *call, const struct slot *slot, uint
 static bool reads_one_key(const struct call *call, const struct plan *plan)
 {
     return (call->command->flags & COMMAND_TELLS_VALUES) != 0 && !plan->several_keys;
+}
+
+void salt_spread_note_name(const struct call *call, const struct plan *plan)
+{
+    const struct slot *slot;
+
+    if (!reads_one_key(call, plan)) return;
+    slot = keyspace_slot(call->node->keyspace, (uint16_t)plan->first_slot);
+    salt_home_count_reads(call->node->salt_home, slot, slot_hash(plan->first_key), 1);
 }
 
 static void redirect(struct call *call, const char *how, int slot, uint16_t node)

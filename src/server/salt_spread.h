@@ -60,8 +60,11 @@ static inline bool salt_spread_is_due(uint64_t word, uint64_t hash, uint64_t tol
            (told >> (word & 0x3f) & 1) == 0;
 }
 
-/* With the slot locked, a command with one key in it: counts reads of the key; true where it has to be asked salt_spread_settle(). */
+/* With the slot locked, a command with one key in it: counts reads of the key that a copy could answer; true where it has to be asked salt_spread_settle(). */
 bool salt_spread_concerns(const struct call *call, const struct slot *slot, uint64_t hash);
+
+/* With the slots locked: a command that said a name is about to run here on its base. It is counted, if it is a read. */
+void salt_spread_note_name(const struct call *call, const struct plan *plan);
 
 /* A command without names, before its locks are taken: as alias_replace(). */
 enum alias_outcome salt_spread_settle(struct call *call, const struct plan *plan, bool may_run);

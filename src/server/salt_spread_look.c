@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bus/bus.h"
-#include "cache/hotkeys.h"
 #include "salt/copies.h"
 #include "server/salt_home.h"
 #include "server/salt_keeper_internal.h"
@@ -58,14 +57,6 @@ static void drop_unseen(struct salt_spread *spread)
     for (size_t i = 0; i < kept; i++) spread->bases[i].is_seen = false;
 }
 
-/* Reads of a hot key that took no lock are counted with the hot keys only; per second, as looks are. */
-static uint64_t hot_reads_of(const struct hot_report *hot, size_t count, struct bytes base)
-{
-    for (size_t i = 0; i < count; i++)
-        if (bytes_equal(hot[i].name, base)) return hot[i].ops > hot[i].writes ? hot[i].ops - hot[i].writes : 0;
-    return 0;
-}
-
 static void note_copy(void *context, const char *node_id, bool linked, enum home_holding holding)
 {
     (void)node_id;
@@ -100,16 +91,13 @@ static bool is_too_long(const struct node *node, struct bytes base)
     return is_long;
 }
 
-static bool is_wanted(struct salt_spread *spread, const struct salt_entry *entry, const struct hot_report *hot,
-                      size_t hot_count)
+static bool is_wanted(struct salt_spread *spread, const struct salt_entry *entry)
 {
     struct spread_base *base = base_of(spread, entry->base);
-    struct salt_traffic_counts counts = salt_home_take_counts(spread->node->salt_home, entry->base);
-    uint64_t hot_reads = hot_reads_of(hot, hot_count, entry->base);
-    uint64_t here = counts.reads > hot_reads ? counts.reads : hot_reads;
+    struct salt_share_counts counts = salt_home_take_counts(spread->node->salt_home, entry->base);
 
     base->is_seen = true;
-    base->is_paused = !salt_share_admits(&base->share, here + counts.reads_elsewhere, counts.writes, !base->is_paused);
+    base->is_paused = !salt_share_admits(&base->share, &counts, !base->is_paused);
     if (base->is_paused) return false;
     return entry->spread ? !is_too_long(spread->node, entry->base) : has_copies(spread->node, entry->base);
 }
@@ -117,11 +105,8 @@ static bool is_wanted(struct salt_spread *spread, const struct salt_entry *entry
 static void decide(struct salt_keeper *keeper, struct salt_spread *spread)
 {
     struct node *node = keeper->node;
-    struct hot_report hot[HOTKEYS_MAX];
     bool is_on = config_int(node->config, salt_spread) != 0;
-    size_t hot_count = 0;
 
-    if (is_on) hot_count = hotkeys_list(node->hotkeys, clock_now_ms(), 0, hot);
     pthread_mutex_lock(&keeper->guard);
     for (size_t i = 0; i < salt_registry_count(keeper->registry); i++) {
         const struct salt_entry *entry = salt_registry_at(keeper->registry, i);
@@ -131,12 +116,10 @@ static void decide(struct salt_keeper *keeper, struct salt_spread *spread)
         /* While the slot is on its way nothing changes: its next home decides. */
         if (owner.state != OWNER_HERE || owner.flags != 0) continue;
         if (!is_on && !entry->spread) continue;
-        wanted =
-            is_on && entry->mode == SALT_MODE_NAMES && entry->count > 0 && is_wanted(spread, entry, hot, hot_count);
+        wanted = is_on && entry->mode == SALT_MODE_NAMES && entry->count > 0 && is_wanted(spread, entry);
         if (wanted != entry->spread) salt_change_spread(keeper, entry->base, wanted);
     }
     pthread_mutex_unlock(&keeper->guard);
-    for (size_t i = 0; i < hot_count; i++) alloc_free((void *)(uintptr_t)hot[i].name.data);
     drop_unseen(spread);
 }
 

@@ -424,6 +424,13 @@ test "a key that is written much is not spread, until it is not" {
             for {set i 0} {$i < 120} {incr i} { heard e }
         }
         assert_equal $epoch [dict get [entry_of ada $key] epoch]
+        # What no copy answers is no read of that kind, however much of it there is.
+        set requests "[string repeat [resp::encode set $key v] 20][string repeat [resp::encode ttl $key] 1500]"
+        eventually {
+            [resp::write c $requests
+             for {set i 0} {$i < 1520} {incr i} { heard c }
+             expr {![is_spread ada $key]}]
+        }
     }
 }
 

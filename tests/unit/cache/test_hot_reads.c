@@ -578,6 +578,28 @@ TEST(hits_without_the_lock_are_the_slots_once)
     end();
 }
 
+static uint64_t hits_of(struct bytes key)
+{
+    uint64_t hits;
+
+    slot_lock(f.slot);
+    hits = hot_reads_hits(f.reads, f.slot, slot_hash(key));
+    slot_unlock(f.slot);
+    return hits;
+}
+
+TEST(hits_of_a_key_are_told_as_long_as_it_is_hot)
+{
+    begin_published(ENTRY_KEEPS_FOREVER);
+    CHECK(hits_of(BYTES("star")) == 1);
+    for (int i = 0; i < 100; i++) CHECK(is_given("bright"));
+    CHECK(hits_of(BYTES("star")) == 101 && hits_of(BYTES("moon")) == 0);
+    cool_all();
+    hot_reads_tidy(f.reads);
+    CHECK(hits_of(BYTES("star")) == 0);
+    end();
+}
+
 TESTS(a_hot_key_is_published_when_it_was_read_often_since_it_was_changed,
       an_empty_value_and_an_empty_key_are_values_and_keys, whatever_happens_to_a_key_withdraws_its_value,
       what_happens_to_others_withdraws_nothing, a_value_that_moves_is_the_same,
@@ -587,4 +609,4 @@ TESTS(a_hot_key_is_published_when_it_was_read_often_since_it_was_changed,
       only_hot_keys_are_known_and_only_while_they_are_hot, what_is_large_is_not_published,
       several_keys_of_a_slot_are_published_and_each_is_told_from_the_others,
       no_more_keys_are_known_than_can_be_hot_and_all_of_them_go, what_is_switched_off_is_not_given_and_goes,
-      hits_without_the_lock_are_the_slots_once)
+      hits_without_the_lock_are_the_slots_once, hits_of_a_key_are_told_as_long_as_it_is_hot)

@@ -91,7 +91,9 @@ TEST(another_epoch_has_another_bit_mostly)
 /* Looks that see the same; is it to be spread at the end of each? */
 static bool look(struct salt_share *share, uint64_t reads, uint64_t writes, unsigned looks, bool is_spread)
 {
-    for (unsigned i = 0; i < looks; i++) is_spread = salt_share_admits(share, reads, writes, is_spread);
+    const struct salt_share_counts traffic = { .reads = reads, .writes = writes };
+
+    for (unsigned i = 0; i < looks; i++) is_spread = salt_share_admits(share, &traffic, is_spread);
     return is_spread;
 }
 
@@ -101,16 +103,37 @@ TEST(more_than_two_writes_in_a_hundred_are_too_many)
 
     CHECK(look(&share, 982, 18, 100, true));
     share = (struct salt_share){ 0 };
-    CHECK(look(&share, 978, 22, SALT_SPREAD_BUSY_LOOKS - 1, true));
+    CHECK(look(&share, 978, 22, SALT_SPREAD_BUSY_LOOKS, true)); /* those of the first look are counted in the second */
     CHECK(!look(&share, 978, 22, 1, true));
-    /* Reads are told later than writes: of those that begin at once, one look or two see nothing. */
+    /* Reads of others may be told even later than that. */
     share = (struct salt_share){ 0 };
-    CHECK(look(&share, 0, 100, SALT_SPREAD_BUSY_LOOKS - 1, true));
-    CHECK(look(&share, 30000, 100, 1, true));
+    CHECK(look(&share, 0, 100, SALT_SPREAD_BUSY_LOOKS, true));
+    CHECK(salt_share_admits(&share, &(struct salt_share_counts){ .reads_elsewhere = 30000, .writes = 100 }, true));
     CHECK(look(&share, 0, 100, SALT_SPREAD_BUSY_LOOKS - 1, true));
     /* Of so few nothing is concluded. */
     share = (struct salt_share){ 0 };
     CHECK(look(&share, 0, 20, 100, true));
+}
+
+/* A quarter is read at home, the rest elsewhere, of which home hears with the next look. */
+static unsigned looks_until_it_is_not_spread(uint64_t writes, unsigned looks_max)
+{
+    struct salt_share share = { 0 };
+    struct salt_share_counts traffic = { .reads = 250, .writes = writes };
+    unsigned looks = 0;
+
+    while (looks < looks_max && salt_share_admits(&share, &traffic, true)) {
+        traffic.reads_elsewhere = 750 - writes;
+        looks++;
+    }
+    return looks;
+}
+
+TEST(writes_are_compared_to_the_reads_among_which_they_came)
+{
+    for (uint64_t writes = 0; writes < 20; writes++) CHECK(looks_until_it_is_not_spread(writes, 1000) == 1000);
+    CHECK(looks_until_it_is_not_spread(21, 1000) < 1000);
+    CHECK(looks_until_it_is_not_spread(50, 1000) <= SALT_SPREAD_BUSY_LOOKS + 2);
 }
 
 TEST(it_is_spread_again_when_writes_have_been_few_for_a_while)
@@ -120,8 +143,8 @@ TEST(it_is_spread_again_when_writes_have_been_few_for_a_while)
     CHECK(!look(&share, 900, 100, 10, true));
     /* Between the two bounds it stays as it is, whichever that is. */
     share = (struct salt_share){ 0 };
-    for (int i = 0; i < 100; i++) CHECK(!salt_share_admits(&share, 985, 15, false));
-    for (int i = 0; i < 100; i++) CHECK(salt_share_admits(&share, 985, 15, true));
+    for (int i = 0; i < 100; i++) CHECK(!look(&share, 985, 15, 1, false));
+    for (int i = 0; i < 100; i++) CHECK(look(&share, 985, 15, 1, true));
     share = (struct salt_share){ 0 };
     CHECK(!look(&share, 1000, 9, SALT_SPREAD_CALM_LOOKS - 1, false));
     CHECK(look(&share, 1000, 9, 1, false));
@@ -137,8 +160,8 @@ TEST(what_is_long_ago_does_not_count)
     struct salt_share share = { 0 };
     int looks = 0;
 
-    CHECK(!look(&share, 0, 1000000, SALT_SPREAD_BUSY_LOOKS, true));
-    while (!salt_share_admits(&share, 10000, 0, false)) CHECK(++looks < 60);
+    CHECK(!look(&share, 0, 1000000, SALT_SPREAD_BUSY_LOOKS + 1, true));
+    while (!look(&share, 10000, 0, 1, false)) CHECK(++looks < 60);
     /* And no number is too big. */
     CHECK(!look(&share, UINT64_MAX, UINT64_MAX, 10, false));
     CHECK(!look(&share, UINT64_MAX, UINT64_MAX, 10, true));
@@ -147,5 +170,5 @@ TEST(what_is_long_ago_does_not_count)
 TESTS(addresses_are_spread_evenly_over_however_many_nodes,
       an_address_is_told_the_same_node_in_whatever_order_they_are_listed,
       when_a_node_goes_only_its_own_are_told_another, another_epoch_has_another_bit_mostly,
-      more_than_two_writes_in_a_hundred_are_too_many, it_is_spread_again_when_writes_have_been_few_for_a_while,
-      what_is_long_ago_does_not_count)
+      more_than_two_writes_in_a_hundred_are_too_many, writes_are_compared_to_the_reads_among_which_they_came,
+      it_is_spread_again_when_writes_have_been_few_for_a_while, what_is_long_ago_does_not_count)
