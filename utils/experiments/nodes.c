@@ -114,16 +114,53 @@ static redisReply *ask_once(struct nodes *nodes, unsigned n, bool is_asking, con
     return await(&awaited);
 }
 
+static void note_hop(struct hop *hop, unsigned n, bool is_asking, uint64_t began_us, const redisReply *reply)
+{
+    *hop = (struct hop){ .node = n, .is_asking = is_asking, .began_us = began_us, .ended_us = now_us() };
+    snprintf(hop->answer, sizeof hop->answer, "%s",
+             reply == NULL                      ? "nobody"
+             : reply->type == REDIS_REPLY_NIL   ? "nil"
+             : reply->type == REDIS_REPLY_ERROR ? reply->str
+                                                : "a value");
+}
+
+const char *nodes_story(const struct nodes *nodes)
+{
+    uint64_t now = now_us();
+    const char *story = "";
+
+    for (unsigned i = 0; i < nodes->hop_count && i < HOPS_KEPT; i++) {
+        const struct hop *hop = &nodes->hops[i];
+
+        story = text("%s\n            %.1f to %.1f ms ago node %u%s: %s", story, (double)(now - hop->began_us) / 1e3,
+                     (double)(now - hop->ended_us) / 1e3, hop->node, hop->is_asking ? ", ASKING" : "", hop->answer);
+    }
+    for (unsigned i = nodes->step_count > STEPS_KEPT ? nodes->step_count - STEPS_KEPT : 0; i < nodes->step_count; i++) {
+        const struct step *step = &nodes->steps[i % STEPS_KEPT];
+
+        story = text("%s\n            %.1f to %.1f ms ago node %u: %s", story, (double)(now - step->began_us) / 1e3,
+                     step->ended_us == 0 ? 0 : (double)(now - step->ended_us) / 1e3, step->node, step->words);
+    }
+    return story;
+}
+
 redisReply *nodes_ask_for(struct nodes *nodes, unsigned slot, const char *request, size_t bytes)
 {
     unsigned n = nodes->owner[slot];
+    struct hop trail[HOPS_KEPT] = { 0 };
     bool is_asking = false;
 
     for (unsigned hops = 0;; hops++) {
+        uint64_t began_us = now_us();
         redisReply *reply = ask_once(nodes, n, is_asking, request, bytes);
 
+        note_hop(&trail[hops % HOPS_KEPT], n, is_asking, began_us, reply);
         if (reply == NULL) nodes->unanswered++;
-        if (reply == NULL || reply->type != REDIS_REPLY_ERROR) return reply;
+        if (reply == NULL || reply->type != REDIS_REPLY_ERROR) {
+            memcpy(nodes->hops, trail, sizeof trail);
+            nodes->hop_count = hops + 1;
+            return reply;
+        }
         is_asking = strncmp(reply->str, "ASK ", 4) == 0;
         if (is_asking || strncmp(reply->str, "MOVED ", 6) == 0) {
             n = node_of_redirect(nodes, reply->str);
@@ -231,8 +268,14 @@ void nodes_restart(struct nodes *nodes, unsigned n)
 /* True when it went well. */
 static bool did(struct nodes *nodes, unsigned n, const char *words)
 {
-    redisReply *reply = nodes_ask_node(nodes, n, words);
-    bool is_well = reply != NULL && reply->type != REDIS_REPLY_ERROR;
+    struct step *step = &nodes->steps[nodes->step_count++ % STEPS_KEPT];
+    redisReply *reply;
+    bool is_well;
+
+    *step = (struct step){ .node = n, .began_us = now_us(), .words = words };
+    reply = nodes_ask_node(nodes, n, words);
+    step->ended_us = now_us();
+    is_well = reply != NULL && reply->type != REDIS_REPLY_ERROR;
 
     if (!is_well) note("        %s: %s", words, reply == NULL ? "the connection ended" : reply->str);
     if (reply != NULL && !is_well && strstr(reply->str, "BUSYKEY") != NULL) nodes->twice++;

@@ -16,6 +16,9 @@
 #define NODE_CONNECTIONS 8u
 #define SLOTS 16384u
 
+#define HOPS_KEPT 8u
+#define STEPS_KEPT 24u
+
 struct nodes {
     struct server servers[NODES_MAX];
     char ids[NODES_MAX][41];
@@ -26,7 +29,21 @@ struct nodes {
     uint8_t owner[SLOTS];           /* as the client was told last */
     uint64_t redirects, unanswered; /* unanswered: the connection ended, or there was none to be had */
     uint64_t loops;                 /* answers that a client library of the usual patience would not have waited for */
-    uint64_t twice;                 /* keys that were at both ends of a move before anything had gone wrong */
+    /* What led to the last reply that came, and what moves of slots did last: told where a reply is wrong. */
+    struct hop {
+        unsigned node;
+        bool is_asking;
+        uint64_t began_us, ended_us;
+        char answer[12];
+    } hops[HOPS_KEPT];
+    unsigned hop_count;
+    struct step {
+        unsigned node;
+        uint64_t began_us, ended_us; /* 0: it has not */
+        const char *words;
+    } steps[STEPS_KEPT];
+    unsigned step_count;
+    uint64_t twice; /* keys that were at both ends of a move before anything had gone wrong */
 };
 
 /* Starts them and waits until they agree. On a network of namespaces where there is one (network_open()). */
@@ -39,6 +56,8 @@ unsigned key_slot(const char *key);
 /* Sends a request for a key of the slot and follows MOVED, ASK and TRYAGAIN. Any other reply is returned, errors too, and NULL where nobody answers. */
 redisReply *nodes_ask_for(struct nodes *nodes, unsigned slot, const char *request, size_t bytes);
 redisReply *nodes_ask(struct nodes *nodes, const char *key, const char *format, ...);
+/* How the reply to nodes_ask_for() came about, in lines, told before anything else is asked. */
+const char *nodes_story(const struct nodes *nodes);
 /* One node, whatever the slot; NULL as above. */
 redisReply *nodes_ask_node(struct nodes *nodes, unsigned n, const char *format, ...);
 /* A transaction of one command at the node, in one write: the reply of that command, its error, or NULL. */

@@ -115,8 +115,8 @@ static void tell_wrong(struct salted *salted, const char *what, const struct sal
 
     if (salted->is_told) return;
     salted->is_told = true;
-    note("        %s: %s (of node %u) returned %s when %llu of %s was acknowledged", what, name, owner, got,
-         (unsigned long long)before, key->key);
+    note("        %s: %s (of node %u) returned %s when %llu of %s was acknowledged%s", what, name, owner, got,
+         (unsigned long long)before, key->key, nodes_story(&salted->nodes));
 }
 
 static void check(struct salted *salted, struct salted_key *key, const struct salted_name *name,
