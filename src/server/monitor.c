@@ -13,17 +13,15 @@ static bool is_password_option(struct bytes name)
            bytes_is_word(name, "tls-client-key-file-pass");
 }
 
-bool argument_is_secret(const struct command *command, int argc, const struct bytes *argv, int arg)
+bool argument_is_secret(const struct command *command, const struct bytes *argv, int arg)
 {
     const char *container = command->parent;
 
     if (arg == 0) return false;
     if (strcmp(command->name, "auth") == 0) return true;
-    if (strcmp(command->name, "hello") == 0) {
-        for (int i = 2; i < arg && i < argc; i++)
-            if (bytes_is_word(argv[i], "auth")) return arg <= i + 2;
-        return false;
-    }
+    /* Whatever the word behind AUTH means: it may come twice, and be a name, too. */
+    if (strcmp(command->name, "hello") == 0)
+        return (arg > 2 && bytes_is_word(argv[arg - 1], "auth")) || (arg > 3 && bytes_is_word(argv[arg - 2], "auth"));
     if (container != NULL && strcmp(container, "config") == 0 && strcmp(command->name, "set") == 0)
         return arg >= 3 && arg % 2 == 1 && is_password_option(argv[arg - 1]);
     if (container != NULL && strcmp(container, "acl") == 0 && strcmp(command->name, "setuser") == 0) return arg >= 2;
@@ -80,7 +78,7 @@ void monitor_format(struct buf *out, const struct client *client, const struct c
                client_flags(client) & CLIENT_UNIX_SOCKET ? "unix:" : "", client->peer);
     for (int i = 0; i < argc; i++) {
         buf_append_byte(out, ' ');
-        if (argument_is_secret(command, argc, argv, i))
+        if (argument_is_secret(command, argv, i))
             buf_append_text(out, "\"(redacted)\"");
         else
             quote(out, argv[i]);

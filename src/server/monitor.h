@@ -10,7 +10,7 @@ void monitor_format(struct buf *out, const struct client *client, const struct c
                     const struct bytes *argv);
 
 /* True where the argument is a secret of this command: AUTH's all, HELLO's after AUTH, CONFIG SET's of a password. */
-bool argument_is_secret(const struct command *command, int argc, const struct bytes *argv, int arg);
+bool argument_is_secret(const struct command *command, const struct bytes *argv, int arg);
 
 /* Sends the line to every MONITOR client of every worker. */
 void monitor_send(const struct call *call);

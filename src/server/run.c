@@ -10,8 +10,7 @@ struct slow_entry *run_slow_entry(const struct call *call, const struct command 
 
     if (command->flags & COMMAND_SKIP_SLOWLOG) return NULL;
     shown = alloc((size_t)argc * sizeof(*shown));
-    for (int i = 0; i < argc; i++)
-        shown[i] = argument_is_secret(command, argc, argv, i) ? BYTES("(redacted)") : argv[i];
+    for (int i = 0; i < argc; i++) shown[i] = argument_is_secret(command, argv, i) ? BYTES("(redacted)") : argv[i];
     entry = slowlog_prepare(argc, shown, call->client->peer, call->client->name);
     alloc_free(shown);
     return entry;

@@ -142,7 +142,7 @@ test "a password is in no log, not in MONITOR, SLOWLOG, ACL LOG, CLIENT LIST, an
     set said {
         {config set requirepass hush-1} {auth hush-1} {auth default hush-1} {hello 2 auth default hush-1}
         {auth hush-wrong-1} {auth default hush-wrong-2} {auth nobody hush-wrong-3} {hello 2 auth default hush-wrong-4}
-        {hello 2 auth default hush-wrong-5 bogus} {auth a b hush-wrong-6} {config set requirepass hush-2 requirepass hush-3}
+        {hello 2 auth default hush-wrong-5 bogus} {hello 2 auth default hush-1 auth default hush-1} {hello 2 setname auth auth default hush-1} {auth a b hush-wrong-6} {config set requirepass hush-2 requirepass hush-3}
         {config set nosuch 1 requirepass hush-4} {config set requirepass hush-5 port hush} {config set masterauth hush-6}
         {config set tls-key-file-pass hush-7} {acl setuser default >hush-8} {acl setuser default >hush-9 bogus}
         {acl setuser other >hush-10} {config set timeout 0 requirepass hush-11} {auth hush-11}
