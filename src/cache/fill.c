@@ -10,6 +10,7 @@
 #define GEN_BITS 48
 #define FLOOR_TTL_MS 60000
 #define FLOOR_BYTES_MAX ((uint64_t)64 << 20)
+#define LEASE_BYTES_MAX ((uint64_t)160 << 20)
 
 struct fills *fills_new(struct keyspace *keyspace)
 {
@@ -19,6 +20,7 @@ struct fills *fills_new(struct keyspace *keyspace)
     random_system(&fills->seed, sizeof(fills->seed));
     atomic_init(&fills->floor_ttl_ms, FLOOR_TTL_MS);
     atomic_init(&fills->floor_bytes_max, FLOOR_BYTES_MAX);
+    atomic_init(&fills->lease_bytes_max, LEASE_BYTES_MAX);
     return fills;
 }
 
@@ -63,6 +65,16 @@ void fills_set_floor_bytes_max(struct fills *fills, uint64_t bytes)
 uint64_t fills_floor_bytes(const struct fills *fills)
 {
     return atomic_load_explicit(&fills->floor_bytes, memory_order_relaxed);
+}
+
+void fills_set_lease_bytes_max(struct fills *fills, uint64_t bytes)
+{
+    atomic_store_explicit(&fills->lease_bytes_max, bytes, memory_order_relaxed);
+}
+
+uint64_t fills_lease_bytes(const struct fills *fills)
+{
+    return atomic_load_explicit(&fills->lease_bytes, memory_order_relaxed);
 }
 
 void fills_slot_came(struct fills *fills, uint16_t id, int64_t now_ms)

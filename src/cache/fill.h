@@ -48,7 +48,7 @@ enum fill_counter {
     FILL_COUNTERS,
 };
 
-#define FILL_LEASES_MAX 256u         /* in a slot */
+#define FILL_LEASES_MAX 256u         /* in a slot, where all together have room for them */
 #define FILL_GUARD_MS INT64_C(10000) /* so old a miss of a guarded key is nobody's any more */
 #define FILL_VERSION_MAX ((UINT64_C(1) << 63) - 1)
 
@@ -60,6 +60,8 @@ void fills_free(struct fills **fills);
 void fills_set_floor_ttl(struct fills *fills, int64_t ms);
 int64_t fills_floor_ttl(const struct fills *fills);
 void fills_set_floor_bytes_max(struct fills *fills, uint64_t bytes);
+/* What all leases may take: beyond that a slot that has some gives one up for another. Any thread. */
+void fills_set_lease_bytes_max(struct fills *fills, uint64_t bytes);
 /* Has anything been asked for in the slot? Then a flush concerns it though it has no keys. Any thread. */
 bool fills_are_used(const struct fills *fills, uint16_t id);
 /* A slot comes from another node, which has not told of its floors: fills are held for as long as there may have been some. Any thread. */
@@ -67,6 +69,7 @@ void fills_slot_came(struct fills *fills, uint16_t id, int64_t now_ms);
 /* Sums over the slots; any thread, without locks. */
 void fills_counters(const struct fills *fills, uint64_t sums[FILL_COUNTERS]);
 uint64_t fills_floor_bytes(const struct fills *fills);
+uint64_t fills_lease_bytes(const struct fills *fills);
 
 /* --- Whose wait is over --- */
 

@@ -14,6 +14,7 @@ struct fills {
     _Atomic uint64_t drawn; /* how many of them there were */
     _Atomic int64_t floor_ttl_ms;
     _Atomic uint64_t floor_bytes, floor_bytes_max;
+    _Atomic uint64_t lease_bytes, lease_bytes_max;
     struct {
         struct lock lock; /* for all of these; taken under a slot's lock, and nothing is taken under it */
         uint64_t *ids;

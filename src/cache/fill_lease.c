@@ -26,6 +26,7 @@ static void drop(struct slot_fills *of, struct fill_lease *lease)
     list_remove(&lease->used);
     alloc_free(lease);
     of->lease_count--;
+    atomic_fetch_sub_explicit(&of->fills->lease_bytes, sizeof(*lease), memory_order_relaxed);
 }
 
 static void wake_all(struct slot_fills *of, struct fill_lease *lease)
@@ -77,6 +78,35 @@ static void make_room(struct slot_fills *of, int64_t now_ms)
     fill_count(of, FILL_LEASES_LOST);
 }
 
+/* Nobody loads it, waits for it, or may yet answer a miss of it. */
+static bool is_past(struct fill_lease *lease, int64_t now_ms)
+{
+    age(lease, now_ms);
+    return lease->until_ms <= now_ms && lease->first == NULL && !is_guarding(lease);
+}
+
+/* What was asked for once and never came would stay until its slot is full. Two go for one that comes, so that they become fewer. */
+static void forget_past(struct slot_fills *of, int64_t now_ms)
+{
+    for (int i = 0; i < 2 && of->lease_count > 0; i++) {
+        struct fill_lease *oldest = container_of(of->used.next, struct fill_lease, used);
+
+        if (!is_past(oldest, now_ms)) return;
+        if (oldest->until_ms != 0) fill_count(of, FILL_LEASES_EXPIRED);
+        drop(of, oldest);
+    }
+}
+
+/* One of a slot that has none is always granted. */
+static bool is_full(const struct slot_fills *of)
+{
+    const struct fills *fills = of->fills;
+
+    if (of->lease_count == FILL_LEASES_MAX) return true;
+    return of->lease_count > 0 && atomic_load_explicit(&fills->lease_bytes, memory_order_relaxed) >=
+                                      atomic_load_explicit(&fills->lease_bytes_max, memory_order_relaxed);
+}
+
 static struct fill_lease *take(struct slot_fills *of, uint64_t hash, int64_t now_ms)
 {
     struct fill_lease *lease = find(of, hash), **at;
@@ -87,9 +117,11 @@ static struct fill_lease *take(struct slot_fills *of, uint64_t hash, int64_t now
         return lease;
     }
     if (of->buckets == NULL) of->buckets = alloc_zeroed(FILL_LEASE_BUCKETS * sizeof(struct fill_lease *));
-    if (of->lease_count == FILL_LEASES_MAX) make_room(of, now_ms);
+    forget_past(of, now_ms);
+    if (is_full(of)) make_room(of, now_ms);
     at = cell_of(of, hash);
     *at = lease = alloc_zeroed(sizeof(*lease));
+    atomic_fetch_add_explicit(&of->fills->lease_bytes, sizeof(*lease), memory_order_relaxed);
     lease->hash = hash;
     lease->last = &lease->first;
     list_append(&of->used, &lease->used);

@@ -26,6 +26,7 @@ void info_cache(struct call *call, struct buf *out)
     buf_append_text(out, "# Cache\r\n");
     for (size_t i = 0; i < FILL_COUNTERS; i++) buf_printf(out, "%s:%" PRIu64 "\r\n", names[i], sums[i]);
     buf_printf(out, "floor_bytes:%" PRIu64 "\r\n", fills_floor_bytes(call->node->fills));
+    buf_printf(out, "lease_bytes:%" PRIu64 "\r\n", fills_lease_bytes(call->node->fills));
     buf_printf(out, "policies:%zu\r\n", policies_count(node->policies));
     buf_printf(out, "ttl_defaulted:%" PRIu64 "\r\n", lives.defaulted);
     buf_printf(out, "ttl_clipped:%" PRIu64 "\r\n", lives.clipped);

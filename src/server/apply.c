@@ -50,6 +50,7 @@ void apply_cluster_options(const struct node *node, struct cluster_options *out)
 }
 
 #define FLOOR_BYTES_DEFAULT ((uint64_t)64 << 20)
+#define LEASE_BYTES_DEFAULT ((uint64_t)160 << 20)
 
 int64_t apply_reserved_files(const struct config *config)
 {
@@ -202,13 +203,14 @@ static bool memory_changed(void *context, struct config *config, char error[256]
     return workers_concerned(context, config, error);
 }
 
-/* Floors are no data: they have a hundredth of maxmemory to themselves. */
+/* Floors and leases are no data: they have a hundredth and a twentieth of maxmemory to themselves. */
 void apply_fill_options(const struct node *node)
 {
     uint64_t limit = (uint64_t)config_int(node->config, maxmemory);
 
     fills_set_floor_ttl(node->fills, config_int(node->config, floor_ttl));
     fills_set_floor_bytes_max(node->fills, limit == 0 ? FLOOR_BYTES_DEFAULT : limit / 100);
+    fills_set_lease_bytes_max(node->fills, limit == 0 ? LEASE_BYTES_DEFAULT : limit / 20);
 }
 
 static bool fills_changed(void *context, struct config *config, char error[256])

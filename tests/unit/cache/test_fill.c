@@ -302,6 +302,60 @@ TEST(leases_are_bounded_and_a_lost_one_wakes_who_waits)
     end(&f);
 }
 
+TEST(leases_of_all_slots_are_bounded_together)
+{
+    struct fixture f;
+    struct fill_token token;
+    struct slot *slot;
+    uint64_t one;
+
+    begin(&f);
+    CHECK(fill_lease(f.of, 1, 1, 1000, NOW, &token));
+    one = fills_lease_bytes(f.fills);
+    CHECK(one > 0);
+    fills_set_lease_bytes_max(f.fills, 10 * one);
+    for (uint64_t hash = 2; hash <= 100; hash++) CHECK(fill_lease(f.of, hash, 1, 1000, NOW, &token));
+    CHECK(fills_lease_bytes(f.fills) == 10 * one && counter(&f, FILL_LEASES_LOST) == 90);
+    slot_unlock(f.slot);
+    /* Another slot is granted one all the same, and no more. */
+    slot = keyspace_slot(f.keyspace, 8);
+    slot_lock(slot);
+    for (uint64_t hash = 1; hash <= 2; hash++) CHECK(fill_lease(fills_of(f.fills, slot), hash, 1, 1000, NOW, &token));
+    CHECK(fills_lease_bytes(f.fills) == 11 * one);
+    slot_unlock(slot);
+    slot_lock(f.slot);
+    end(&f);
+}
+
+/* Or they would stay until their slot is full, and nothing that a client announces has to come. */
+TEST(leases_that_are_over_go_when_others_come)
+{
+    struct fixture f;
+    struct fill_token token;
+    uint64_t one;
+
+    begin(&f);
+    CHECK(fill_lease(f.of, 1, 1, 1000, NOW, &token));
+    one = fills_lease_bytes(f.fills);
+    for (uint64_t hash = 2; hash <= 20; hash++) CHECK(fill_lease(f.of, hash, 1, 1000, NOW, &token));
+    CHECK(fills_lease_bytes(f.fills) == 20 * one);
+    for (uint64_t hash = 21; hash <= 30; hash++) CHECK(fill_lease(f.of, hash, 1, 1000, NOW + 999, &token));
+    CHECK(fills_lease_bytes(f.fills) == 30 * one);
+    for (uint64_t hash = 31; hash <= 40; hash++) CHECK(fill_lease(f.of, hash, 1, 1000, NOW + 1000, &token));
+    CHECK(fills_lease_bytes(f.fills) == 20 * one);
+    CHECK(counter(&f, FILL_LEASES_EXPIRED) == 20 && counter(&f, FILL_LEASES_LOST) == 0);
+    /* One that somebody waits for stays, and so does what may yet be answered. */
+    fill_guard_miss(f.of, 51, NOW + 1000);
+    for (uint64_t hash = 60; hash <= 100; hash++) CHECK(fill_lease(f.of, hash, 1, 1, NOW + 5000, &token));
+    CHECK(fill_guard_answer(f.of, 51, NOW + 6000) == FILL_GOOD);
+    fill_wait(f.of, hash_of("k"), 2, 0, NOW + 6000);
+    for (uint64_t hash = 101; hash <= 200; hash++) CHECK(fill_lease(f.of, hash, 1, 1, NOW + 7000, &token));
+    CHECK(take_woken(&f) == 0);
+    put(&f, "k", 0, ENTRY_KEEPS_FOREVER);
+    CHECK(take_woken(&f) == 1 && f.woken[0] == 2);
+    end(&f);
+}
+
 TEST(a_floor_is_there_for_its_time_and_only_rises)
 {
     struct fixture f;
@@ -489,7 +543,8 @@ TESTS(a_token_is_good_until_an_event_of_its_stripe,
       a_token_is_read_as_it_was_written_and_nothing_else_is,
       one_is_elected_and_the_next_when_he_is_gone_late_or_has_failed,
       those_who_wait_are_woken_by_a_value_and_one_of_them_by_an_election,
-      leases_are_bounded_and_a_lost_one_wakes_who_waits, a_floor_is_there_for_its_time_and_only_rises,
+      leases_are_bounded_and_a_lost_one_wakes_who_waits, leases_of_all_slots_are_bounded_together,
+      leases_that_are_over_go_when_others_come, a_floor_is_there_for_its_time_and_only_rises,
       what_goes_leaves_its_version, floors_are_bounded_and_one_without_room_is_a_hold,
       holds_are_of_a_stripe_or_of_the_slot_and_only_grow,
       the_oldest_miss_of_a_guarded_key_governs_until_all_are_answered,
