@@ -265,6 +265,21 @@ void fill_quiet_end(struct slot_fills *of)
     of->is_quiet = false;
 }
 
+void fill_walk_begin(struct slot_fills *of)
+{
+    of->walks++;
+}
+
+void fill_walk_end(struct slot_fills *of)
+{
+    of->walks--;
+}
+
+bool fill_is_walked(const struct slot_fills *of)
+{
+    return of->walks > 0;
+}
+
 /* --- Tokens --- */
 
 struct fill_token fill_token(struct slot_fills *of)

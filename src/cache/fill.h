@@ -103,6 +103,12 @@ bool fill_token_is_good(const struct slot_fills *of, uint64_t hash, struct fill_
 /* No token of the slot is good any more, nor any lease. */
 void fill_void_all(struct slot_fills *of);
 
+/* Somebody goes through the slot and gives its lock back between the pieces: until that is over nothing is to be sent to another node, where
+ * what is dropped here would be there all the same. Several may at once. */
+void fill_walk_begin(struct slot_fills *of);
+void fill_walk_end(struct slot_fills *of);
+bool fill_is_walked(const struct slot_fills *of);
+
 /* Holds: until when fills of a key are not to be trusted; 0: they are. */
 void fill_hold(struct slot_fills *of, uint64_t hash, int64_t until_ms);
 void fill_hold_all(struct slot_fills *of, int64_t until_ms);

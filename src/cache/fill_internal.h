@@ -71,6 +71,7 @@ struct slot_fills {
     int64_t hold_until_ms;        /* of the whole slot */
     int64_t misses_lost_until_ms; /* there may have been misses of guarded keys that are not known here */
     bool is_quiet;
+    uint32_t walks;
     bool has_versions;           /* has had; what a flush takes then leaves no floors */
     struct fill_stripe *stripes; /* NULL before the first token or hold */
     struct fill_lease **buckets; /* NULL before the first lease */

@@ -166,10 +166,13 @@ static void invalidate_tag(struct call *call, const struct invalidation *what)
     walk->slot = slot;
     walk->tag = key_hash_tag(call_arg(call, 1));
     walk->marks_stale = what->marks_stale;
-    if (walk_on(walk, call->in_exec ? SIZE_MAX : WALK_AT_ONCE, call->now_ms))
-        call->kept = walk;
-    else
+    if (!walk_on(walk, call->in_exec ? SIZE_MAX : WALK_AT_ONCE, call->now_ms)) {
         end_walk(call, walk);
+        return;
+    }
+    /* A key that is sent from here on would arrive after it was dropped. */
+    fill_walk_begin(fills_of(call->node->fills, slot));
+    call->kept = walk;
 }
 
 /* The rest of a large slot, with no lock held between its pieces. Keys of a slot that is another's by now are going anyway. */
@@ -182,6 +185,7 @@ static void invalidate_finish(struct call *call)
     while (more) {
         slot_lock(walk->slot);
         more = owner_unpack(slot_owner(walk->slot)).state == OWNER_HERE && walk_on(walk, PIECE_KEYS, call->now_ms);
+        if (!more) fill_walk_end(fills_of(call->node->fills, walk->slot));
         slot_unlock(walk->slot);
     }
     end_walk(call, walk);

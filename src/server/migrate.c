@@ -1,5 +1,6 @@
 #include "server/migrate.h"
 
+#include "cache/fill.h"
 #include "server/events.h"
 #include "server/hold.h"
 #include "server/salt_home.h"
@@ -65,7 +66,9 @@ static bool may_leave(void *context, struct bytes key)
 static bool may_be_sent(void *context, struct bytes key)
 {
     const struct node *node = context;
+    const struct slot_fills *of = fills_find(node->fills, keyspace_slot(node->keyspace, key_slot(key)));
 
+    if (of != NULL && fill_is_walked(of)) return false;
     return node->salt_home == NULL || salt_home_may_be_sent(node->salt_home, key);
 }
 

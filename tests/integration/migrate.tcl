@@ -588,6 +588,30 @@ test "what a target may answer is bounded" {
     }
 }
 
+test "what INVALIDATE TAG drops does not arrive elsewhere all the same" {
+    with_node ada {io-threads 2 enable-debug-command yes} {
+        # The target takes its time, so that what is sent while the slot is gone through is on its way then.
+        set port [fake_start {
+            if {[lindex $words 0] eq "RESTORE"} { lappend ::sent [lindex $words 1]; after 10 }
+            return "+OK\r\n"
+        }]
+        foreach c {one two} { connect $c ada }
+        for {set round 0} {$round < 6} {incr round} {
+            set ::sent {}
+            on ada debug populate 60000 "{t}"
+            set keys {}
+            for {set i 0} {$i < 20} {incr i} { lappend keys "{t}:[expr {$i * 3000}]" }
+            resp::send one invalidate "{t}" tag
+            resp::send two migrate 127.0.0.1 $port "" 0 30000 replace keys {*}$keys
+            set dropped [lindex [resp::read one] 1]
+            resp::read two
+            assert_equal 0 [on ada dbsize]
+            assert_equal 60000 [expr {$dropped + [llength $::sent]}] "$dropped were dropped, and [llength $::sent] sent"
+        }
+        fake_stop
+    }
+}
+
 test "a key that expires or is thrown out on its way is nobody's to write to until it has arrived" {
     with_node ada {
         set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE" ? "+OK\r\n" : ""}] }]
