@@ -94,7 +94,9 @@ void client_set_text(struct client *client, char **text, struct bytes value)
         kept = alloc(value.len + 1);
         memcpy(kept, value.data, value.len);
         kept[value.len] = '\0';
+        client->kept_bytes += alloc_size(kept);
     }
+    if (*text != NULL) client->kept_bytes -= alloc_size(*text);
     lock_take(&client->worker->registry_lock);
     former = *text;
     *text = kept;

@@ -84,6 +84,7 @@ struct client {
     struct snapshot *snapshot;           /* that is being sent, or NULL */
     struct salt_peer *salt_peer;         /* of a helper of salted keys (server/salt_peer.h), or NULL */
     struct subscriptions *subscriptions; /* NULL: it never had any */
+    size_t kept_bytes;                   /* what its texts take, and the list of what it loads */
     uint64_t told;                       /* of which slots it was told another node: bits of salt_spread_bit() */
     bool opened_with_info;               /* INFO was the first it asked for */
 

@@ -85,7 +85,7 @@ static bool is_bare(const struct client *client)
 {
     return client->request == NULL && client->query.cap == 0 && client->conn.kept == 0 &&
            client->intake.entry == NULL &&
-           atomic_load_explicit(&client->memory, memory_order_relaxed) == sizeof(*client) &&
+           atomic_load_explicit(&client->memory, memory_order_relaxed) == sizeof(*client) + client->kept_bytes &&
            atomic_load_explicit(&client->multi_bytes, memory_order_relaxed) == 0;
 }
 
@@ -104,8 +104,8 @@ static void publish(struct client *client)
     atomic_store_explicit(&client->argument_bytes, arguments, memory_order_relaxed);
     atomic_store_explicit(&client->output_bytes, conn->kept, memory_order_relaxed);
     atomic_store_explicit(&client->output_chunks, conn->chunk_count, memory_order_relaxed);
-    count_memory(client, sizeof(*client) + client->query.cap + intake_bytes(client) + arguments + conn->kept + multi +
-                             pubsub_bytes(client) + hold_bytes(client));
+    count_memory(client, sizeof(*client) + client->kept_bytes + client->query.cap + intake_bytes(client) + arguments +
+                             conn->kept + multi + pubsub_bytes(client) + hold_bytes(client));
 }
 
 void client_account(struct client *client)
@@ -161,7 +161,8 @@ static bool is_over_limit(struct client *client)
     }
     now_ms = clock_monotonic_ms();
     if (client->over_soft_since_ms == 0) client->over_soft_since_ms = now_ms;
-    return now_ms - client->over_soft_since_ms > seconds * 1000;
+    /* Whatever was set may be more than there are milliseconds. */
+    return seconds < INT64_MAX / 1000 && now_ms - client->over_soft_since_ms > seconds * 1000;
 }
 
 bool client_output_is_over_limit(struct client *client)
@@ -442,7 +443,8 @@ static size_t answer(struct worker *worker, struct batch_part *part)
     return used;
 }
 
-static bool query_is_over_limit(struct client *client)
+/* multi: what is queued and watched, which was sent, and waits, too. */
+static bool query_is_over_limit(struct client *client, size_t multi)
 {
     int64_t limit = config_int(client->worker->node->config, client_query_buffer_limit);
     int64_t total = count_unauthenticated(client, client->query.cap);
@@ -450,15 +452,21 @@ static bool query_is_over_limit(struct client *client)
     if (asks_for_password(client) &&
         (query_len(client) > UNAUTHENTICATED_QUERY_MAX || total > UNAUTHENTICATED_TOTAL_MAX))
         return true;
-    return limit > 0 && query_len(client) > (size_t)limit;
+    return limit > 0 && query_len(client) + multi > (size_t)limit;
 }
 
 static void check_query(struct client *client)
 {
+    size_t multi = atomic_load_explicit(&client->multi_bytes, memory_order_relaxed);
+
     client_account(client);
-    if (!query_is_over_limit(client)) return;
-    log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id, client->peer,
-                query_len(client));
+    if (!query_is_over_limit(client, multi)) return;
+    if (multi > 0)
+        log_warning("client %llu: %s sent %zu bytes of one request, and has %zu queued and watched; closed",
+                    (unsigned long long)client->id, client->peer, query_len(client), multi);
+    else
+        log_warning("client %llu: %s sent %zu bytes of one request; closed", (unsigned long long)client->id,
+                    client->peer, query_len(client));
     client_close(client);
 }
 

@@ -112,7 +112,7 @@ static const struct option table[] = {
       .help = "Clients that may be connected at once. Lowered at the start where the limit of open files does not allow it." },
     { INTEGER("timeout", timeout, 0, 0, INT_MAX), .section = CLIENTS, .help = "Seconds after which an idle client is disconnected; 0 never does." },
     { SIZE("client-query-buffer-limit", client_query_buffer_limit, 1 << 30, 1 << 20, INT64_MAX), .section = CLIENTS,
-      .help = "A client whose incomplete request grows past this is disconnected." },
+      .help = "A client whose incomplete request, with what it has queued in MULTI and what it watches, grows past this is disconnected." },
     { SIZE("proto-max-bulk-len", proto_max_bulk_len, 512 << 20, 1 << 20, INT64_MAX), .section = CLIENTS, .help = "Longest single argument of a command." },
     { SPECIAL("client-output-buffer-limit", CONFIG_CLIENT_OUTPUT_BUFFER_LIMIT,
               "normal 1073741824 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"), .section = CLIENTS, .check = config_check_output_limits,

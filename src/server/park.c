@@ -368,15 +368,17 @@ void park_deliver(struct node *node)
 
 /* --- What a client loads --- */
 
-static struct loads *grown(struct loads *loads)
+static void grow(struct client *client)
 {
+    struct loads *loads = client->loads;
     size_t cap = loads == NULL ? LOADS_FIRST : loads->cap * 2;
     bool is_new = loads == NULL;
 
-    loads = alloc_resize(loads, sizeof(*loads) + cap * sizeof(loads->items[0]));
+    if (!is_new) client->kept_bytes -= alloc_size(loads);
+    client->loads = loads = alloc_resize(loads, sizeof(*loads) + cap * sizeof(loads->items[0]));
+    client->kept_bytes += alloc_size(loads);
     if (is_new) loads->count = loads->oldest = 0;
     loads->cap = cap;
-    return loads;
 }
 
 static void forget_past(struct loads *loads, int64_t now_ms)
@@ -399,7 +401,8 @@ void client_loads(struct client *client, struct slot *slot, uint64_t hash, int64
         return;
     }
     if (loads != NULL && loads->count == loads->cap) forget_past(loads, clock_now_ms());
-    if (loads == NULL || (loads->count == loads->cap && loads->cap < LOADS_MAX)) loads = client->loads = grown(loads);
+    if (loads == NULL || (loads->count == loads->cap && loads->cap < LOADS_MAX)) grow(client);
+    loads = client->loads;
     if (loads->count < loads->cap)
         loads->items[loads->count++] = load;
     else

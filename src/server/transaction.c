@@ -20,7 +20,10 @@ static void publish_sizes(struct client *client)
 
     atomic_store_explicit(&client->multi_count, transaction == NULL ? 0 : (uint32_t)transaction->count,
                           memory_order_relaxed);
-    atomic_store_explicit(&client->multi_bytes, transaction == NULL ? 0 : transaction->bytes + transaction->watch_bytes,
+    atomic_store_explicit(&client->multi_bytes,
+                          transaction == NULL ? 0
+                                              : transaction->cap * sizeof(*transaction->queue) + transaction->bytes +
+                                                    transaction->watch_bytes,
                           memory_order_relaxed);
     atomic_store_explicit(&client->watch_count, transaction == NULL ? 0 : (uint32_t)transaction->watch_count,
                           memory_order_relaxed);

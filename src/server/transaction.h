@@ -38,7 +38,7 @@ struct slot_watch {
 struct transaction {
     struct queued_command *queue;
     size_t count, cap;
-    size_t bytes;                /* what the queue holds */
+    size_t bytes;                /* what the commands of the queue hold besides */
     size_t watch_bytes;          /* and the watches */
     struct slot_watch **watched; /* by slot, with empty cells between */
     size_t watched_count, watched_cells;

@@ -177,3 +177,55 @@ test "watched keys are memory of their client, until it watches them no more" {
         eventually { [client_field ada $id multi-mem] == 0 }
     }
 }
+
+test "what a client queues in MULTI is bounded as what it sends is, however small the commands" {
+    with_node ada {client-query-buffer-limit 1mb} {
+        # Each counts with what it takes, which of a small one is more than its bytes.
+        connect small ada
+        set id [resp::do small client id]
+        resp::do small multi
+        resp::write small [string repeat [resp::encode ping] 5000]
+        eventually { [client_field ada $id multi] == 5000 }
+        assert {[client_field ada $id multi-mem] >= 5000 * 50}
+        assert {[client_field ada $id tot-mem] >= [client_field ada $id multi-mem]}
+        resp::write small [resp::encode discard]
+        eventually { [client_field ada $id multi-mem] == 0 }
+
+        connect large ada
+        set id [resp::do large client id]
+        resp::do large multi
+        for {set i 0} {$i < 9} {incr i} { assert_equal QUEUED [resp::do large set k$i [string repeat x 100000]] }
+        assert_equal [list [lrepeat 9 OK]] [list [resp::do large exec]]
+        resp::do large multi
+        catch { for {set i 0} {$i < 100} {incr i} { resp::write large [resp::encode set k$i [string repeat x 100000]] } }
+        eventually { [client_field ada $id id] eq "" }
+        assert_match "*queued and watched; closed*" [node_log ada]
+        assert_equal PONG [on ada ping]
+    }
+}
+
+test "names that clients give themselves, and what they load, are memory of theirs" {
+    with_node ada {
+        connect c ada
+        set id [resp::do c client id]
+        set before [client_field ada $id tot-mem]
+        resp::do c client setname [string repeat n 100000]
+        eventually { [client_field ada $id tot-mem] >= $before + 100000 }
+        resp::do c client setinfo lib-name [string repeat l 100000]
+        resp::do c client setinfo lib-ver [string repeat v 100000]
+        eventually { [client_field ada $id tot-mem] >= $before + 300000 }
+        resp::do c client setname x
+        resp::do c client setinfo lib-name x
+        resp::do c client setinfo lib-ver x
+        eventually { [client_field ada $id tot-mem] < $before + 1000 }
+        for {set i 0} {$i < 256} {incr i} { resp::do c fetch key:$i lease 60000 }
+        eventually { [client_field ada $id tot-mem] >= $before + 256 * 24 }
+        resp::close c
+        eventually { [info_field ada mem_clients_normal] < 5000 }
+        # So who takes too much by them goes as others do.
+        on ada config set maxmemory-clients 1mb
+        connect named ada
+        resp::write named [resp::encode client setname [string repeat n 2000000]]
+        assert {[resp::is_closed named]}
+    }
+}
