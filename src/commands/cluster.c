@@ -256,42 +256,43 @@ static void countkeysinslot(struct call *call)
 }
 
 struct gathered {
-    struct bytes *keys; /* borrowed from the locked slot */
-    size_t count, max;
+    uint64_t count, max;
+    struct buf text; /* the keys as they will be replied */
+    struct reply reply;
 };
 
 static void gather(void *context, struct entry *entry)
 {
     struct gathered *gathered = context;
 
-    if (gathered->count < gathered->max) gathered->keys[gathered->count++] = entry_key(entry);
+    if (gathered->count == gathered->max) return;
+    reply_bulk(&gathered->reply, entry_key(entry));
+    gathered->count++;
 }
 
+/* A bucket under one lock: a slot may have millions of keys, and be asked for all of them. */
 static void getkeysinslot(struct call *call)
 {
-    struct gathered gathered = { 0 };
-    struct slot *slot;
+    struct gathered gathered = { .reply = { .resp = call->reply->resp } };
     uint32_t cursor = 0;
     int64_t id, max;
-    uint64_t keys;
 
     if (!call_arg_i64(call, 2, &id) || !call_arg_i64(call, 3, &max)) return;
     if (id < 0 || id >= (int64_t)SLOT_COUNT || max < 0) {
         reply_error(call->reply, "ERR Invalid slot or number of keys");
         return;
     }
-    slot = call_slot_enter(call, (uint16_t)id);
-    keys = slot_counts(slot).keys;
-    gathered.max = (uint64_t)max < keys ? (size_t)max : (size_t)keys;
-    gathered.keys = alloc((gathered.max + 1) * sizeof *gathered.keys);
-    if (gathered.max > 0) {
-        do cursor = slot_scan(slot, cursor, gather, &gathered);
-        while (cursor != 0 && gathered.count < gathered.max);
-    }
+    gathered.max = (uint64_t)max;
+    gathered.reply.out = &gathered.text;
+    do {
+        struct slot *slot = call_slot_enter(call, (uint16_t)id);
+
+        if (max > 0) cursor = slot_scan_once(slot, cursor, gather, &gathered);
+        call_slot_leave(call, slot);
+    } while (cursor != 0 && gathered.count < gathered.max);
     reply_array(call->reply, gathered.count);
-    for (size_t i = 0; i < gathered.count; i++) reply_bulk(call->reply, gathered.keys[i]);
-    call_slot_leave(call, slot);
-    alloc_free(gathered.keys);
+    buf_append_bytes(call->reply->out, buf_bytes(&gathered.text));
+    buf_free(&gathered.text);
 }
 
 static void help(struct call *call)

@@ -4,6 +4,8 @@
 #include "server/call.h"
 #include "transfer/payload.h"
 
+#include <limits.h>
+
 #define TYPE_LIBRARY 0xf5u /* of a payload: a library's text follows */
 
 /* --- What is there --- */
@@ -18,7 +20,7 @@ static void function_list(struct call *call)
         } else if (is_named || !call_arg_is(call, arg, "libraryname")) {
             struct bytes word = call_arg(call, arg);
 
-            reply_errorf(call->reply, "ERR Unknown argument %.*s", word.len > 128 ? 128 : (int)word.len, word.data);
+            reply_errorf(call->reply, "ERR Unknown argument %.*s", (int)(word.len & INT_MAX), word.data);
             return;
         } else if (++arg == call->argc) {
             reply_error(call->reply, "ERR library name argument was not given");

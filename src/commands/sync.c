@@ -6,6 +6,7 @@
 #include "server/node.h"
 #include "server/snapshot.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 /* True: has replied. By this word a Redis replica knows that it is to ask again in a second; at any other it would at once, for ever. */
@@ -72,7 +73,8 @@ static bool take_option(struct call *call, int arg)
         bool functions = bytes_is_word(filter, "functions");
 
         if (!functions && filter.len > 0) {
-            reply_errorf(call->reply, "ERR Unsupported rdb-filter-only option: %.*s", (int)filter.len, filter.data);
+            reply_errorf(call->reply, "ERR Unsupported rdb-filter-only option: %.*s", (int)(filter.len & INT_MAX),
+                         filter.data);
             return false;
         }
         set_flag(call->client, CLIENT_RDB_NO_KEYS, functions);
@@ -82,7 +84,7 @@ static bool take_option(struct call *call, int arg)
                !call_arg_is(call, arg, "version")) {
         struct bytes name = call_arg(call, arg);
 
-        reply_errorf(call->reply, "ERR Unrecognized REPLCONF option: %.*s", (int)name.len, name.data);
+        reply_errorf(call->reply, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.len & INT_MAX), name.data);
         return false;
     }
     return true;

@@ -30,6 +30,7 @@ struct target {
     struct list link;              /* guarded by its targets, while it is kept */
     struct target_address address; /* its texts are behind it */
     redisContext *context;
+    redisReplyObjectFunctions replies; /* of hiredis, but for arrays */
     struct sockaddr_storage peer, local;
     char local_name[INET6_ADDRSTRLEN + 8];
     int64_t db; /* the one that is chosen; -1: the one a connection begins with */
@@ -221,6 +222,23 @@ static void name_local(struct target *target)
     snprintf(target->local_name, sizeof(target->local_name), "%s:%u", ip, ntohs(is_v6 ? v6->sin6_port : v4->sin_port));
 }
 
+/* Nothing that we ask is answered by an array; and hiredis makes room for as many elements as are announced. */
+static void *refuse_array(const redisReadTask *task, int elements)
+{
+    (void)task;
+    (void)elements;
+    return NULL;
+}
+
+static void limit_replies(struct target *target)
+{
+    redisReader *reader = target->context->reader;
+
+    target->replies = *reader->fn;
+    target->replies.createArray = refuse_array;
+    reader->fn = &target->replies;
+}
+
 /* Text that has no port in it is none: nothing listens on port 0. */
 static int port_of(struct bytes text)
 {
@@ -242,6 +260,7 @@ static enum target_fault connect_to(struct target *target, struct resolver *reso
     target->context = redisConnectNonBlock(host, port_of(target->address.port));
     if (target->context == NULL) return TARGET_NOT_CONNECTED;
     if (target->context->err != 0) return TARGET_NOT_CONNECTED;
+    limit_replies(target);
     fd = target->context->fd;
     if (!wait_for(fd, POLLOUT, until_ms, patience)) return TARGET_NOT_CONNECTED;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0 || error != 0)

@@ -168,3 +168,20 @@ test "keys that are written after FLUSHALL are there while the former ones are f
         on ada flushall
     }
 }
+
+test "CLUSTER GETKEYSINSLOT names each key of a slot once, and no more than was asked for" {
+    with_node ada {cluster-enabled yes} {
+        for {set i 0} {$i < 3000} {incr i} { lappend pairs "{t}$i" v }
+        on ada mset {*}$pairs other v
+        foreach {max wanted} {0 0 1 1 10 10 2999 2999 3000 3000 3001 3000 9223372036854775807 3000} {
+            set keys [on ada cluster getkeysinslot [slot_of t] $max]
+            assert_equal $wanted [llength $keys]
+            assert_equal $wanted [llength [lsort -unique $keys]]
+            foreach key $keys { assert_match "{t}*" $key }
+        }
+        on ada multi
+        on ada cluster getkeysinslot [slot_of t] 5000
+        on ada cluster getkeysinslot [slot_of other] 5
+        assert_equal {3000 1} [lmap keys [on ada exec] { llength $keys }]
+    }
+}

@@ -581,6 +581,13 @@ test "what a target may answer is bounded" {
         set port [fake_start { return "?what\r\n" }]
         assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 30000]
         fake_stop
+        # An array, which is no answer, of whatever length it says it is.
+        set port [fake_start {
+            switch [lindex $words 0] { RESTORE { return "*1\r\n+OK\r\n" } CLIENT { return ":0\r\n" } DUMP { return "\$-1\r\n" } }
+            return "+OK\r\n"
+        }]
+        assert_equal "IOERR error or timeout reading to target instance" [migrate_to_port ada $port a 30000]
+        fake_stop
         set port [fake_start { return [expr {[lindex $words 0] eq "SELECT" ? "+OK\r\n" : "-ERR [string repeat y 5000]\r\n"}] }]
         assert_match "ERR Target instance replied with error: ERR yyyy*" [migrate_to_port ada $port a 30000]
         fake_stop
