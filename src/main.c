@@ -386,7 +386,8 @@ static void build_node(struct node *node)
         log_warning("no thread can be started for work in the background: %s", strerror(errno));
         exit(1);
     }
-    huge_pages_fill_by(node->movers);
+    node->filler = movers_new_in_gaps(1);
+    if (node->filler) huge_pages_fill_by(node->filler);
     node->lazyfree = lazyfree_new(node->movers);
     node->migrator = migrate_start(node);
     if (!node->migrator) {
@@ -395,12 +396,14 @@ static void build_node(struct node *node)
     }
 }
 
-/* A release does not give back what the system takes anyway: with many keys that would take seconds. Sanitizer builds look for leaks. */
+/* A release does not give back what the system takes anyway: with many keys that would take seconds; nor does it wait for a thread that may seldom run.
+ * Sanitizer builds look for leaks. */
 static void free_node(struct node *node)
 {
 #ifdef SANITIZED
     login_guard_free(&node->logins);
     movers_free(&node->movers, true);
+    movers_free(&node->filler, true);
     lazyfree_free(&node->lazyfree);
     slowlog_free(&node->slowlog);
     latency_free(&node->latency);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/give_way.h"
 #include "base/mover.h"
 #include "base/ready_pages.h"
 
@@ -43,6 +44,10 @@ void huge_pages_keep_up(void)
 {
 }
 
+void huge_pages_give_way(void)
+{
+}
+
 void huge_pages_rest(void)
 {
 }
@@ -54,6 +59,7 @@ void huge_pages_rest(void)
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 
 /* What all arenas may map before huge pages pay: less would show in the size of an empty node. */
 #define SMALL_NODE_BYTES ((size_t)6 << 20)
@@ -165,28 +171,84 @@ void huge_pages_trim(void)
 
 /* --- Those that are ready --- */
 
+#define GAVE_WAY_LATELY_US 1000000
+
 static struct movers *fillers; /* set while there is one thread */
 static _Atomic bool is_filling;
+static _Atomic int64_t gave_way_us; /* when somebody last did */
+static _Atomic bool has_clock;
+static clockid_t filler_clock; /* the CPU time of the mover that fills; with has_clock */
+
+static void note_clock(void)
+{
+    if (atomic_load_explicit(&has_clock, memory_order_relaxed)) return;
+    if (pthread_getcpuclockid(pthread_self(), &filler_clock) == 0)
+        atomic_store_explicit(&has_clock, true, memory_order_release);
+}
+
+/* Then it is begun by who gives way. Even a thread of the lowest class that wants the CPU is given it in the end: for a tick, in the middle of a command. So
+ * it is to want it only while others sleep for it, and to have had more of it then than is due to it in between. */
+static bool is_given_way(void)
+{
+    return clock_monotonic_us() - atomic_load_explicit(&gave_way_us, memory_order_relaxed) < GAVE_WAY_LATELY_US;
+}
 
 static bool fill(struct mover_job *job)
 {
     (void)job;
+    note_clock();
     if (ready_pages_fill(&ready)) return true;
     atomic_store_explicit(&is_filling, false, memory_order_release);
     return false;
 }
 
+static void begin_filling(void)
+{
+    static struct mover_job job = { .run = fill };
+
+    if (!atomic_exchange_explicit(&is_filling, true, memory_order_acq_rel)) movers_post(fillers, &job);
+}
+
 void huge_pages_fill_by(struct movers *movers)
 {
     fillers = movers;
+    begin_filling(); /* of nothing yet; but its clock is known then */
 }
 
 void huge_pages_keep_up(void)
 {
-    static struct mover_job job = { .run = fill };
+    if (ready_pages_are_wanted(&ready) && fillers != NULL && !is_given_way()) begin_filling();
+}
 
-    if (!ready_pages_are_wanted(&ready) || fillers == NULL) return;
-    if (!atomic_exchange_explicit(&is_filling, true, memory_order_acq_rel)) movers_post(fillers, &job);
+/* -1 where that is not known. */
+static int64_t filler_ran_us(void)
+{
+    struct timespec ran;
+
+    if (!atomic_load_explicit(&has_clock, memory_order_acquire) || clock_gettime(filler_clock, &ran) != 0) return -1;
+    return (int64_t)ran.tv_sec * 1000000 + ran.tv_nsec / 1000;
+}
+
+static __attribute__((cold, noinline)) void give_way(void)
+{
+    static _Thread_local struct give_way way;
+    int64_t ran_us = filler_ran_us(), sleep_us, now_us;
+    struct timespec sleep = { 0 };
+
+    if (ran_us < 0) return;
+    sleep_us = give_way_us(&way, clock_monotonic_us(), ran_us);
+    if (sleep_us == 0) return;
+    begin_filling();
+    sleep.tv_nsec = sleep_us * 1000;
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &sleep, NULL);
+    now_us = clock_monotonic_us();
+    atomic_store_explicit(&gave_way_us, now_us, memory_order_relaxed);
+    give_way_slept(&way, now_us, filler_ran_us());
+}
+
+void huge_pages_give_way(void)
+{
+    if (ready_pages_are_wanted(&ready)) give_way();
 }
 
 void huge_pages_rest(void)

@@ -13,11 +13,15 @@ struct movers;
  * hooks (sanitizer builds) or the system no huge pages. */
 void huge_pages_use(unsigned arena);
 
-/* Some are touched ahead while memory grows (base/ready_pages.h), by these movers. Before the first thread that asks for it; they must
+/* Some are touched ahead while memory grows (base/ready_pages.h), by this mover, one that runs in gaps. Before the first thread that asks for it; it must
  * outlive the last. */
 void huge_pages_fill_by(struct movers *movers);
 /* Has a mover do so where that is due; else it costs next to nothing. For every thread that allocates, now and then, holding no lock. */
 void huge_pages_keep_up(void);
+/* Where more are wanted and that mover, which runs only while nobody else wants its CPU, is not given one, sleeps for half a millisecond at most, so that
+ * it gets this one: else whoever takes the next page would wait for the whole of it, in the middle of a command. For the same threads, between two turns,
+ * holding no lock; it costs next to nothing where none is wanted. */
+void huge_pages_give_way(void);
 /* Gives back those that are ready when memory no longer grows. Several times a second, from any one thread. */
 void huge_pages_rest(void);
 

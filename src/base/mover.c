@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #define THREADS_MAX 8
@@ -11,6 +12,7 @@
 struct movers {
     pthread_t threads[THREADS_MAX];
     int started;
+    bool in_gaps;          /* never changes */
     pthread_mutex_t guard; /* for all below */
     pthread_cond_t posted;
     struct list queue;
@@ -33,7 +35,9 @@ static void run_piece(struct movers *movers, struct mover_job *job)
 static void *run(void *argument)
 {
     struct movers *movers = argument;
+    struct sched_param none = { 0 };
 
+    if (movers->in_gaps) sched_setscheduler(0, SCHED_IDLE, &none); /* of this thread; refused, it is one like others */
     alloc_begin_thread();
     pthread_mutex_lock(&movers->guard);
     for (;;) {
@@ -49,11 +53,12 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct movers *movers_new(int threads)
+static struct movers *begin(int threads, bool in_gaps)
 {
     struct movers *movers = alloc_zeroed(sizeof(*movers));
     sigset_t all, before;
 
+    movers->in_gaps = in_gaps;
     pthread_mutex_init(&movers->guard, NULL);
     pthread_cond_init(&movers->posted, NULL);
     list_init(&movers->queue);
@@ -68,6 +73,16 @@ struct movers *movers_new(int threads)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (movers->started == 0) movers_free(&movers, false);
     return movers;
+}
+
+struct movers *movers_new(int threads)
+{
+    return begin(threads, false);
+}
+
+struct movers *movers_new_in_gaps(int threads)
+{
+    return begin(threads, true);
 }
 
 void movers_post(struct movers *movers, struct mover_job *job)

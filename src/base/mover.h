@@ -23,6 +23,10 @@ struct mover_job {
 /* NULL where the system gives not one thread. */
 struct movers *movers_new(int threads);
 
+/* The same with threads that run only while no other wants their CPU (SCHED_IDLE), and so may not run at all for seconds: for jobs that hold nothing others
+ * wait for. Who needs one of them done gives way to it (base/give_way.h). */
+struct movers *movers_new_in_gaps(int threads);
+
 /* The job, and all it leads to, must stay until it is done. */
 void movers_post(struct movers *movers, struct mover_job *job);
 

@@ -1,14 +1,17 @@
 /* base/ready_pages.c
  *
  * Pages are cut one behind the other, so that the allocator can join them. One that was ready and is given back keeps its addresses and
- * is the next to be cut: holes would add up. The lock is held over calls on the system, as an allocator's are. */
+ * is the next to be cut: holes would add up. The lock is held over calls on the system, as an allocator's are, but not by who fills.
+ *
+ * A page that is being touched holds its mapping: whoever would change that one, or join another to it, waits until it has been. So regions lie apart, with
+ * something that nobody may access in between. */
 #include "base/ready_pages.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
 
 #define SMALL_PAGE_BYTES 4096u
-#define REGION_BYTES (16 * HUGE_PAGE_BYTES)
+#define REGION_BYTES (64 * HUGE_PAGE_BYTES)
 
 /* Pages that follow each other within this time are taken fast: a tenth of it is what it takes to touch one, where that is slow. */
 #define FAST_US 250000
@@ -22,19 +25,34 @@ static void look_whether_wanted(struct ready_pages *pages)
     atomic_store_explicit(&pages->wanted, pages->ready_count < pages->goal, memory_order_relaxed);
 }
 
-static bool find_addresses(struct ready_pages *pages)
+static bool has_addresses(const struct ready_pages *pages)
 {
-    size_t bytes = REGION_BYTES + HUGE_PAGE_BYTES, before;
-    char *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return pages->cold_count > 0 || pages->next != pages->end;
+}
 
-    if (found == MAP_FAILED) return false;
-    before = (HUGE_PAGE_BYTES - (uintptr_t)found % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
-    if (before > 0) munmap(found, before);
-    munmap(found + before + REGION_BYTES, HUGE_PAGE_BYTES - before);
-    pages->next = found + before;
-    pages->end = pages->next + REGION_BYTES;
-    madvise(pages->next, REGION_BYTES, MADV_HUGEPAGE); /* a wish, which may be refused */
-    return true;
+/* Addresses of whole huge pages, with some before and behind them that nobody may access; NULL where there are none. */
+static char *find_region(void)
+{
+    size_t bytes = SMALL_PAGE_BYTES + HUGE_PAGE_BYTES + REGION_BYTES + SMALL_PAGE_BYTES;
+    char *found = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *region;
+
+    if (found == MAP_FAILED) return NULL;
+    region = found + SMALL_PAGE_BYTES;
+    region += (HUGE_PAGE_BYTES - (uintptr_t)region % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+    if (mprotect(region, REGION_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        munmap(found, bytes);
+        return NULL;
+    }
+    madvise(region, REGION_BYTES, MADV_HUGEPAGE); /* a wish, which may be refused */
+    return region;
+}
+
+/* Where somebody else has found some meanwhile they are lost, as addresses, which cost nothing. */
+static void add_region(struct ready_pages *pages, char *region)
+{
+    if (region == NULL || has_addresses(pages)) return;
+    pages->next = region;
+    pages->end = region + REGION_BYTES;
 }
 
 /* Those that were given back come first, so there are never more than the most that were ready at a time. */
@@ -43,7 +61,8 @@ static char *cut(struct ready_pages *pages)
     char *page;
 
     if (pages->cold_count > 0) return pages->cold[--pages->cold_count];
-    if (pages->next == pages->end && !find_addresses(pages)) return NULL;
+    if (!has_addresses(pages)) add_region(pages, find_region());
+    if (!has_addresses(pages)) return NULL;
     page = pages->next;
     pages->next += HUGE_PAGE_BYTES;
     return page;
@@ -100,10 +119,27 @@ void ready_pages_expect(struct ready_pages *pages, int64_t now_us)
     lock_release(&pages->lock);
 }
 
+/* Before it is needed, without the lock. */
+static void find_addresses(struct ready_pages *pages)
+{
+    bool has_some;
+    char *region;
+
+    lock_take(&pages->lock);
+    has_some = has_addresses(pages) || pages->ready_count >= pages->goal;
+    lock_release(&pages->lock);
+    if (has_some) return;
+    region = find_region();
+    lock_take(&pages->lock);
+    add_region(pages, region);
+    lock_release(&pages->lock);
+}
+
 bool ready_pages_fill(struct ready_pages *pages)
 {
     char *page = NULL;
 
+    find_addresses(pages);
     lock_take(&pages->lock);
     if (pages->ready_count < pages->goal) page = cut(pages);
     if (page == NULL) atomic_store_explicit(&pages->wanted, false, memory_order_relaxed);

@@ -39,7 +39,8 @@ void *ready_pages_take_cold(struct ready_pages *pages);
 /* The first page will be taken soon. */
 void ready_pages_expect(struct ready_pages *pages, int64_t now_us);
 
-/* Makes one ready if one is wanted; true while more are. Takes milliseconds, so it is for a thread that nobody waits for; one at a time. */
+/* Makes one ready if one is wanted; true while more are. Takes milliseconds, so it is for a thread that nobody waits for; one at a time. No lock is held for
+ * more than some instructions, nor a mapping that others may want to change: that thread may be one that seldom runs. */
 bool ready_pages_fill(struct ready_pages *pages);
 
 static inline bool ready_pages_are_wanted(const struct ready_pages *pages)

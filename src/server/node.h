@@ -75,6 +75,7 @@ struct node {
     struct pubsub *pubsub;         /* guards itself */
     struct latency *latency;       /* guards itself */
     struct movers *movers;         /* guard themselves */
+    struct movers *filler;         /* likewise: one that touches huge pages; NULL where there is no thread for it */
     struct lazyfree *lazyfree;     /* guards itself */
     struct migrator *migrator;     /* guards itself */
     struct open_slots *open_slots; /* its counters are atomics; NULL without a cluster */

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/huge_pages.h"
 #include "base/log.h"
 #include "cache/eviction.h"
 #include "cache/hot_reads.h"
@@ -301,6 +302,7 @@ static void end_turn(struct worker *worker)
     turns_run(worker);
     if (config_int(worker->node->config, maxmemory_clients) != 0) client_evict(worker->node);
     reclaim_leave(&worker->reader); /* also what it gave up in a turn without looking ahead */
+    huge_pages_give_way();
 }
 
 static void on_flush(struct ev_loop *loop, struct ev_prepare *watcher, int events)

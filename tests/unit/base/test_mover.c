@@ -4,6 +4,7 @@
 #include "unit/unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 struct counted {
@@ -70,5 +71,31 @@ TEST(an_end_that_does_not_finish_waits_for_no_job)
     CHECK(movers == NULL);
 }
 
+struct classed {
+    struct mover_job job;
+    int class;
+};
+
+static bool note_class(struct mover_job *job)
+{
+    container_of(job, struct classed, job)->class = sched_getscheduler(0);
+    return false;
+}
+
+static int class_of(struct movers *movers)
+{
+    struct classed classed = { .job = { .run = note_class }, .class = -1 };
+
+    movers_post(movers, &classed.job);
+    movers_free(&movers, true);
+    return classed.class;
+}
+
+TEST(only_movers_in_gaps_leave_the_cpu_to_others)
+{
+    CHECK(class_of(movers_new_in_gaps(1)) == SCHED_IDLE);
+    CHECK(class_of(movers_new(1)) == sched_getscheduler(0));
+}
+
 TESTS(an_end_that_finishes_leaves_no_job_behind, a_long_job_lets_others_pass,
-      an_end_that_does_not_finish_waits_for_no_job)
+      an_end_that_does_not_finish_waits_for_no_job, only_movers_in_gaps_leave_the_cpu_to_others)

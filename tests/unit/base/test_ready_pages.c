@@ -60,6 +60,21 @@ TEST(pages_that_are_taken_fast_are_ready)
     CHECK(!take(&pages, ++now_us));
 }
 
+/* Who joins another mapping to one in which a page is being touched would wait for that. */
+TEST(nothing_can_be_mapped_beside_a_region)
+{
+    struct ready_pages pages = { 0 };
+    char *page = ready_pages_take_cold(&pages);
+    unsigned char one;
+
+    /* Taken by something, so nothing else comes there; and not by a page that anybody may use. */
+    CHECK(mmap(page - SMALL_PAGE_BYTES, SMALL_PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+               -1, 0) == MAP_FAILED);
+    CHECK(mmap(pages.end, SMALL_PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+          MAP_FAILED);
+    CHECK(mincore(page - SMALL_PAGE_BYTES, SMALL_PAGE_BYTES, &one) == 0 && (one & 1) == 0);
+}
+
 TEST(one_page_is_ready_where_they_are_taken_seldom)
 {
     struct ready_pages pages = { 0 };
@@ -163,6 +178,7 @@ TEST(each_page_is_zero_and_has_one_taker)
     }
 }
 
-TESTS(pages_that_are_taken_fast_are_ready, one_page_is_ready_where_they_are_taken_seldom,
-      what_nobody_takes_is_given_back, all_is_given_back_at_once_where_that_is_asked_for,
-      who_will_not_touch_a_page_gets_none_that_is_ready, each_page_is_zero_and_has_one_taker)
+TESTS(pages_that_are_taken_fast_are_ready, nothing_can_be_mapped_beside_a_region,
+      one_page_is_ready_where_they_are_taken_seldom, what_nobody_takes_is_given_back,
+      all_is_given_back_at_once_where_that_is_asked_for, who_will_not_touch_a_page_gets_none_that_is_ready,
+      each_page_is_zero_and_has_one_taker)
