@@ -672,12 +672,12 @@ bool bus_is_solo(const struct bus *bus)
     return atomic_load_explicit(&bus->solo, memory_order_acquire);
 }
 
-bool bus_is_announced(struct bus *bus, uint16_t slot)
+bool bus_claim_is_settled(struct bus *bus, const struct bus_claim *claim)
 {
     bool is;
 
     lock_take(&bus->lock);
-    is = cluster_is_announced(bus->cluster, slot);
+    is = claim_is_settled(claim, bus->cluster);
     lock_release(&bus->lock);
     return is;
 }

@@ -64,15 +64,17 @@ void bus_unlock(struct bus *bus);
 /* Wakes the control loop for what was posted so: by whoever called bus_unlock(), once it holds no slot. Forgotten, it waits for the tick. */
 void bus_wake(struct bus *bus);
 
-/* Waits until others can hear that a slot is ours, which they cannot before it is on disk. */
+/* Waits until others can hear that a slot is ours, which they cannot before it is on disk; or until a slot may begin to move, which it may not before enough has been heard
+ * from a Redis node at its other end (cluster/announce.c). */
 struct bus_claim {
     struct list link; /* the bus's, under its lock */
     uint16_t slot;
+    bool begins;                              /* the latter */
     void (*settled)(struct bus_claim *claim); /* once; any thread, without locks */
 };
-/* Can they? Without locks, as the next two. */
-bool bus_is_announced(struct bus *bus, uint16_t slot);
-/* False: they can; settled() is not called. */
+/* Is there nothing to wait for? Without locks, as the next two. */
+bool bus_claim_is_settled(struct bus *bus, const struct bus_claim *claim);
+/* False where there is nothing to wait for; settled() is not called then. */
 bool bus_await_claim(struct bus *bus, struct bus_claim *claim);
 /* Settles all that wait. Nobody may come any more. */
 void bus_end_claims(struct bus *bus);

@@ -1,5 +1,6 @@
 #include "bus/claims.h"
 
+#include "base/clock.h"
 #include "bus/bus.h"
 
 void claims_init(struct claims *claims)
@@ -7,12 +8,18 @@ void claims_init(struct claims *claims)
     list_init(&claims->waiting);
 }
 
+bool claim_is_settled(const struct bus_claim *claim, const struct cluster *cluster)
+{
+    return claim->begins ? cluster_may_move(cluster, claim->slot, clock_now_ms())
+                         : cluster_is_announced(cluster, claim->slot);
+}
+
 bool claims_add(struct claims *claims, struct bus_claim *claim, struct lock *lock, const struct cluster *cluster)
 {
     bool waits;
 
     lock_take(lock);
-    waits = !cluster_is_announced(cluster, claim->slot);
+    waits = !claim_is_settled(claim, cluster);
     if (waits) list_append(&claims->waiting, &claim->link);
     if (waits) atomic_store_explicit(&claims->any, true, memory_order_relaxed);
     lock_release(lock);
@@ -25,7 +32,7 @@ static struct bus_claim *take(struct claims *claims, bool all, const struct clus
     list_each(at, &claims->waiting) {
         struct bus_claim *claim = container_of(at, struct bus_claim, link);
 
-        if (!all && !cluster_is_announced(cluster, claim->slot)) continue;
+        if (!all && !claim_is_settled(claim, cluster)) continue;
         list_remove(&claim->link);
         return claim;
     }

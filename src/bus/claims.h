@@ -1,4 +1,4 @@
-/* bus/claims.h: who waits until others can hear that a slot is ours. They cannot before it is on disk (cluster/announce.c). */
+/* bus/claims.h: who waits until others can hear that a slot is ours, or until one may begin to move (cluster/announce.c). */
 #pragma once
 
 #include "base/list.h"
@@ -15,6 +15,8 @@ struct claims {
 };
 
 void claims_init(struct claims *claims);
+/* With the lock held. */
+bool claim_is_settled(const struct bus_claim *claim, const struct cluster *cluster);
 /* Both take the lock. Without it settled() is called: of one that is added and has nothing to wait for it is not; false then. */
 bool claims_add(struct claims *claims, struct bus_claim *claim, struct lock *lock, const struct cluster *cluster);
 /* Settles those that are heard of by now, or all. */

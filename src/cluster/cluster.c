@@ -149,8 +149,16 @@ static void date_rebound(struct cluster *c, int64_t now_ms)
     c->view_changed_ms = now_ms;
 }
 
+static void tell_all(struct cluster *c, int64_t now_ms, struct effects *e)
+{
+    if (!c->tell_all || !announce_is_current(c)) return;
+    c->tell_all = false;
+    gossip_broadcast_pong(c, now_ms, e);
+}
+
 void cluster_settle(struct cluster *c, bool flush, int64_t now_ms, struct effects *e)
 {
+    if (announce_settle(c, now_ms, e)) tell_all(c, now_ms, e);
     if (c->any_rebound) date_rebound(c, now_ms);
     if (c->state_dirty || (flush && !c->ok)) view_update_state(c, now_ms, e);
     if (c->save == SAVE_SYNC || (flush && c->save != SAVE_NO)) cluster_persist_now(c, c->save == SAVE_SYNC, e);
@@ -162,10 +170,8 @@ void cluster_persisted(struct cluster *c, uint64_t sequence, bool ok, int64_t no
 {
     if (ok) announce_saved(c, sequence);
     election_saved(c, sequence, ok, e);
-    if (c->tell_all && announce_is_current(c)) {
-        c->tell_all = false;
-        gossip_broadcast_pong(c, now_ms, e);
-    }
+    announce_settle(c, now_ms, e);
+    tell_all(c, now_ms, e);
     if (ok == !c->save_failed) return;
     c->save_failed = !ok;
     if (ok)

@@ -111,6 +111,8 @@ struct node {
     char hostname[256];
     uint16_t port, cport, pport;
     uint64_t config_epoch;
+    uint64_t said_epoch;  /* the current epoch of its latest heartbeat: it has heard of those up to it */
+    uint64_t asked_epoch; /* it was sent a PING to hear whether it has heard of this one, see announce.c */
     uint64_t offset;
     struct node *primary; /* of a replica; NULL where it is unknown */
     size_t replica_count;
@@ -207,9 +209,12 @@ struct cluster {
     uint16_t handed_over;          /* the slot that a target is being told to be its own; SLOT_COUNT: none */
     uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
-    /* Of taken_from: that node has been heard without the slot. Of migrating: so has its target, or it was not the one we had it from. Not on disk. */
+    /* Of taken_from: that node has been heard without the slot. Of migrating: we did not have it from its target, so that any claim of that one is a new one. Not on disk. */
     uint8_t giver_knows[SLOT_BITMAP_BYTES];
     bool any_taken_from; /* one that does not know */
+    /* An operator gave them to a Redis node, which has not been heard with them since, and claims them with a higher epoch than since_epoch. Not on disk. */
+    uint8_t not_heard[SLOT_BITMAP_BYTES];
+    bool any_not_heard;
     /* Of ours, and of what is yielded: an operator gave it to us since we began, so that nothing later is forgotten. Not on disk. */
     uint8_t remembered[SLOT_BITMAP_BYTES];
     /* Ours until their owner claimed them, or a third node said it has them: its own word on each is awaited, and their keys are here as long. */
@@ -265,8 +270,10 @@ struct cluster {
     bool save_failed;
     bool state_dirty, view_dirty;
     uint64_t save_sequence;
-    struct announcement durable;                     /* what headers say */
+    struct announcement told;                        /* what headers say, but for the current epoch */
+    struct announcement durable;                     /* what is on disk */
     struct announcement being_saved, newest_unsaved; /* asked for since, in this order */
+    int64_t withheld_ms;        /* since when `told` is an older one than `durable`; 0: it is the same */
     uint64_t identity_sequence; /* the save that has to succeed before our id is said; 0: it is on disk */
     struct vote {
         uint64_t sequence; /* of the save that has it; 0: none waits to be given */
@@ -451,6 +458,8 @@ void announce_saving(struct cluster *c);
 void announce_saved(struct cluster *c, uint64_t sequence);
 /* True where others are told all there is. */
 bool announce_is_current(const struct cluster *c);
+/* Tells what is on disk, if it may be told by now. True where something was withheld until now. */
+bool announce_settle(struct cluster *c, int64_t now_ms, struct effects *e);
 struct announcement announce_now(const struct cluster *c);
 
 /* --- moves.c --- */
@@ -460,10 +469,17 @@ void moves_took(struct cluster *c, uint16_t slot, uint16_t from);
 void moves_took_once(struct cluster *c, uint16_t slot, uint16_t from);
 /* An operator says that those of these slots that are ours are so: as if we had taken them with the epoch we have. */
 void moves_confirm(struct cluster *c, unsigned first, unsigned last);
-/* A node's own word on its slots: what was moved here from it, and it claims no more, it knows of. */
-void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap);
+/* A node's own word on its slots, and the epochs with it: what was moved here from it, and it claims no more, it knows of. */
+void moves_heard(struct cluster *c, const struct node *node, uint64_t current_epoch, uint64_t epoch,
+                 const uint8_t *bitmap, struct effects *e);
+/* An operator has given a slot of ours to a node. */
+void moves_gave(struct cluster *c, uint16_t slot, const struct node *to);
+/* An operator has a slot of ours leave for a node. */
+void moves_leaves(struct cluster *c, uint16_t slot, const struct node *target);
 /* It was moved here from the node, which has not been heard without it yet. */
 bool moves_insists(const struct cluster *c, const struct node *node, unsigned slot);
+/* A slot leaves for a Redis node, which claims it with that epoch: might it have been told that it has it? */
+bool moves_may_be_new(const struct cluster *c, const struct node *target, unsigned slot, uint64_t epoch);
 /* To one of our kind, with what it claims: what was moved here from it, and what both claim or claimed. */
 void moves_tell(struct cluster *c, struct node *node, uint64_t epoch, const uint8_t *bitmap, struct effects *e);
 /* One of our kind says such a word to us. */

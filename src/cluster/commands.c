@@ -2,6 +2,7 @@
  *
  * What an operator asks for. The checks come in the order, and the refusals in the words, that redis-cli and its scripts know. */
 #include "cluster/cluster_internal.h"
+#include "cluster/message.h"
 #include "cluster/open.h"
 
 #include <arpa/inet.h>
@@ -224,10 +225,17 @@ static bool check_not_handed_over(const struct cluster *c, uint16_t slot, cluste
     return false;
 }
 
+/* The other end of a move, for whose word the operator waits. */
+static void ask_if_need_be(struct cluster *c, uint16_t slot, struct node *other, int64_t now_ms, struct effects *e)
+{
+    if (cluster_may_move(c, slot, now_ms) || other->outbound == 0) return;
+    gossip_send(c, MESSAGE_PING, other->outbound, other, now_ms, e);
+}
+
 void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e,
                                cluster_error error)
 {
-    const struct node *target;
+    struct node *target;
 
     if (!check_slot(c, slot, now_ms, error)) return;
     if (!is_mine(c, slot)) {
@@ -237,18 +245,16 @@ void cluster_setslot_migrating(struct cluster *c, uint16_t slot, struct bytes no
     if (!check_not_handed_over(c, slot, error)) return;
     target = move_partner(c, node, error);
     if (target == NULL) return;
-    if (c->taken_from[slot] != target->index) bitmap_set(c->giver_knows, slot);
-    /* The operator moves it on: whoever claims it may have been given it. */
-    c->taken_from[slot] = INDEX_NONE;
-    bitmap_clear(c->remembered, slot);
+    moves_leaves(c, slot, target);
     slot_set_migrating(c, slot, target->index, e);
     cluster_settle(c, true, now_ms, e);
+    ask_if_need_be(c, slot, target, now_ms, e);
 }
 
 void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes node, int64_t now_ms, struct effects *e,
                                cluster_error error)
 {
-    const struct node *source;
+    struct node *source;
 
     if (!check_slot(c, slot, now_ms, error)) return;
     if (is_mine(c, slot)) {
@@ -267,6 +273,7 @@ void cluster_setslot_importing(struct cluster *c, uint16_t slot, struct bytes no
     }
     slot_set_importing(c, slot, source->index, e);
     cluster_settle(c, true, now_ms, e);
+    ask_if_need_be(c, slot, source, now_ms, e);
 }
 
 void cluster_setslot_stable(struct cluster *c, uint16_t slot, int64_t now_ms, struct effects *e, cluster_error error)
@@ -283,7 +290,7 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
 {
     struct node *node;
     uint16_t source;
-    bool imported;
+    bool imported, mine;
 
     if (!check_slot(c, slot, now_ms, error)) return;
     node = named(c, id);
@@ -308,7 +315,9 @@ void cluster_setslot_node(struct cluster *c, uint16_t slot, struct bytes id, uin
     imported = c->importing[slot] != INDEX_NONE;
     if (keys == 0) slot_set_migrating(c, slot, INDEX_NONE, e);
     source = c->importing[slot];
+    mine = c->owner[slot] == c->myself->index;
     slot_bind(c, slot, node, e); /* and what was imported has arrived, if it is ours now */
+    if (mine && node != c->myself) moves_gave(c, slot, node);
     moves_confirm(c, slot, slot);
     if (node == c->myself && imported) {
         moves_took(c, slot, source);

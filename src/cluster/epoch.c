@@ -27,6 +27,16 @@ static uint64_t epoch_highest(const struct cluster *c)
     return highest;
 }
 
+/* Nobody else has it either: then what is claimed with it wins already. */
+static bool is_highest(const struct cluster *c, uint64_t epoch, uint64_t highest)
+{
+    if (epoch == 0 || epoch != highest) return false;
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i] != c->myself && node_is_primary(c->nodes[i]) && c->nodes[i]->config_epoch == epoch)
+            return false;
+    return true;
+}
+
 /* Slots from first to last are taken with it. */
 static void take_next(struct cluster *c, unsigned first, unsigned last, struct effects *e)
 {
@@ -43,7 +53,7 @@ bool epoch_bump(struct cluster *c, unsigned first, unsigned last, struct effects
 {
     uint64_t highest = epoch_highest(c);
 
-    if (c->myself->config_epoch != 0 && c->myself->config_epoch == highest) return false;
+    if (is_highest(c, c->myself->config_epoch, highest)) return false;
     /* The highest epoch there can be was refused on the wire; this only keeps a damaged member from making us overflow. */
     if (highest >= EPOCH_MAX) return false;
     if (c->current_epoch < highest) c->current_epoch = highest;
@@ -91,7 +101,8 @@ void epoch_collision(struct cluster *c, struct node *sender, uint64_t epoch, con
         log_disputed(c, sender, now_ms, e);
         return;
     }
-    if (memcmp(sender->id, c->myself->id, NODE_ID_BYTES) <= 0) return;
+    /* Nor does it move on as long as ours is withheld from it (announce.c). */
+    if (memcmp(sender->id, c->myself->id, NODE_ID_BYTES) <= 0 && c->withheld_ms == 0) return;
     take_next(c, NO_SLOTS, e);
     emit_log(e, LOG_NOTICE, "epoch: %.40s has mine, so mine is %llu now", sender->id,
              (unsigned long long)c->myself->config_epoch);

@@ -51,6 +51,24 @@ void moves_confirm(struct cluster *c, unsigned first, unsigned last)
     }
 }
 
+static void forget_giver(struct cluster *c, unsigned slot)
+{
+    c->taken_from[slot] = INDEX_NONE;
+    bitmap_clear(c->giver_knows, slot);
+    bitmap_clear(c->remembered, slot);
+}
+
+/* The operator moves it on: whoever claims it may have been given it. Where we had it from that node its claim may also be one from before, which a Redis node
+ * does not say: until it has been heard without the slot we hold on to it, and then it has to claim it with a higher epoch than it had. */
+void moves_leaves(struct cluster *c, uint16_t slot, const struct node *target)
+{
+    bool back = c->taken_from[slot] == target->index;
+
+    if (!target->is_ours && moves_insists(c, target, slot)) return;
+    forget_giver(c, slot);
+    if (!back) bitmap_set(c->giver_knows, slot);
+}
+
 /* What came here from a node was taken later than that node had, whatever our epochs were: it could not know ours, nor we its. */
 static void raise_since(struct cluster *c, unsigned slot, uint64_t theirs)
 {
@@ -59,15 +77,58 @@ static void raise_since(struct cluster *c, unsigned slot, uint64_t theirs)
     cluster_save_later(c, SAVE_SOON);
 }
 
-void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitmap)
+/* The node is heard without a slot that was moved here from it. Of one of our kind an older word that comes after it is known to be older. From a Redis node it may come
+ * on the other link between us, and count: so our epoch has to be the higher one from here on, unless we may have forgotten what came later. */
+static void giver_lets_go(struct cluster *c, const struct node *node, unsigned slot, uint64_t epoch, struct effects *e)
+{
+    if (!node->is_ours && bitmap_has(c->remembered, slot)) {
+        if (epoch >= c->myself->config_epoch && epoch_bump(c, NO_SLOTS, e))
+            emit_log(e, LOG_NOTICE, "slot %u: was moved here from %.40s, which had epoch %llu: mine is %llu now", slot,
+                     node->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
+        raise_since(c, slot, epoch);
+    }
+    if (c->migrating[slot] == node->index)
+        forget_giver(c, slot);
+    else
+        bitmap_set(c->giver_knows, slot);
+    cluster_save_later(c, SAVE_SOON);
+}
+
+static void hear_with(struct cluster *c, const struct node *node, uint64_t epoch, const uint8_t *bitmap)
 {
     bool any = false;
 
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        if (!bitmap_has(c->not_heard, slot)) continue;
+        if (c->owner[slot] == node->index && bitmap_has(bitmap, slot) && epoch > c->since_epoch[slot])
+            bitmap_clear(c->not_heard, slot);
+        else
+            any = true;
+    }
+    c->any_not_heard = any;
+}
+
+/* It took it with a higher epoch than we claimed it with. Before it is heard to have done so, a heartbeat without the slot may be one from before. */
+void moves_gave(struct cluster *c, uint16_t slot, const struct node *to)
+{
+    if (to->is_ours) return;
+    bitmap_set(c->not_heard, slot);
+    c->any_not_heard = true;
+    c->since_epoch[slot] = c->told.config_epoch;
+}
+
+void moves_heard(struct cluster *c, const struct node *node, uint64_t current_epoch, uint64_t epoch,
+                 const uint8_t *bitmap, struct effects *e)
+{
+    bool any = false;
+
+    if (c->any_not_heard) hear_with(c, node, epoch, bitmap);
     for (unsigned slot = 0; c->any_taken_from && slot < SLOT_COUNT; slot++) {
         if (c->taken_from[slot] == INDEX_NONE || bitmap_has(c->giver_knows, slot)) continue;
-        if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot)) {
-            bitmap_set(c->giver_knows, slot);
-            cluster_save_later(c, SAVE_SOON);
+        /* A Redis node that has not heard of the epoch we took it with says nothing of that, but of before it had the slot. */
+        if (c->taken_from[slot] == node->index && !bitmap_has(bitmap, slot) &&
+            (node->is_ours || current_epoch >= c->since_epoch[slot])) {
+            giver_lets_go(c, node, slot, epoch, e);
             continue;
         }
         any = true;
@@ -78,6 +139,11 @@ void moves_heard(struct cluster *c, const struct node *node, const uint8_t *bitm
 bool moves_insists(const struct cluster *c, const struct node *node, unsigned slot)
 {
     return c->taken_from[slot] == node->index && !bitmap_has(c->giver_knows, slot);
+}
+
+bool moves_may_be_new(const struct cluster *c, const struct node *target, unsigned slot, uint64_t epoch)
+{
+    return bitmap_has(c->giver_knows, slot) || (!moves_insists(c, target, slot) && epoch > c->since_epoch[slot]);
 }
 
 static void put_entry(const struct cluster *c, unsigned slot, struct buf *out)

@@ -189,7 +189,7 @@ static void learn_slots(struct cluster *c, const struct packet *packet, struct e
     const struct message *message = packet->message;
     struct node *sender = packet->sender, *primary = node_is_primary(sender) ? sender : sender->primary;
 
-    if (primary == sender) moves_heard(c, sender, message->slots);
+    if (primary == sender) moves_heard(c, sender, message->current_epoch, message->config_epoch, message->slots, e);
     if (primary == NULL || says_what_we_know(c, primary, message->slots)) return;
     if (node_is_primary(sender)) view_claim(c, sender, message->config_epoch, message->slots, WORD_OWN, e);
     view_correct(c, sender, message->config_epoch, message->slots, e);
@@ -244,6 +244,7 @@ static void heartbeat(struct cluster *c, struct packet *packet, struct effects *
     learn_epoch(c, sender, message);
     learn_role(c, packet, e);
     learn_slots(c, packet, e);
+    sender->said_epoch = message->current_epoch;
     difference_heard(c, sender, message, packet->now_ms);
     epoch_collision(c, sender, message->config_epoch, message->slots, packet->now_ms, e);
     gossip_receive(c, sender, message, packet->now_ms, e);

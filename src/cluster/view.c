@@ -90,6 +90,7 @@ static void bind_to(struct cluster *c, uint16_t slot, struct node *node, struct 
     bitmap_clear(c->giver_knows, slot);
     bitmap_clear(c->remembered, slot);
     c->bound_at[slot] = ++c->bindings;
+    bitmap_clear(c->not_heard, slot);
     bitmap_set(c->rebound, slot);
     c->any_rebound = true;
     /* What is not ours cannot leave us, and what is ours cannot arrive. */
@@ -226,8 +227,8 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
         /* The operator has it leave for there, and has told that node that it is its own: its epoch is not above ours only as it had not heard of ours
          * yet. Claimed here any longer, a Redis node would give it back, and drop the keys it was sent. Between our own, moves.c sees to that. (A
          * claim from before it gave us the slot says nothing.) */
-        leaves = mine && c->migrating[slot] == claimer->index && bitmap_has(c->giver_knows, slot) && word == WORD_OWN &&
-                 !claimer->is_ours;
+        leaves = mine && c->migrating[slot] == claimer->index && word == WORD_OWN && !claimer->is_ours &&
+                 moves_may_be_new(c, claimer, slot, epoch);
         if (!leaves && owner != NULL && !bitmap_has(c->not_claiming, slot) && owner->config_epoch >= epoch) continue;
 
         if (mine && moves_insists(c, claimer, slot) && (may_be_kin(claimer, word) || bitmap_has(c->remembered, slot))) {

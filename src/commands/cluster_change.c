@@ -218,6 +218,15 @@ static void note_arrival(struct call *call, const struct slot *slot, uint64_t fo
         fills_slot_came(call->node->fills, slot_id(slot), call->now_ms);
 }
 
+/* Within EXEC nobody waits. */
+static void reply_or_wait(struct call *call, const char *error)
+{
+    if (error[0] == '\0' && !call->in_exec)
+        call->kept = call->node;
+    else
+        reply_outcome(call, error);
+}
+
 /* The form that looks at keys: they are counted under the slot's lock, which is held until the owner word has changed. */
 static void setslot_node(struct call *call, uint16_t id)
 {
@@ -233,14 +242,21 @@ static void setslot_node(struct call *call, uint16_t id)
     bus_unlock(call->node->bus);
     note_arrival(call, slot, former_word);
     leave_changed_slot(call, slot);
-    /* Within EXEC nobody waits. */
-    if (error[0] == '\0' && !call->in_exec)
-        call->kept = call->node;
-    else
-        reply_outcome(call, error);
+    reply_or_wait(call, error);
 }
 
-/* --- The reply to one that was given a slot --- */
+static void setslot_migrating(struct call *call, uint16_t slot)
+{
+    struct effects *effects;
+    cluster_error error;
+    struct cluster *cluster = bus_lock(call->node->bus, &effects);
+
+    cluster_setslot_migrating(cluster, slot, call->argv[4], call->now_ms, effects, error);
+    bus_unlock(call->node->bus);
+    reply_or_wait(call, error);
+}
+
+/* --- The reply to one that was given a slot, or begins to move one --- */
 
 struct waiting_reply {
     struct bus_claim claim;
@@ -257,20 +273,23 @@ static void on_claim_settled(struct bus_claim *claim)
 
 /* With no lock held. Whoever moves slots goes on to others when we say OK, and tells the former owner to let go. That one must not hear a header of
  * ours, after that, which does not claim the slot: a Redis node would then hold it for nobody's, and give it to whoever claims it with whatever
- * epoch. Redis itself saves before it goes on; a worker may not wait for the disk, so the client does. */
+ * epoch. Redis itself saves before it goes on; a worker may not wait for the disk, so the client does. Who begins to move one goes on to give it to the target, at either end: a
+ * Redis node has to take it with a higher epoch than any that we claim it with, and we have to know with which it has what it gives us. */
 void cluster_setslot_finish(struct call *call)
 {
+    struct bus_claim claim = { .begins = !call_arg_is(call, 3, "node"), .settled = on_claim_settled };
     struct waiting_reply *waiting;
     int64_t slot = 0;
 
     call->kept = NULL;
     bytes_to_i64(call->argv[2], &slot);
-    if (bus_is_announced(call->node->bus, (uint16_t)slot)) {
+    claim.slot = (uint16_t)slot;
+    if (bus_claim_is_settled(call->node->bus, &claim)) {
         reply_ok(call->reply);
         return;
     }
     waiting = alloc_zeroed(sizeof *waiting);
-    waiting->claim = (struct bus_claim){ .slot = (uint16_t)slot, .settled = on_claim_settled };
+    waiting->claim = claim;
     list_init(&waiting->claim.link);
     waiting->hold = client_park(call->client);
     call->parked = waiting->hold;
@@ -290,7 +309,7 @@ static void setslot_importing(struct call *call, uint16_t id)
     bus_unlock(call->node->bus);
     note_arrival(call, slot, former_word);
     leave_changed_slot(call, slot);
-    reply_outcome(call, error);
+    reply_or_wait(call, error);
 }
 
 static bool is_replica(struct call *call)
@@ -324,10 +343,12 @@ void cluster_cmd_setslot(struct call *call)
         setslot_importing(call, slot);
         return;
     }
+    if (call->argc == 5 && call_arg_is(call, 3, "migrating")) {
+        setslot_migrating(call, slot);
+        return;
+    }
     cluster = bus_lock(call->node->bus, &effects);
-    if (call->argc == 5 && call_arg_is(call, 3, "migrating"))
-        cluster_setslot_migrating(cluster, slot, call->argv[4], call->now_ms, effects, error);
-    else if (call->argc == 4 && call_arg_is(call, 3, "stable"))
+    if (call->argc == 4 && call_arg_is(call, 3, "stable"))
         cluster_setslot_stable(cluster, slot, call->now_ms, effects, error);
     else
         snprintf(error, CLUSTER_ERROR_BYTES,

@@ -53,10 +53,10 @@ test "what was moved to a redis-server that had not heard our epoch stays there,
     with_ada_and_theo 1 2 {
         set slot 500
         set key [key_in_slot $slot]
-        cut_one_way ada theo
-        assert_match "BUMPED 3*" [on ada cluster bumpepoch]
         on theo cluster setslot $slot importing [node_id ada]
         on ada cluster setslot $slot migrating [node_id theo]
+        cut_one_way ada theo
+        assert_match "BUMPED 3*" [on ada cluster bumpepoch]
         connect asking theo
         assert_equal OK [resp::do asking asking]
         assert_equal OK [resp::do asking set $key moved]
@@ -70,5 +70,44 @@ test "what was moved to a redis-server that had not heard our epoch stays there,
         assert_equal OK [on ada cluster setslot $slot node [node_id theo]]
         cluster_wait_agreed {ada theo}
         assert_equal moved [on theo get $key]
+    }
+}
+
+# All that ada says to theo takes three seconds. Whether she has claimed the slot with the new epoch before it begins to leave, or takes it while the slot leaves: what she
+# has said is on its way when theo takes the slot, and comes later.
+foreach ::taken {before meanwhile} {
+    test "what was moved to a redis-server stays there, with its keys, though a heartbeat of ours was on its way (an epoch taken $::taken)" {
+        if {[server_is_redis]} { skip "a redis-server takes it back, and the keys are gone" }
+        with_ada_and_theo 1 2 {
+            set slot 500
+            set key [key_in_slot $slot]
+            if {$::taken eq "before"} {
+                wire_rule ada theo 0 3000
+                assert_match "BUMPED 3*" [on ada cluster bumpepoch]
+                set sent [field_of [on ada cluster info] cluster_stats_messages_sent]
+                eventually { [field_of [on ada cluster info] cluster_stats_messages_sent] > $sent }
+            }
+            on theo cluster setslot $slot importing [node_id ada]
+            on ada cluster setslot $slot migrating [node_id theo]
+            if {$::taken eq "meanwhile"} {
+                wire_rule ada theo 0 3000
+                assert_match "BUMPED 3*" [on ada cluster bumpepoch]
+                set sent [field_of [on ada cluster info] cluster_stats_messages_sent]
+                eventually { [field_of [on ada cluster info] cluster_stats_messages_sent] > $sent }
+            }
+            connect asking theo
+            assert_equal OK [resp::do asking asking]
+            assert_equal OK [resp::do asking set $key moved]
+            assert_equal OK [on theo cluster setslot $slot node [node_id theo]]
+            eventually { [owner_of_slot $slot ada] eq "theo" }
+            # By then all that she had said before has come.
+            eventually { [dict get [seen_by theo ada] epoch] == 3 }
+            heal
+            assert_equal theo [owner_of_slot $slot theo]
+            assert_equal moved [on theo get $key]
+            assert_equal OK [on ada cluster setslot $slot node [node_id theo]]
+            cluster_wait_agreed {ada theo}
+            assert_equal moved [on theo get $key]
+        }
     }
 }

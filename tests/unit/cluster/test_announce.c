@@ -47,12 +47,17 @@ static uint64_t bump(struct fixture *f)
     return epoch;
 }
 
-static void add_slot_5(struct fixture *f)
+static void add_slot(struct fixture *f, uint16_t slot)
 {
     cluster_error error;
 
-    cluster_add_slots(f->c, &(uint16_t){ 5 }, 1, NOW, &f->e, error);
+    cluster_add_slots(f->c, &slot, 1, NOW, &f->e, error);
     CHECK(error[0] == '\0');
+}
+
+static void add_slot_5(struct fixture *f)
+{
+    add_slot(f, 5);
 }
 
 TEST(an_epoch_and_a_slot_are_told_when_they_are_on_disk)
@@ -244,8 +249,131 @@ TEST(nobody_hears_of_a_new_identity_before_it_is_on_disk)
     done(&f);
 }
 
+static void hear_b(struct fixture *f, uint64_t current_epoch, bool ours)
+{
+    struct message_header head = header(MESSAGE_PING, ID_B);
+
+    head.current_epoch = current_epoch;
+    head.mark.is_ours = ours;
+    hear(f, IN, head);
+}
+
+static void let_slot_5_leave(struct fixture *f)
+{
+    cluster_error error;
+
+    effects_clear(&f->e);
+    cluster_setslot_migrating(f->c, 5, BYTES(ID_B), NOW, &f->e, error);
+    CHECK(error[0] == '\0');
+}
+
+/* A slot of ours leaves for B, which has heard of all that was told. */
+static struct fixture with_slot_5_leaving(bool for_kin, uint64_t *epoch)
+{
+    struct fixture f = with_neighbour();
+
+    add_slot_5(&f);
+    *epoch = bump(&f);
+    save(&f, asked(&f), true);
+    hear_b(&f, *epoch, for_kin);
+    let_slot_5_leave(&f);
+    CHECK(cluster_may_move(f.c, 5, NOW) && sends(&f, MESSAGE_PING) == 0);
+    save(&f, asked(&f), true);
+    return f;
+}
+
+TEST(a_redis_node_for_which_a_slot_leaves_has_heard_of_an_epoch_before_it_is_claimed_with)
+{
+    uint64_t former, next;
+    struct fixture f = with_slot_5_leaving(false, &former);
+
+    next = bump(&f);
+    add_slot(&f, 6);
+    effects_clear(&f.e);
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).current_epoch == next && told(&f).config_epoch == former && told(&f).has_slot_5);
+    CHECK(!cluster_is_announced(f.c, 6));
+    CHECK(sends(&f, MESSAGE_PING) == 1); /* it is asked, once */
+    hear_b(&f, former, false);
+    CHECK(told(&f).config_epoch == former && sends(&f, MESSAGE_PING) == 0);
+    hear_b(&f, next, false);
+    CHECK(told(&f).config_epoch == next && cluster_is_announced(f.c, 6));
+    done(&f);
+    /* Nor is it waited for where none leaves any more, */
+    f = with_slot_5_leaving(false, &former);
+    next = bump(&f);
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).config_epoch == former);
+    cluster_setslot_stable(f.c, 5, NOW, &f.e, (cluster_error){ 0 });
+    CHECK(told(&f).config_epoch == next);
+    done(&f);
+    /* or leaves for a node of our kind. */
+    f = with_slot_5_leaving(true, &former);
+    next = bump(&f);
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).config_epoch == next);
+    done(&f);
+}
+
+TEST(a_redis_node_that_does_not_answer_is_not_waited_for_for_ever)
+{
+    uint64_t former, next;
+    struct fixture f = with_slot_5_leaving(false, &former);
+
+    f.b->data_received_ms = f.b->pong_received_ms = NOW + 1000;
+    next = bump(&f);
+    save(&f, f.c->save_sequence, true);
+    cluster_tick(f.c, NOW + 1000, &f.e);
+    CHECK(told(&f).config_epoch == former);
+    cluster_tick(f.c, NOW + 1001, &f.e);
+    CHECK(told(&f).config_epoch == next);
+    done(&f);
+    f = with_slot_5_leaving(false, &former);
+    next = bump(&f);
+    save(&f, f.c->save_sequence, true);
+    CHECK(told(&f).config_epoch == former);
+    f.b->flags |= FLAG_PFAIL;
+    cluster_tick(f.c, NOW + 100, &f.e);
+    CHECK(told(&f).config_epoch == next);
+    done(&f);
+}
+
+TEST(a_slot_begins_to_leave_for_a_redis_node_when_that_has_heard_of_all_we_claim_it_with)
+{
+    struct fixture f = with_neighbour();
+    uint64_t epoch;
+
+    add_slot_5(&f);
+    epoch = bump(&f);
+    save(&f, asked(&f), true);
+    hear_b(&f, epoch - 1, false);
+    let_slot_5_leave(&f);
+    CHECK(!cluster_may_move(f.c, 5, NOW) && sends(&f, MESSAGE_PING) == 1);
+    CHECK(cluster_may_move(f.c, 5, NOW + 1001)); /* so long and no longer */
+    f.b->flags |= FLAG_PFAIL;
+    CHECK(cluster_may_move(f.c, 5, NOW));
+    f.b->flags &= (uint16_t)~FLAG_PFAIL;
+    hear_b(&f, epoch - 1, false);
+    CHECK(!cluster_may_move(f.c, 5, NOW));
+    hear_b(&f, epoch, false);
+    CHECK(cluster_may_move(f.c, 5, NOW));
+    /* We had it from there, and have not heard that it knows. */
+    moves_took(f.c, 5, f.b->index);
+    let_slot_5_leave(&f);
+    CHECK(!cluster_may_move(f.c, 5, NOW) && sends(&f, MESSAGE_PING) == 1);
+    hear_b(&f, epoch, false);
+    CHECK(cluster_may_move(f.c, 5, NOW));
+    /* One of our kind knows of each slot since when it has it. */
+    hear_b(&f, epoch - 1, true);
+    CHECK(cluster_may_move(f.c, 5, NOW));
+    done(&f);
+}
+
 TESTS(nobody_hears_of_a_new_identity_before_it_is_on_disk, an_epoch_and_a_slot_are_told_when_they_are_on_disk,
       a_save_that_failed_leaves_the_former_word, of_saves_that_replaced_each_other_only_what_is_written_is_told,
       a_slot_that_is_lost_is_not_claimed_any_more_whatever_the_disk_says,
       the_end_of_an_import_is_told_to_all_as_soon_as_it_is_on_disk, nobody_is_corrected_with_what_is_not_on_disk,
-      a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing)
+      a_loaded_node_tells_what_was_in_its_file_and_a_new_identity_nothing,
+      a_redis_node_for_which_a_slot_leaves_has_heard_of_an_epoch_before_it_is_claimed_with,
+      a_redis_node_that_does_not_answer_is_not_waited_for_for_ever,
+      a_slot_begins_to_leave_for_a_redis_node_when_that_has_heard_of_all_we_claim_it_with)

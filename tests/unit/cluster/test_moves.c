@@ -283,15 +283,20 @@ TEST(what_an_operator_moves_on_is_not_insisted_on)
     ping(&f, f.b, 3, 1u << 0 | 1u << 1, false);
     CHECK(cluster_slot_owner(f.c, 0) == f.b->index && f.c->myself->config_epoch == 5);
     done(&f);
-    /* At the way back a claim of it may be from before it gave us the slot. */
-    for (unsigned heard_without = 0; heard_without < 2; heard_without++) {
+    /* At the way back a claim of it may be from before it gave us the slot: that is so until it has been heard without it, and unless it has a higher epoch than it had
+     * then. */
+    for (unsigned heard_without = 0; heard_without < 3; heard_without++) {
         f = with_two();
         ping(&f, f.b, 2, 1u << 1, false);
         import_1(&f);
-        if (heard_without) ping(&f, f.b, 2, 0, false);
+        if (heard_without == 1) ping(&f, f.b, 3, 0, false);
         cluster_setslot_migrating(f.c, 1, BYTES(ID_B), NOW, &f.e, error);
-        ping(&f, f.b, 2, 1u << 1, false);
-        CHECK(is_mine(&f, 1) == !heard_without);
+        if (heard_without == 2) ping(&f, f.b, 3, 0, false);
+        ping(&f, f.b, 3, 1u << 1, false);
+        CHECK(is_mine(&f, 1));
+        f.c->myself->config_epoch = 9;
+        ping(&f, f.b, 5, 1u << 1, false);
+        CHECK(is_mine(&f, 1) == !heard_without && !(heard_without && f.c->myself->config_epoch != 9));
         done(&f);
     }
     f = with_two();
@@ -322,7 +327,7 @@ TEST(a_redis_node_is_given_back_what_it_claims_with_a_higher_epoch_where_it_may_
     ping(&f, f.b, 2, 1u << 1, false);
     import_1(&f);
     ping(&f, f.b, 7, 0, false);
-    ping(&f, f.b, 8, 1u << 1, false);
+    ping(&f, f.b, 9, 1u << 1, false);
     CHECK(cluster_slot_owner(f.c, 1) == f.b->index);
     done(&f);
     /* We may have forgotten that. */
