@@ -18,6 +18,8 @@
 /* The samples of a second at ten a second, and one where that came early. */
 #define SAMPLES 12
 #define CPU_SHARE_MAX 6u
+/* So large a part of what makes a key hot goes by before the keys of a pair are told apart. */
+#define SLEEP_SHARE 16u
 /* How much hotter than the coldest of a full table a key has to be to take its place, in percent. */
 #define HOTTER_PERCENT 125u
 
@@ -93,24 +95,29 @@ void hotkeys_free(struct hotkeys **held)
     *held = NULL;
 }
 
+/* The cost of a pair from which on its keys are told apart. */
+static uint32_t wakes_at(uint64_t limit)
+{
+    uint64_t cost = limit / SLEEP_SHARE;
+
+    return (uint32_t)(cost == 0 && limit > 0 ? 1 : cost);
+}
+
 void hotkeys_set(struct hotkeys *hotkeys, int64_t threshold, int64_t window_ms)
 {
     uint64_t limit = (uint64_t)threshold * (uint64_t)window_ms * HOTKEYS_UNIT / 1000;
 
     if (threshold > 0 && limit == 0) limit = 1;
+    if (limit > UINT32_MAX) limit = UINT32_MAX;
     STORE(hotkeys->half, (uint64_t)(threshold + 1) / 2);
-    STORE(hotkeys->head.window_ms, window_ms);
-    STORE(hotkeys->head.limit, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
-}
-
-bool hotkeys_are_watched(const struct hotkeys *hotkeys)
-{
-    return LOADED(hotkeys->head.limit) != 0;
+    STORE(hotkeys->head.window_ms, (uint32_t)window_ms);
+    STORE(hotkeys->head.limit, (uint32_t)limit);
+    STORE(hotkeys->head.wakes_at, hotkeys_counter_of(0, wakes_at(limit)));
 }
 
 uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns, uint32_t keys)
 {
-    uint64_t cost = HOTKEYS_UNIT + (bytes >> 10) * HOTKEYS_UNIT, time = 0;
+    uint64_t cost = HOTKEYS_UNIT + bytes / HOTKEYS_FREE_BYTES * HOTKEYS_UNIT, time = 0;
 
     if (ns >= 2 * HOTKEYS_FREE_NS) {
         uint64_t most = LOADED(hotkeys->head.limit) / CPU_SHARE_MAX;
@@ -125,16 +132,46 @@ uint32_t hotkeys_cost(const struct hotkeys *hotkeys, uint64_t bytes, uint64_t ns
 
 /* --- The sketch --- */
 
-void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
+/* Counts a use of a key that is not hot. Returns what makes it hot where that is as much as the limit: what the key has, and what went by while its pair
+ * slept; less than a sixteenth of the limit while that still sleeps. Where it comes to `most` nothing is counted. */
+static inline uint64_t count_in(const struct hotkeys_head *head, struct hotkeys_pair *pair, uint32_t hash,
+                                uint32_t cost, int64_t now_ms, uint64_t most)
 {
-    __builtin_prefetch(&hotkeys->head.lines[slot], 1);
+    uint64_t window = hotkeys_window_at(LOADED(pair->window), LOADED(head->window_ms), now_ms), first = 0, second = 0;
+    uint64_t spent = (uint64_t)hotkeys_slept(window) + cost, has;
+    struct hotkeys_step step;
+
+    if ((window & HOTKEYS_AWAKE) != 0) {
+        first = LOADED(pair->counters[0]);
+        second = LOADED(pair->counters[1]);
+    } else if (spent < hotkeys_slept(LOADED(head->wakes_at))) {
+        STORE(pair->window, hotkeys_counter_of((uint32_t)(window & UINT32_MAX), (uint32_t)spent));
+        return 0;
+    }
+    step = hotkeys_step(first, second, hash, cost);
+    has = step.left == 0 ? 0 : step.cost + hotkeys_slept(window);
+    if (has >= most) return has;
+    if (step.cost > UINT32_MAX) step.cost = UINT32_MAX;
+    hotkeys_take_step(pair, &step);
+    STORE(pair->window, window | HOTKEYS_AWAKE);
+    return has;
 }
 
-/* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. */
+bool hotkeys_count_awake(struct hotkeys *hotkeys, uint16_t slot, uint32_t hash, uint32_t cost, int64_t now_ms)
+{
+    struct hotkeys_pair *pair = hotkeys_pair_of(&hotkeys->head.lines[slot], hash);
+    uint32_t limit = LOADED(hotkeys->head.limit);
+
+    return limit != 0 && count_in(&hotkeys->head, pair, hash, cost, now_ms, limit) < limit;
+}
+
+/* What a key that passed the limit had: it is hot now and needs it no more, or the table is full and it has to come by it again. What went by while the pair
+ * slept has been put down to it, and is no other's then. */
 static void drop_counter(struct hotkeys_pair *pair, uint64_t hash)
 {
     for (int i = 0; i < HOTKEYS_COUNTERS / 2; i++)
         if (hotkeys_hash_word(LOADED(pair->counters[i])) == hotkeys_hash_word(hash)) STORE(pair->counters[i], 0);
+    STORE(pair->window, LOADED(pair->window) & (HOTKEYS_AWAKE | UINT32_MAX));
 }
 
 /* --- The hot table --- */
@@ -259,11 +296,11 @@ bool hotkeys_has(const struct hotkeys *hotkeys, uint16_t slot, uint64_t hash)
 }
 
 /* The key has passed the limit with this cost. False: it is hot already, or hotter ones have the table. */
-static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint32_t cost)
+static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const struct hot_use *use, uint64_t cost)
 {
     struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
     struct hotkeys_pair *pair = hotkeys_pair_of(line, hotkeys_hash_word(use->hash));
-    uint64_t load = per_second(cost / HOTKEYS_UNIT, use->now_ms - LOADED(pair->began_ms));
+    uint64_t load = per_second(cost / HOTKEYS_UNIT, hotkeys_since(LOADED(pair->window), use->now_ms));
     size_t at = HOTKEYS_MAX;
 
     drop_counter(pair, use->hash);
@@ -291,21 +328,23 @@ static __attribute__((cold, noinline)) bool enter(struct hotkeys *hotkeys, const
     return at < HOTKEYS_MAX;
 }
 
-bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use)
+static __attribute__((noinline)) bool count_other(struct hotkeys *hotkeys, const struct hot_use *use)
 {
-    struct hotkeys_line *line = &hotkeys->head.lines[use->slot];
     uint32_t limit = LOADED(hotkeys->head.limit), hash = hotkeys_hash_word(use->hash);
-    struct hotkeys_pair *pair = hotkeys_pair_of(line, hash);
-    struct hotkeys_step step;
-    uint64_t hot;
+    struct hotkeys_pair *pair = hotkeys_pair_of(&hotkeys->head.lines[use->slot], hash);
+    uint64_t has;
 
     if (limit == 0) return false;
-    hot = atomic_load_explicit(&line->hot, memory_order_acquire);
+    has = count_in(&hotkeys->head, pair, hash, use->cost, use->now_ms, UINT64_MAX);
+    return has >= limit && enter(hotkeys, use, has);
+}
+
+bool hotkeys_count(struct hotkeys *hotkeys, unsigned writer, const struct hot_use *use)
+{
+    uint64_t hot = atomic_load_explicit(&hotkeys->head.lines[use->slot].hot, memory_order_acquire);
+
     if (hot != 0 && count_hot(hotkeys, writer, hot, use)) return false;
-    step = hotkeys_step(pair, LOADED(hotkeys->head.window_ms), use->now_ms, hash, use->cost);
-    if (step.cost > UINT32_MAX) step.cost = UINT32_MAX;
-    hotkeys_take_step(pair, &step);
-    return step.left != 0 && step.cost >= limit && enter(hotkeys, use, (uint32_t)step.cost);
+    return count_other(hotkeys, use);
 }
 
 /* --- Looking at it now and then --- */

@@ -7,13 +7,14 @@
  * so one unit is one small GET, and a key that is asked for often, one that is large and one that is laborious are found by the same
  * number. Two things remember it:
  *
- *     sketch  a cache line for each slot: | 2 counters of hash and cost | when their window began | 2 more | theirs | which of the hot are in this slot |
+ *     sketch  a cache line for each slot: | 2 counters of hash and cost | their window | 2 more | theirs | which of the hot are in this slot |
  *     hot     the table of at most 64 keys that passed the threshold within a window: names, and exact counts for each worker
  *
  * A slot sees a 16384th of all keys, so around a hot one its stream is a trickle. The counters follow Misra and Gries' rule: a key without a counter
  * takes from those of others. A key looks at two of the four, by a bit of its hash; half of the others look at the other two, so it is
  * kept when it makes up more than a fifth of its slot's cost, as if all looked at all, for half the work. What the other slots do does not
- * matter. Whoever rotates keys to get others' counters down does it to a slot he fills himself.
+ * matter. Whoever rotates keys to get others' counters down does it to a slot he fills himself. And two counters on which little is spent need not be
+ * looked at: until that is a sixteenth of what makes a key hot only their sum is kept, which most never get beyond.
  *
  * Nothing here takes the slot's lock. The counters are words of their own, read and written relaxed; two workers that meet on the same slot at
  * the same nanosecond lose one of two costs, which matters to no key that is hot. A hot key's exact counts are its workers' own.
@@ -30,6 +31,8 @@
 #define HOTKEYS_UNIT 256u
 /* So much of a command's time costs nothing. */
 #define HOTKEYS_FREE_NS 1000u
+/* And each so many bytes of it cost one unit; fewer nothing. A power of two. */
+#define HOTKEYS_FREE_BYTES 1024u
 
 struct hotkeys;
 
@@ -55,12 +58,8 @@ void hotkeys_free(struct hotkeys **hotkeys);
 
 /* Units per second that make a key hot, 0 for none, and over how long they are counted. Any thread, at any time. */
 void hotkeys_set(struct hotkeys *hotkeys, int64_t threshold, int64_t window_ms);
-bool hotkeys_are_watched(const struct hotkeys *hotkeys);
 
-/* --- For those who run commands --- */
-
-/* Starts to fetch what hotkeys_count() will touch. */
-void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot);
+/* --- For those who run commands; what most of them do is in cache/hotkeys_line.h --- */
 
 /* Counts a use of a key by thread number `writer`. True where the key has become hot by it, which it is told once. No lock needs to be held and
  * none is taken but where a key becomes hot. */

@@ -9,8 +9,13 @@
  * A key has to do with two of the four counters only, and these have a window of their own: it begins with the first use after the former one ended. So the clock
  * is only compared, and what was quiet starts a window at the moment that matters.
  *
- * Which of the two is the key's, whether that is another's by now and whether a window begins nobody could predict, and to have guessed wrong takes a
- * processor longer than all of it. So both counters are computed and written, whatever is the case, without a branch. */
+ * Most pairs cost little in a window, and no key can be hot in one that does. So a pair sleeps until its keys, whichever they are, have cost a sixteenth of what makes one
+ * hot: one sum is raised, and that is all that most commands do here. From then on the pair is awake, and its keys are told apart for the rest of the window. What
+ * nobody was told apart by is put down to the key that passes, which in a pair that sees a hot one is nearly always right, and wrong by no more
+ * than that sixteenth.
+ *
+ * Which of the two counters is the key's, whether that is another's by now and whether a window begins nobody could predict, and to have guessed wrong takes a
+ * processor longer than all of it. So that is computed, whatever is the case, without a branch. */
 #pragma once
 
 #include "cache/hotkeys.h"
@@ -25,9 +30,13 @@ typedef _Atomic uint64_t hotkeys_counter; /* cost << 32 | hash; cost 0: free */
 
 /* All relaxed, and shared by all threads. */
 struct hotkeys_pair {
-    hotkeys_counter counters[HOTKEYS_COUNTERS / 2];
-    _Atomic int64_t began_ms; /* their window */
+    hotkeys_counter counters[HOTKEYS_COUNTERS / 2]; /* mean nothing while it sleeps */
+    _Atomic uint64_t
+        window; /* HOTKEYS_AWAKE | cost that went by while it slept << 32 | now_ms when it began, as much of it as there is room for */
 };
+#define HOTKEYS_AWAKE ((uint64_t)1 << 63)
+/* From so much on a cost might have no room beside that. */
+#define HOTKEYS_LOUD (1u << 30)
 
 /* The same. */
 struct hotkeys_line {
@@ -41,10 +50,24 @@ _Static_assert(HOTKEYS_MAX == 64, "a bit each in struct hotkeys_line");
 
 /* How struct hotkeys begins. */
 struct hotkeys_head {
-    _Atomic uint32_t limit; /* cost in a window that makes a key hot; 0: none */
-    _Atomic int64_t window_ms;
+    _Atomic uint32_t limit;     /* cost in a window that makes a key hot; 0: none */
+    _Atomic uint32_t window_ms; /* so short that twice as much has room */
+    _Atomic uint64_t
+        wakes_at; /* as struct hotkeys_pair has its cost: that from which on it is awake; 0 where limit is */
     struct hotkeys_line *lines; /* of the slots; set once */
 };
+
+/* Does anybody look for hot keys? */
+static inline bool hotkeys_are_watched(const struct hotkeys *hotkeys)
+{
+    return atomic_load_explicit(&((const struct hotkeys_head *)hotkeys)->wakes_at, memory_order_relaxed) != 0;
+}
+
+/* Starts to fetch what counting in this slot will touch. */
+static inline void hotkeys_prefetch(const struct hotkeys *hotkeys, uint16_t slot)
+{
+    __builtin_prefetch(&((const struct hotkeys_head *)hotkeys)->lines[slot], 1);
+}
 
 /* Is any key hot in this slot? One load, of a line that hotkeys_prefetch() has fetched. */
 static inline bool hotkeys_any_in(const struct hotkeys *hotkeys, uint16_t slot)
@@ -75,12 +98,28 @@ static inline struct hotkeys_pair *hotkeys_pair_of(struct hotkeys_line *line, ui
     return &line->pairs[hash >> 1 & 1];
 }
 
-static inline uint64_t hotkeys_mask(bool yes)
+/* Milliseconds since a window began, of a clock that may have gone back. */
+static inline int32_t hotkeys_since(uint64_t window, int64_t now_ms)
 {
-    return yes ? UINT64_MAX : 0;
+    return (int32_t)((now_ms & UINT32_MAX) - (int64_t)(window & UINT32_MAX));
 }
 
-/* What a pair becomes by a use of a key. Its counter is its own, else a free one, else the lesser of the two; and where that is another's, both have as much
+/* The window of a pair now: what it was, or a new one, of a pair that sleeps. As much before its beginning as after it is the same window: not all
+ * threads have looked at the clock just now. */
+static inline uint64_t hotkeys_window_at(uint64_t window, uint32_t window_ms, int64_t now_ms)
+{
+    uint32_t place = (uint32_t)((int64_t)hotkeys_since(window, now_ms) + window_ms);
+
+    return place < 2 * window_ms ? window : (uint64_t)(now_ms & UINT32_MAX);
+}
+
+/* Of a window: what its pair's keys had cost when it woke up, or have until now. */
+static inline uint32_t hotkeys_slept(uint64_t window)
+{
+    return (uint32_t)((window & ~HOTKEYS_AWAKE) >> 32);
+}
+
+/* What two counters become by a use of a key. Its counter is its own, else a free one, else the lesser of the two; and where that is another's, both have as much
  * taken from them, and the key has what is left of its cost. */
 struct hotkeys_step {
     unsigned at;    /* the counter that the key has to do with */
@@ -88,32 +127,24 @@ struct hotkeys_step {
     uint64_t cost;  /* what it says, which may be more than it has room for */
     uint32_t left;  /* of what was to be counted; 0: the counter is still the other key's */
     uint64_t other; /* the other counter */
-    int64_t began_ms;
 };
 
-/* As much before its beginning as after it is the same window: not all threads have looked at the clock just now. */
-static inline struct hotkeys_step hotkeys_step(const struct hotkeys_pair *pair, int64_t window_ms, int64_t now_ms,
-                                               uint32_t hash, uint32_t cost)
+static inline struct hotkeys_step hotkeys_step(uint64_t first, uint64_t second, uint32_t hash, uint32_t cost)
 {
-    int64_t began_ms = atomic_load_explicit(&pair->began_ms, memory_order_relaxed);
-    uint64_t in_window = hotkeys_mask((uint64_t)(now_ms - began_ms + window_ms) < (uint64_t)window_ms * 2);
-    uint64_t first = atomic_load_explicit(&pair->counters[0], memory_order_relaxed) & in_window,
-             second = atomic_load_explicit(&pair->counters[1], memory_order_relaxed) & in_window;
     unsigned is_first = hotkeys_hash_word(first) == hash, is_second = hotkeys_hash_word(second) == hash,
              at = is_second | ((unsigned)(second < first) & (is_first ^ 1u));
-    uint64_t swap = (first ^ second) & hotkeys_mask(at != 0), own = first ^ swap, other = second ^ swap;
+    uint64_t own = at != 0 ? second : first, other = at != 0 ? first : second;
     uint32_t had = hotkeys_cost_of(own), least = cost < had ? cost : had,
-             taken = least & (uint32_t)hotkeys_mask((is_first | is_second) == 0), left = cost - taken,
-             stays = (uint32_t)hotkeys_mask(left == 0);
-    uint64_t is_left = hotkeys_mask(hotkeys_cost_of(other) > taken);
+             taken = hotkeys_hash_word(own) == hash ? 0 : least, left = cost - taken;
 
     return (struct hotkeys_step){
         .at = at,
-        .hash = (hotkeys_hash_word(own) & stays) | (hash & ~stays),
+        .hash = left == 0 ? hotkeys_hash_word(own) : hash,
         .cost = (uint64_t)(had - taken) + left,
         .left = left,
-        .other = (other & is_left) - (hotkeys_counter_of(0, taken) & is_left),
-        .began_ms = (int64_t)(((uint64_t)began_ms & in_window) | ((uint64_t)now_ms & ~in_window)),
+        .other =
+            other -
+            hotkeys_counter_of(0, taken), /* what is taken from another key the lesser has, so the other has it, too */
     };
 }
 
@@ -123,23 +154,28 @@ static inline void hotkeys_take_step(struct hotkeys_pair *pair, const struct hot
     atomic_store_explicit(&pair->counters[step->at], hotkeys_counter_of(step->hash, (uint32_t)step->cost),
                           memory_order_relaxed);
     atomic_store_explicit(&pair->counters[step->at ^ 1u], step->other, memory_order_relaxed);
-    atomic_store_explicit(&pair->began_ms, step->began_ms, memory_order_relaxed);
 }
+
+/* hotkeys_count_quietly()'s own, for a pair that is awake or wakes up. */
+bool hotkeys_count_awake(struct hotkeys *hotkeys, uint16_t slot, uint32_t hash, uint32_t cost, int64_t now_ms);
 
 /* Counts a use of a key that does not become hot by it, in a slot where none is. False: it may be otherwise, nothing was counted, and
  * hotkeys_count() is to be called. The cost is hotkeys_cost()'s. Any thread, no locks needed. */
 static inline bool hotkeys_count_quietly(struct hotkeys *hotkeys, uint16_t slot, uint64_t key_hash, uint32_t cost,
                                          int64_t now_ms)
 {
-    struct hotkeys_head *head = (struct hotkeys_head *)hotkeys;
+    const struct hotkeys_head *head = (const struct hotkeys_head *)hotkeys;
     struct hotkeys_line *line = &head->lines[slot];
-    uint32_t limit = atomic_load_explicit(&head->limit, memory_order_relaxed), hash = hotkeys_hash_word(key_hash);
+    uint32_t hash = hotkeys_hash_word(key_hash),
+             window_ms = atomic_load_explicit(&head->window_ms, memory_order_relaxed);
     struct hotkeys_pair *pair = hotkeys_pair_of(line, hash);
-    struct hotkeys_step step;
+    uint64_t hot = atomic_load_explicit(&line->hot, memory_order_relaxed), window;
 
-    if (__builtin_expect(atomic_load_explicit(&line->hot, memory_order_relaxed) != 0 || limit == 0, 0)) return false;
-    step = hotkeys_step(pair, atomic_load_explicit(&head->window_ms, memory_order_relaxed), now_ms, hash, cost);
-    if (__builtin_expect(step.cost >= limit, 0)) return false;
-    hotkeys_take_step(pair, &step);
+    if (__builtin_expect((hot | (cost >= HOTKEYS_LOUD)) != 0, 0)) return false;
+    window = hotkeys_window_at(atomic_load_explicit(&pair->window, memory_order_relaxed), window_ms, now_ms) +
+             hotkeys_counter_of(0, cost);
+    if (__builtin_expect(window >= atomic_load_explicit(&head->wakes_at, memory_order_relaxed), 0))
+        return hotkeys_count_awake(hotkeys, slot, hash, cost, now_ms);
+    atomic_store_explicit(&pair->window, window, memory_order_relaxed);
     return true;
 }

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/huge_pages.h"
 #include "base/log.h"
-#include "cache/hotkeys.h"
+#include "cache/hotkeys_line.h"
 #include "server/dispatch.h"
 #include "server/intake.h"
 #include "server/park.h"

@@ -3,11 +3,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cache/hot_reads.h"
-#include "cache/hotkeys.h"
 #include "cache/hotkeys_line.h"
 #include "cluster/owner.h"
 #include "server/events.h"
-#include "server/node.h"
 #include "server/stats.h"
 #include "server/worker_internal.h"
 
@@ -48,13 +46,14 @@ static __attribute__((cold, noinline)) uint64_t own_ns(const struct call *call, 
     return last.switches == slow->switches || last.hash == hash ? ns : 0;
 }
 
-static inline bool is_counted(const struct node *node)
+uint32_t cost_of_key(const struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns)
 {
-    return hotkeys_are_watched(node->hotkeys) || __builtin_expect(hot_session_is_on(node->hot_session), 0);
+    return hotkeys_cost(call->node->hotkeys, request_bytes(call) + replied_bytes,
+                        ns < SLOW_NS ? ns : own_ns(call, prepared->hash, ns), 1);
 }
 
-static __attribute__((cold, noinline)) void note_loudly(struct call *call, const struct prepared *prepared,
-                                                        uint64_t bytes, uint64_t ns, uint32_t cost)
+void cost_note_loudly(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns,
+                      uint32_t cost)
 {
     const struct node *node = call->node;
     struct hot_use use = { .hash = prepared->hash,
@@ -62,7 +61,7 @@ static __attribute__((cold, noinline)) void note_loudly(struct call *call, const
                            .slot = slot_id(prepared->slot),
                            .writes = (call->command->flags & COMMAND_WRITE) != 0,
                            .cost = cost,
-                           .bytes = bytes,
+                           .bytes = request_bytes(call) + replied_bytes,
                            .ns = ns,
                            .now_ms = call->now_ms };
 
@@ -70,23 +69,8 @@ static __attribute__((cold, noinline)) void note_loudly(struct call *call, const
     if (hot_session_is_on(node->hot_session)) {
         struct hot_session_key key = { use.key, use.hash, use.slot };
 
-        hot_session_count(node->hot_session, &key, 1, bytes, ns, call->now_ms);
+        hot_session_count(node->hot_session, &key, 1, use.bytes, ns, call->now_ms);
     }
-}
-
-void cost_note_key(struct call *call, const struct prepared *prepared, uint64_t replied_bytes, uint64_t ns)
-{
-    const struct node *node = call->node;
-    uint64_t bytes;
-    uint32_t cost = HOTKEYS_UNIT;
-
-    if (!is_counted(node)) return;
-    bytes = request_bytes(call) + replied_bytes;
-    if (__builtin_expect(bytes >= 1024 || ns >= 2 * HOTKEYS_FREE_NS, 0))
-        cost = hotkeys_cost(node->hotkeys, bytes, ns < SLOW_NS ? ns : own_ns(call, prepared->hash, ns), 1);
-    if (__builtin_expect(hot_session_is_on(node->hot_session), 0) ||
-        !hotkeys_count_quietly(node->hotkeys, slot_id(prepared->slot), prepared->hash, cost, call->now_ms))
-        note_loudly(call, prepared, bytes, ns, cost);
 }
 
 /* --- Several keys --- */
@@ -176,7 +160,7 @@ void cost_note_keys(struct call *call, const struct cost_keys *keys, uint64_t re
     struct finding finding;
     uint64_t bytes;
 
-    if (!is_counted(call->node)) return;
+    if (!hotkeys_are_watched(call->node->hotkeys) && !in_session) return;
     finding.call = call;
     if (keys == NULL) {
         finding.keys.count = finding.keys.hashed = 0;

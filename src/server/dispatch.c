@@ -134,14 +134,6 @@ static __attribute__((noinline)) bool key_is_marked(const struct call *call, con
            (any_is_spread(call->node) && salt_spread_concerns(call, prepared->slot, prepared->hash));
 }
 
-static inline __attribute__((always_inline)) void end_on_slot(struct call *call, const struct prepared *prepared,
-                                                              uint64_t errors, uint64_t replied, uint64_t *clock)
-{
-    uint64_t ns = end_command(call, prepared->number, errors, clock);
-
-    cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
-}
-
 /* A key of this slot is hot: is it this one, and its value published? Then that is the reply, and the lock is not taken. */
 static __attribute__((noinline)) bool answer_published(struct call *call, const struct prepared *prepared)
 {
@@ -191,19 +183,14 @@ static inline bool tells_of_writes(const struct call *call, const struct slot *s
            salt_home_watches(call->node->salt_home, slot);
 }
 
-/* The usual command, with one key: no plan is made. */
-static void run_on_slot(struct call *call, const struct prepared *prepared, uint64_t *clock)
+/* Runs under the slot's lock alone. False: it waits, or more was to be done than that, and it was. */
+static inline __attribute__((always_inline)) bool run_with_slot(struct call *call, const struct prepared *prepared,
+                                                                uint64_t *clock)
 {
     struct node *node = call->node;
     struct slot *slot = prepared->slot;
     struct owner owner;
-    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply);
 
-    if (hotkeys_any_in(node->hotkeys, slot_id(slot)) && (call->command->flags & COMMAND_GIVES_VALUE) &&
-        answer_published(call, prepared)) {
-        end_on_slot(call, prepared, errors, replied, clock);
-        return;
-    }
     slot_lock(slot);
     owner = owner_unpack(slot_owner(slot));
     if (owner.state != OWNER_HERE || owner.flags != 0 || (slot_has_marks(slot) && key_is_marked(call, prepared)) ||
@@ -211,7 +198,7 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
         slot_unlock(slot);
         call->publishes = false;
         run_on_slots(call, prepared->number, clock);
-        return;
+        return false;
     }
     call->slot = slot;
     call->key_arg = call->command->keys[0].first;
@@ -222,10 +209,21 @@ static void run_on_slot(struct call *call, const struct prepared *prepared, uint
     call->key_arg = 0;
     if (call->builds != NULL && build_all(call)) {
         run_on_slots(call, prepared->number, clock);
-        return;
+        return false;
     }
-    if (__builtin_expect(call->waits, 0)) return;
-    end_on_slot(call, prepared, errors, replied, clock);
+    return __builtin_expect(!call->waits, 1);
+}
+
+/* The usual command, with one key: no plan is made. */
+static void run_on_slot(struct call *call, const struct prepared *prepared, uint64_t *clock)
+{
+    uint64_t errors = call->reply->errors, replied = cost_replied(call->reply), ns;
+    bool is_answered = hotkeys_any_in(call->node->hotkeys, slot_id(prepared->slot)) &&
+                       (call->command->flags & COMMAND_GIVES_VALUE) && answer_published(call, prepared);
+
+    if (!is_answered && !run_with_slot(call, prepared, clock)) return;
+    ns = end_command(call, prepared->number, errors, clock);
+    cost_note_key(call, prepared, cost_replied(call->reply) - replied, ns);
 }
 
 /* --- Checks --- */

@@ -95,6 +95,16 @@ test "a large value is hot by its bytes" {
     }
 }
 
+test "so is one that is written, though its bytes are read to their place" {
+    with_node ada {
+        # Ten thousand units in ten seconds, and 196 for each write, of which a window sees at least half.
+        on ada config set hotkey-threshold 1000 hotkey-window-ms 10000
+        many ada 400 set moon [string repeat x 200]
+        many ada 120 set film [string repeat x 200000]
+        assert_equal film [hot_keys ada]
+    }
+}
+
 test "what takes long is hot by its time" {
     with_node ada {
         # Ten thousand units in ten seconds: no number of commands that is sent here, and four of them at least by their time.

@@ -149,7 +149,8 @@ static uint16_t slot_of(uint64_t hash)
 /* As the dispatcher does it. */
 static inline bool count(struct hotkeys *hotkeys, const struct hot_use *use)
 {
-    return !hotkeys_count_quietly(hotkeys, use->slot, use->hash, use->cost, use->now_ms) &&
+    return hotkeys_are_watched(hotkeys) &&
+           !hotkeys_count_quietly(hotkeys, use->slot, use->hash, use->cost, use->now_ms) &&
            hotkeys_count(hotkeys, 0, use);
 }
 

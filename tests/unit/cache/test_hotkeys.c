@@ -1,5 +1,5 @@
 /* What is found hot, what is not, and what is forgotten again: all on a clock of the test's own. */
-#include "cache/hotkeys.h"
+#include "cache/hotkeys_line.h"
 
 #include "base/alloc.h"
 #include "unit/unit.h"
