@@ -268,9 +268,18 @@ static void line_time(struct buf *out, const char *name, struct timeval time)
     buf_printf(out, "%s:%ld.%06ld\r\n", name, (long)time.tv_sec, (long)time.tv_usec);
 }
 
+static void put_thread_cpu(struct buf *out, const char *thread, int64_t system_us, int64_t user_us)
+{
+    buf_printf(out, "used_cpu_sys_%s:%lld.%06lld\r\nused_cpu_user_%s:%lld.%06lld\r\n", thread,
+               (long long)(system_us / 1000000), (long long)(system_us % 1000000), thread,
+               (long long)(user_us / 1000000), (long long)(user_us % 1000000));
+}
+
 void info_cpu(struct call *call, struct buf *out)
 {
+    struct node *node = call->node;
     struct rusage self, children;
+    char thread[24];
 
     getrusage(RUSAGE_SELF, &self);
     getrusage(RUSAGE_CHILDREN, &children);
@@ -279,13 +288,14 @@ void info_cpu(struct call *call, struct buf *out)
     line_time(out, "used_cpu_user", self.ru_utime);
     line_time(out, "used_cpu_sys_children", children.ru_stime);
     line_time(out, "used_cpu_user_children", children.ru_utime);
-    for (int i = 0; i < call->node->worker_count; i++) {
+    put_thread_cpu(out, "main_thread", atomic_load_explicit(&node->main_cpu_system_us, memory_order_relaxed),
+                   atomic_load_explicit(&node->main_cpu_user_us, memory_order_relaxed));
+    for (int i = 0; i < node->worker_count; i++) {
         int64_t user_us, system_us;
 
-        worker_cpu_us(call->node->workers[i], &user_us, &system_us);
-        buf_printf(out, "used_cpu_sys_worker_%d:%lld.%06lld\r\nused_cpu_user_worker_%d:%lld.%06lld\r\n", i,
-                   (long long)(system_us / 1000000), (long long)(system_us % 1000000), i,
-                   (long long)(user_us / 1000000), (long long)(user_us % 1000000));
+        worker_cpu_us(node->workers[i], &user_us, &system_us);
+        snprintf(thread, sizeof(thread), "worker_%d", i);
+        put_thread_cpu(out, thread, system_us, user_us);
     }
 }
 

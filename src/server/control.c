@@ -13,6 +13,7 @@
 
 #include <ev.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 /* libev's macros cast and narrow by design. */
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -100,6 +101,17 @@ static void look_after_tables(struct control *control)
     }
 }
 
+static void publish_cpu(struct node *node)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return;
+    atomic_store_explicit(&node->main_cpu_user_us, usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
+                          memory_order_relaxed);
+    atomic_store_explicit(&node->main_cpu_system_us, usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec,
+                          memory_order_relaxed);
+}
+
 static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)
 {
     struct control *control = watcher->data;
@@ -107,6 +119,7 @@ static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events
     (void)loop;
     (void)events;
     stats_sample(control->node, clock_now_ms());
+    publish_cpu(control->node);
     measure_defrag(control->node);
     cost_tick(control->node);
     huge_pages_rest();

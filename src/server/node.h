@@ -85,6 +85,7 @@ struct node {
     const char *executable;
     const char *config_file; /* absolute, or NULL */
 
+    _Atomic int64_t main_cpu_user_us, main_cpu_system_us; /* of the main thread, as of its last look */
     _Atomic uint64_t next_client_id;
     _Atomic int64_t connected_clients;
     _Atomic uint64_t connections_received, connections_rejected;

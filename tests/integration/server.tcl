@@ -15,7 +15,7 @@ test "INFO has the fields that tools read" {
             instantaneous_input_kbps instantaneous_output_kbps rejected_connections expired_keys evicted_keys keyspace_hits keyspace_misses
             pubsub_channels pubsub_patterns latest_fork_usec total_error_replies
             role connected_slaves master_replid master_repl_offset
-            used_cpu_sys used_cpu_user cluster_enabled db0 cmdstat_get cmdstat_set latency_percentiles_usec_get
+            used_cpu_sys used_cpu_user used_cpu_sys_main_thread used_cpu_user_main_thread cluster_enabled db0 cmdstat_get cmdstat_set latency_percentiles_usec_get
         } {
             assert {[field_of $info $field] ne ""  || $field in {config_file}} "no $field"
         }
@@ -34,6 +34,23 @@ test "INFO has the fields that tools read" {
         assert_match "# Memory*" [on ada info memory]
         on ada flushall
         assert_equal "" [info_field ada db0]
+    }
+}
+
+test "INFO has every field that redis-server has, in the section where it has it" {
+    proc fields {info} {
+        set fields {}
+        foreach line [split $info \n] {
+            if {[regexp {^# (\S+)} $line -> section]} continue
+            if {[regexp {^([a-z0-9_]+):} $line -> field] && ![regexp {^(cmdstat|errorstat|latency_percentiles)_} $field]} { lappend fields $section/$field }
+        }
+        return $fields
+    }
+    with_node ada {cluster-enabled yes} {
+        node_start bob {@binary redis-server cluster-enabled yes}
+        set ours [fields [on ada info everything]]
+        foreach field [fields [on bob info everything]] { assert {$field in $ours} "no $field" }
+        node_stop bob
     }
 }
 

@@ -6,6 +6,7 @@
 The key has several names, which are in slots of several nodes. Who reads takes one of them at random; whatever is written is there under all of
 them, at the latest when the write is acknowledged.
 """
+import logging
 import random
 import sys
 import time
@@ -13,6 +14,9 @@ import time
 from redis.cluster import RedisCluster
 
 NAMES_GOOD_FOR = 60  # seconds; a name that is given up leads to the key for an hour
+
+# A name that has no copy just now leads to the key with a redirect, which is followed. redis-py 4 says so with a traceback each time.
+logging.getLogger("redis.cluster").setLevel(logging.CRITICAL)
 
 names_of = {}  # key -> (its names, until when they are not asked for again)
 
