@@ -75,8 +75,7 @@ test "ASK names the other side as MOVED does" {
     with_both {
         on theo config set cluster-announce-hostname theo.example.com
         eventually { [string match *,theo.example.com [dict get [seen_by ada theo] address]] }
-        on theo cluster setslot 0 importing [node_id ada]
-        on ada cluster setslot 0 migrating [node_id theo]
+        open_slot 0 ada theo
         foreach {type to} {ip 127.0.0.1 hostname theo.example.com unknown-endpoint ""} {
             on ada config set cluster-preferred-endpoint-type $type
             assert_error "ASK 0 $to:[node_port theo]" { on ada get [key_in_slot 0] }
@@ -121,7 +120,7 @@ proc forwards_end {} {
 }
 
 test "an address, a port and a bus port that are announced are those that all others use" {
-    with_cluster {ada theo bob} {@split yes @binaries {theo redis-server} bind {127.0.0.1 127.0.0.2} protected-mode no} {
+    with_cluster {ada theo bob} {@split yes @binaries {theo redis-server} bind {127.0.0.1 127.0.0.2} protected-mode no cluster-node-timeout 1500} {
         set port [free_port 2]
         set bus [expr {$port + 1}]
         forward $port [node_port ada]
@@ -133,7 +132,7 @@ test "an address, a port and a bus port that are announced are those that all ot
             # They speak with it over there, and go on to.
             eventually { [dict get [seen_by $observer ada] link] eq "connected" }
         }
-        wait_ms 3500
+        wait_ms 2000
         cluster_wait_agreed {ada theo bob}
         foreach observer {theo bob} { assert_equal connected [dict get [seen_by $observer ada] link] }
 

@@ -38,8 +38,7 @@ test "a client that waits in a slot that begins to leave is told ASK" {
         connect c ada
         resp::send c fetch $key wait $::long
         eventually_waiting ada 1
-        on bob cluster setslot 100 importing [node_id ada]
-        on ada cluster setslot 100 migrating [node_id bob]
+        open_slot 100 ada bob
         assert_redirect ASK bob { resp::plain [resp::read c] }
     }
 }
@@ -53,11 +52,9 @@ test "versions, births and freshness come along with their keys, and fills are h
         on ada set $stale old ver 3 fresh 100000
         on ada invalidate $stale stale
         on ada set $big [string repeat x 100000] ver 9 fresh 100000
-        on bob cluster setslot 100 importing [node_id ada]
-        on ada cluster setslot 100 migrating [node_id bob]
+        open_slot 100 ada bob
         assert_equal OK [on ada migrate 127.0.0.1 [node_port bob] "" 0 5000 keys $key $stale $big]
-        on bob cluster setslot 100 node [node_id bob]
-        on ada cluster setslot 100 node [node_id bob]
+        hand_over 100 ada bob
         assert_equal {HIT seven 7 {}} [on bob fetch $key]
         assert {[on bob ttl $key] > 900}
         assert_equal {STALE old 3 {}} [on bob fetch $stale]
@@ -78,11 +75,9 @@ test "a Redis node is sent nothing that it does not know" {
     with_cluster {ada red} {@binaries {red redis-server}} {
         set key [key_in_slot 100]
         on ada set $key seven ver 7 fresh 1000
-        on red cluster setslot 100 importing [node_id ada]
-        on ada cluster setslot 100 migrating [node_id red]
+        open_slot 100 ada red
         assert_equal OK [on ada migrate 127.0.0.1 [node_port red] $key 0 5000]
-        on red cluster setslot 100 node [node_id red]
-        on ada cluster setslot 100 node [node_id red]
+        hand_over 100 ada red
         assert_equal seven [on red get $key]
     }
 }

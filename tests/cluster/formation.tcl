@@ -99,7 +99,7 @@ test "CLUSTER MEET, ADDSLOTS, DELSLOTS and SET-CONFIG-EPOCH refuse what is wrong
 }
 
 test "a node that was killed comes back as who it was, with its slots" {
-    with_cluster {ada bob cleo} {@split yes} {
+    with_cluster {ada bob cleo} {@split yes cluster-node-timeout 1500} {
         set id [node_id bob]
         set slots [dict get [seen_by ada bob] slots]
         node_kill bob
@@ -113,7 +113,7 @@ test "a node that was killed comes back as who it was, with its slots" {
 }
 
 test "a whole cluster that was killed comes back whole" {
-    with_cluster {ada bob cleo} {@split yes} {
+    with_cluster {ada bob cleo} {@split yes cluster-node-timeout 1500} {
         set before [slots_signature ada]
         set epochs [lmap name {ada bob cleo} { field_of [on $name cluster info] cluster_my_epoch }]
         foreach name {ada bob cleo} { node_kill $name }

@@ -85,8 +85,7 @@ test "who is given a slot says so when others can hear it, and serves clients me
         set slot [slot_of moved]
         set from [owner_of moved]
         set to [expr {$from eq "ada" ? "bob" : "ada"}]
-        on $to cluster setslot $slot importing [node_id $from]
-        on $from cluster setslot $slot migrating [node_id $to]
+        open_slot $slot $from $to
         write_file $slow ""
         connect operator $to
         resp::write operator [resp::encode cluster setslot $slot node [node_id $to]][resp::encode ping after]
@@ -106,8 +105,7 @@ test "who is given a slot says so when others can hear it, and serves clients me
         eventually { [owner_of_slot $slot $from] eq $to }
         # Whoever waits does not keep the node from ending.
         set free [expr {$to eq "ada" ? 16383 : 0}]
-        on $to cluster setslot $free importing [node_id $from]
-        on $from cluster setslot $free migrating [node_id $to]
+        open_slot $free $from $to
         write_file $slow ""
         resp::send operator cluster setslot $free node [node_id $to]
         eventually { [owner_of_slot $free $to] eq $to }

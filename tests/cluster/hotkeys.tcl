@@ -29,8 +29,7 @@ test "a slot that is being imported has hot keys too, and they stay while it is"
     with_cluster {ada bob} {
         on bob config set hotkey-threshold 500
         set slot [slot_of star]
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         proc ask_importer {} {
             resp::write bob [string repeat [resp::encode asking][resp::encode incr star] 400]
             for {set i 0} {$i < 800} {incr i} { resp::read bob }
@@ -44,11 +43,9 @@ test "a slot that is being imported has hot keys too, and they stay while it is"
 # A slot with its one key, as redis-cli --cluster reshard moves it.
 proc carry_over {key from to} {
     set slot [slot_of $key]
-    on $to cluster setslot $slot importing [node_id $from]
-    on $from cluster setslot $slot migrating [node_id $to]
+    open_slot $slot $from $to
     assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 60000]
-    on $to cluster setslot $slot node [node_id $to]
-    on $from cluster setslot $slot node [node_id $to]
+    hand_over $slot $from $to
 }
 
 test "what was read without the lock is not what a node gives when the slot has been elsewhere" {
@@ -65,13 +62,11 @@ test "what was read without the lock is not what a node gives when the slot has 
         for {set round 0} {$round < 5} {incr round} {
             on ada set star here:$round
             heat_without_lock
-            on bob cluster setslot $slot importing [node_id ada]
-            on ada cluster setslot $slot migrating [node_id bob]
+            open_slot $slot ada bob
             assert_equal here:$round [on ada get star]
             assert_equal OK [on ada migrate [node_host bob] [node_port bob] star 0 60000]
             assert_redirect ASK bob { on ada get star }
-            on bob cluster setslot $slot node [node_id bob]
-            on ada cluster setslot $slot node [node_id bob]
+            hand_over $slot ada bob
             assert_redirect MOVED bob { on ada get star }
             on bob set star there:$round
             carry_over star bob ada

@@ -1,7 +1,6 @@
 # docs/migrate-from-redis.md, command by command: a live cluster of redis-servers becomes one of ours while clients go on.
 
-# All slots move, and each is on its new node's disk before the next: in memory, where there is such a place, for disks are not what is tested here.
-if {![info exists ::env(TMPDIR)] && [file writable /dev/shm]} { set ::env(TMPDIR) /dev/shm }
+nodes_in_memory
 
 # The recipe's commands: {heading {block block ...}}, in its order.
 proc recipe {} {
@@ -60,16 +59,21 @@ proc complaints {name} {
     return $out
 }
 
-# A cluster of three redis-servers, theo, vera and wim, and rex, a replica of vera's.
-proc redis_cluster_start {} {
-    foreach name {theo vera wim rex} { node_start $name [dict merge $::cluster_options {@binary redis-server repl-diskless-sync-delay 0}] }
-    sh_meanwhile "redis-cli --cluster create [lmap name {theo vera wim} { address_of $name }] --cluster-yes"
+# A cluster of three redis-servers, theo, vera and wim, and rex, a replica of vera's; all may have a password.
+proc redis_cluster_start {{password ""}} {
+    foreach name {theo vera wim rex} {
+        node_start $name [dict merge $::cluster_options [password_options $password] {@binary redis-server repl-diskless-sync-delay 0}]
+        if {$password ne ""} { on $name auth $password }
+    }
+    set login [expr {$password eq "" ? "" : "export REDISCLI_AUTH=$password\n"}]
+    sh_meanwhile "${login}redis-cli --cluster create [lmap name {theo vera wim} { address_of $name }] --cluster-yes"
     cluster_wait_agreed {theo vera wim}
-    on rex cluster meet 127.0.0.1 [node_port theo]
+    foreach name {theo vera wim} { on rex cluster meet 127.0.0.1 [node_port $name] }
     eventually { ![catch { on rex cluster replicate [node_id vera] }] }
     eventually { [info_field rex master_link_status] eq "up" }
     cluster_wait_agreed {theo vera wim rex}
 }
+proc password_options {password} { return [expr {$password eq "" ? {} : [list requirepass $password masterauth $password]}] }
 
 test "the recipe moves a live cluster of redis-servers to us, and back, while clients lose nothing and see redirects only" {
     if {[server_is_redis]} { skip "ours only" }
@@ -138,7 +142,8 @@ test "the recipe moves a live cluster of redis-servers to us, and back, while cl
     traffic_was_well w r
     assert {$::traffic(w,redirects) > 100 && $::traffic(r,redirects) > 100}
     cluster_wait_agreed {ada bob cleo}
-    proc ask_owner {args} { return [on [owner_of [lindex $args 1] ada] {*}$args] }
+    map_owners ada
+    proc ask_owner {args} { return [on [owner_name [lindex $args 1]] {*}$args] }
     traffic_check_content w ask_owner
     # It was sent as what was left of its time, four times at most.
     assert {abs([on [owner_of lasting ada] pexpiretime lasting] - 4000000000000) < 60000}
@@ -153,22 +158,13 @@ test "the recipe moves a live cluster of redis-servers to us, and back, while cl
 
 test "the recipe goes as well where all nodes have a password" {
     if {[server_is_redis]} { skip "ours only" }
-    set secret {requirepass secret masterauth secret}
-    foreach name {theo vera wim rex} {
-        node_start $name [dict merge $::cluster_options $secret {@binary redis-server repl-diskless-sync-delay 0}]
-        on $name auth secret
-    }
-    node_start ada [dict merge $::cluster_options $secret]
+    redis_cluster_start secret
+    node_start ada [dict merge $::cluster_options [password_options secret]]
     on ada auth secret
     set password "export REDISCLI_AUTH=secret\n"
     set names {OLD {theo vera wim} REPLICAS rex NEW ada}
-    sh_meanwhile "$password\nredis-cli --cluster create [lmap name {theo vera wim} { address_of $name }] --cluster-yes"
-    cluster_wait_agreed {theo vera wim}
-    on rex cluster meet 127.0.0.1 [node_port theo]
-    eventually { ![catch { on rex cluster replicate [node_id vera] }] }
-    eventually { [info_field rex master_link_status] eq "up" }
-    cluster_wait_agreed {theo vera wim rex}
-    for {set i 0} {$i < 2000} {incr i} { on [owner_of key:$i theo] set key:$i $i }
+    map_owners theo
+    for {set i 0} {$i < 2000} {incr i} { on [owner_name key:$i] set key:$i $i }
 
     follow_recipe "1. Look at what there is" $names $password
     follow_recipe "2. Join" $names $password
@@ -183,7 +179,8 @@ test "the recipe goes as well where all nodes have a password" {
     cluster_wait_agreed {theo vera wim rex ada}
     assert_equal 0 [on ada dbsize]
     assert_equal 2000 [expr {[on theo dbsize] + [on vera dbsize] + [on wim dbsize]}]
-    for {set i 0} {$i < 2000} {incr i} { assert_equal $i [on [owner_of key:$i theo] get key:$i] }
+    map_owners theo
+    for {set i 0} {$i < 2000} {incr i} { assert_equal $i [on [owner_name key:$i] get key:$i] }
     foreach name {rex ada theo vera wim} { node_stop $name }
 }
 

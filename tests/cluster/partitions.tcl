@@ -18,7 +18,7 @@ proc with_six {body} {
         on $name cluster addslotsrange [expr {16384 * $i / 6}] [expr {16384 * ($i + 1) / 6 - 1}]
         on $name cluster set-config-epoch [incr i]
     }
-    foreach name [lrange $::six 1 end] { on $name cluster meet [node_host ada] [node_port ada] }
+    all_meet $::six
     cluster_wait_agreed $::six
     set ::owners [slots_signature ada]
     foreach name $::six { writer_start $name }

@@ -71,8 +71,7 @@ test "a value that moves to another node is as old there as it was" {
         set key [key_in_slot $slot]
         on bob set $key v ex 500
         wait_ms 2200
-        on ada cluster setslot $slot importing [node_id bob]
-        on bob cluster setslot $slot migrating [node_id ada]
+        open_slot $slot bob ada
         assert_equal OK [on bob migrate [node_host ada] [node_port ada] $key 0 30000]
         foreach name {ada bob} { on $name cluster setslot $slot node [node_id ada] }
         assert {[on ada ttl $key] <= 498}
@@ -162,8 +161,7 @@ test "a redis-server among us neither hears of policies nor minds them" {
         set forever [key_in_slot $slot user:forever]
         on bob set $long v ex 200
         on bob set $forever v
-        on ada cluster setslot $slot importing [node_id bob]
-        on bob cluster setslot $slot migrating [node_id ada]
+        open_slot $slot bob ada
         on bob migrate [node_host ada] [node_port ada] "" 0 30000 keys $long $forever
         foreach name {ada cleo bob} { on $name cluster setslot $slot node [node_id ada] }
         assert {[on ada ttl $long] > 150 && [on ada ttl $long] <= 200}

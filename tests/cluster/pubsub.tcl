@@ -123,8 +123,7 @@ test "subscribers of a slot's channels are told when it leaves" {
         resp::send pushed ssubscribe $stays
         next pushed
         # While it is on its way it is served here.
-        on bob cluster setslot 1000 importing [node_id ada]
-        on ada cluster setslot 1000 migrating [node_id bob]
+        open_slot 1000 ada bob
         assert_equal 2 [on ada spublish $channel hello]
         assert_equal [list smessage $channel hello] [next reader]
         assert_equal [list push [list {bulk smessage} [list bulk $channel] {bulk hello}]] [resp::read pushed]

@@ -156,8 +156,7 @@ test "a migrating slot serves what is still there and asks for the rest" {
     with_cluster {ada bob} {
         set slot [slot_of {{m}}]
         on ada mset {{m}1} one {{m}2} two
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         assert_equal one [on ada get {{m}1}]
         assert_redirect ASK bob { on ada get {{m}missing} }
         assert_error "TRYAGAIN *" { on ada mget {{m}1} {{m}missing} }
@@ -191,8 +190,7 @@ test "RESTORE-ASKING brings a key into a slot that is being imported, RESTORE do
         on ada mset {{m}1} one {{m}2} two
         set payload [on ada dump {{m}1}]
         assert_redirect MOVED ada { on bob restore-asking {{m}1} 0 $payload }
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         assert_redirect MOVED ada { on bob restore {{m}1} 0 $payload }
         assert_equal OK [on bob restore-asking {{m}1} 0 $payload]
         assert_error "BUSYKEY *" { on bob restore-asking {{m}1} 0 $payload }
@@ -201,8 +199,7 @@ test "RESTORE-ASKING brings a key into a slot that is being imported, RESTORE do
         # Where a key was, DUMP and RESTORE follow it as any command does.
         assert_redirect ASK bob { on ada dump {{m}1} }
         assert_redirect ASK bob { on ada restore {{m}1} 0 $payload }
-        on bob cluster setslot $slot node [node_id bob]
-        on ada cluster setslot $slot node [node_id bob]
+        hand_over $slot ada bob
         assert_equal {one two} [list [on bob get {{m}1}] [on bob get {{m}2}]]
         assert_redirect MOVED bob { on ada restore-asking {{m}3} 0 $payload }
     }

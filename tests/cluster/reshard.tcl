@@ -1,5 +1,7 @@
 # Slots that move with their keys, by the tool people have: redis-cli's cluster manager, unattended.
 
+nodes_in_memory
+
 # redis-cli --cluster with the first node's address after the verb; gives its output, throws where it fails. About slots that nobody serves it
 # asks in spite of --cluster-yes.
 proc manage {verb node args} {
@@ -15,24 +17,6 @@ proc fill {names count} {
     dict set ::expected "" "the empty key's"
     dict for {key value} $::expected { on [owner_name $key] set $key $value }
     foreach key {key:3 key:33} { on [owner_name $key] pexpireat $key 4000000000000 }
-}
-
-# Who serves a key, found by asking: any node knows.
-proc owner_name {key} {
-    if {![info exists ::owner_map]} { map_owners }
-    return [lindex $::owner_map [slot_of $key]]
-}
-proc map_owners {{observer ""}} {
-    if {$observer eq ""} { set observer [lindex $::node_names 0] }
-    set ::owner_map [lrepeat 16384 nobody]
-    foreach line [cluster_node_lines $observer] {
-        set name [name_of_id [dict get $line id]]
-        foreach range [dict get $line slots] {
-            lassign [split $range -] from to
-            if {$to eq ""} { set to $from }
-            for {set slot $from} {$slot <= $to} {incr slot} { lset ::owner_map $slot $name }
-        }
-    }
 }
 
 # All keys are where they belong, whole, and nowhere else.
@@ -213,8 +197,7 @@ test "a slot that was left open is served whole, and closing it by hand drops no
         set slot 100
         set tag [key_in_slot $slot]
         foreach i {1 2} { on ada set "{$tag}$i" $i }
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         assert_equal OK [on ada migrate 127.0.0.1 [node_port bob] "{$tag}1" 0 60000]
         # Whoever moved it is gone.
         proc read_all {} {
@@ -230,8 +213,7 @@ test "a slot that was left open is served whole, and closing it by hand drops no
         assert_equal "" [on ada get "{$tag}1"]
         assert_redirect MOVED ada { on bob get "{$tag}1" }
         assert_equal {1 1} [list [on ada dbsize] [on bob cluster countkeysinslot $slot]]
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         read_all
         manage fix ada
         cluster_wait_agreed {ada bob}
@@ -245,8 +227,7 @@ test "a key on its way out of a slot that migrates is served here until it is th
         set slot [slot_of "{t}"]
         set port [fake_start { return [expr {[lindex $words 0] ne "RESTORE-ASKING" ? "+OK\r\n" : ""}] }]
         on ada mset "{t}a" 1 "{t}b" 2 "{t}c" 3
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         connect mover ada
         resp::send mover migrate 127.0.0.1 $port "" 0 60000 keys "{t}a" "{t}b"
         eventually { [llength [lsearch -all [heard_names] restore-asking]] == 2 }

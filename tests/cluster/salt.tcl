@@ -1,9 +1,5 @@
 # Names of a salted key are read through every node: who has a name's slot sends to the key's home, and home takes any name for the key.
 
-proc entry_of {name key} {
-    foreach entry [on $name cluster salts] { if {[dict get $entry key] eq $key} { return $entry } }
-    return {}
-}
 # The names of a key but itself as a node knows them; with the nodes that have them.
 proc names_at {name key} {
     set entry [entry_of $name $key]
@@ -174,8 +170,7 @@ test "while the key's slot moves its names go where it goes" {
         set slot [slot_of $key]
         set name [name_at ada $key cleo]
         on ada set $key v
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         assert_equal v [on ada get $name]
         assert_error "MOVED $slot *" { on bob get $key }
         # The salted key itself, by its name or by one of its names, leaves as any other.
@@ -188,8 +183,7 @@ test "while the key's slot moves its names go where it goes" {
         on bob asking
         assert_equal OK [on bob set $name w]
         foreach node {ada bob cleo} { assert_equal w [follow $node get $name] }
-        on bob cluster setslot $slot node [node_id bob]
-        on ada cluster setslot $slot node [node_id bob]
+        hand_over $slot ada bob
         eventually { [owner_of $key cleo] eq "bob" }
         foreach node {ada bob cleo} { foreach each $names { assert_equal w [follow $node get $each] } }
         assert_error "ASK [slot_of $name] [address bob]" { on cleo getex $name }
@@ -209,14 +203,12 @@ test "while a name's slot moves it leads home from either end" {
         on ada set $key v
         set name [name_at ada $key bob]
         set slot [slot_of $name]
-        on cleo cluster setslot $slot importing [node_id bob]
-        on bob cluster setslot $slot migrating [node_id cleo]
+        open_slot $slot bob cleo
         assert_error "ASK $slot [address ada]" { on bob getex $name }
         assert_error "MOVED $slot [address bob]" { on cleo get $name }
         on cleo asking
         assert_error "ASK $slot [address ada]" { on cleo getex $name }
-        on cleo cluster setslot $slot node [node_id cleo]
-        on bob cluster setslot $slot node [node_id cleo]
+        hand_over $slot bob cleo
         eventually { [owner_of_slot $slot ada] eq "cleo" }
         assert_error "ASK $slot [address ada]" { on cleo getex $name }
         assert_error "MOVED $slot [address cleo]" { on bob get $name }
@@ -233,11 +225,9 @@ test "who was home, and gets the slot again, makes no second key of a name" {
         set name [name_at ada $key dan]
         on ada set $key v
         foreach {from to} {ada bob bob cleo} {
-            on $to cluster setslot $slot importing [node_id $from]
-            on $from cluster setslot $slot migrating [node_id $to]
+            open_slot $slot $from $to
             assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 30000]
-            on $to cluster setslot $slot node [node_id $to]
-            on $from cluster setslot $slot node [node_id $to]
+            hand_over $slot $from $to
         }
         eventually { [owner_of $key ada] eq "cleo" && [owner_of $key dan] eq "cleo" }
         # It is home no more: its guests go on to who is.
@@ -246,8 +236,7 @@ test "who was home, and gets the slot again, makes no second key of a name" {
             assert_error "ASK [slot_of $name] [address cleo]" { on $former get $name }
             assert_error "MOVED [slot_of $name] [address dan]" { on $former get $name }
         }
-        on bob cluster setslot $slot importing [node_id cleo]
-        on cleo cluster setslot $slot migrating [node_id bob]
+        open_slot $slot cleo bob
         foreach command [list [list get $name] [list set $name w] [list incr $name] [list del $name] [list exists $name]] {
             on bob asking
             assert_error "TRYAGAIN *" { on bob {*}$command }
@@ -259,8 +248,7 @@ test "who was home, and gets the slot again, makes no second key of a name" {
         on bob cluster setslot $slot stable
         on cleo cluster setslot $slot stable
         # Who never was home is sent guests by its source only.
-        on dan cluster setslot $slot importing [node_id cleo]
-        on cleo cluster setslot $slot migrating [node_id dan]
+        open_slot $slot cleo dan
         on dan asking
         assert_equal "" [on dan get $name]
         on dan asking
@@ -357,8 +345,7 @@ test "a key that goes to a redis-server has no names any more, rather than names
         set name [name_at ada $key bob]
         assert_equal v [follow bob get $name]
         set slot [slot_of $key]
-        on eve cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id eve]
+        open_slot $slot ada eve
         assert_equal OK [on ada migrate [node_host eve] [node_port eve] $key 0 30000]
         foreach node {eve ada bob} { on $node cluster setslot $slot node [node_id eve] }
         eventually { [owner_of $key ada] eq "eve" && [owner_of $key bob] eq "eve" }
@@ -368,8 +355,7 @@ test "a key that goes to a redis-server has no names any more, rather than names
         assert_equal {OK mine v} [list [on bob set $name mine] [on bob get $name] [on eve get $key]]
         assert_equal [lrange $kept 1 end] [names_at ada $stays]
         # Back again it is a key without names until somebody gives it some.
-        on ada cluster setslot $slot importing [node_id eve]
-        on eve cluster setslot $slot migrating [node_id ada]
+        open_slot $slot eve ada
         assert_equal OK [on eve migrate [node_host ada] [node_port ada] $key 0 30000]
         foreach node {ada eve bob} { on $node cluster setslot $slot node [node_id ada] }
         eventually { [owner_of $key bob] eq "ada" }

@@ -1,15 +1,8 @@
 # Salted sums: what is added under any name, on whatever node, is in the total once, whatever happens meanwhile.
 
-proc home_slot {home} {
-    foreach line [cluster_node_lines $home] {
-        if {[dict get $line id] eq [node_id $home]} { return [expr {[lindex [split [lindex [dict get $line slots] 0] -] 0] + 23}] }
-    }
-}
-proc salting {name field} { return [field_of [on $name info salting] $field] }
 proc all_of {field} { return [expr [join [lmap node $::nodes { salting $node $field }] +]] }
 proc node_at {port} { foreach node $::nodes { if {[node_port $node] == $port} { return $node } } }
 proc names_at {names node} { return [lmap name $names { if {[owner_of $name] ne $node} continue; set name }] }
-proc entry_of {node key} { foreach entry [on $node cluster salts] { if {[dict get $entry key] eq $key} { return $entry } } }
 
 # A command on a name, as by a client that follows redirects. ::at is what it remembers of who has which name.
 proc follow {command name args} {
@@ -78,7 +71,7 @@ proc with_sum {factor options body} {
     cluster_start $::nodes [dict merge {@split yes} $options]
     upvar 1 home home key key names names
     set home ada
-    set key [key_in_slot [home_slot $home] "visits:$::test_count:"]
+    set key [key_in_slot [expr {[first_slot_of $home] + 23}] "visits:$::test_count:"]
     set ::sum 0
     set names [on $home salt $key $factor sum]
     assert_equal $factor [llength $names]
@@ -359,14 +352,6 @@ test "a helper that is shut down brings home what it has" {
     }
 }
 
-proc helper_clients {home} {
-    set ids {}
-    foreach line [split [on $home client list] \n] {
-        if {[regexp {^id=(\d+) .*cmd=saltlink} $line -> id]} { lappend ids $id }
-    }
-    return $ids
-}
-
 test "a link that is closed loses nothing and counts nothing twice" {
     with_sum 6 {} {
         for {set i 0} {$i < 30} {incr i} {
@@ -438,13 +423,11 @@ test "the slot of a sum may move, there and back, and nothing of it is lost" {
         foreach {from to} {ada bob bob carol carol ada} {
             eventually { [all_take $names] }
             burst $names 20
-            on $to cluster setslot $slot importing [node_id $from]
-            on $from cluster setslot $slot migrating [node_id $to]
+            open_slot $slot $from $to
             assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 60000]
             gather
             burst $names 20
-            on $to cluster setslot $slot node [node_id $to]
-            on $from cluster setslot $slot node [node_id $to]
+            hand_over $slot $from $to
             gather
             foreach name $names { add $name 2 }
             eventually { [owner_of_slot $slot ada] eq $to && [owner_of_slot $slot bob] eq $to && [owner_of_slot $slot carol] eq $to }
@@ -460,8 +443,7 @@ test "while its slot is on the way a sum is added to where it is" {
     with_sum 6 {} {
         set slot [slot_of $key]
         burst $names 20
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         gather
         # All of it is folded while the key is here, and nothing more is taken elsewhere.
         eventually { [all_of salt_sums_pending] == 0 }

@@ -1,14 +1,7 @@
 # Copies of salted keys: every name is read where it is, and once a write is acknowledged no name tells an older value, whatever happens meanwhile.
 
 # Nodes whose names are read, and one that is home. A key of its own each time, so that nobody knows of it from before.
-proc salted_key {home} { return [key_in_slot [home_slot $home] "star:$::test_count:"] }
-proc home_slot {home} {
-    foreach line [cluster_node_lines $home] {
-        if {[dict get $line id] eq [node_id $home]} { return [expr {[lindex [split [lindex [dict get $line slots] 0] -] 0] + 17}] }
-    }
-}
-
-proc salting {name field} { return [field_of [on $name info salting] $field] }
+proc salted_key {home} { return [key_in_slot [expr {[first_slot_of $home] + 17}] "star:$::test_count:"] }
 proc is_redirect {got} { return [regexp {^(ASK|MOVED) } $got] }
 
 # A name's value where its slot is, as a client sees it that follows one redirect: {where value}, where is "copy" or "home".
@@ -330,15 +323,6 @@ test "a reply that waits for copies and for something else waits for both" {
     }
 }
 
-# The connections of helpers at a node.
-proc helper_clients {home} {
-    set ids {}
-    foreach line [split [on $home client list] \n] {
-        if {[regexp {^id=(\d+) .*cmd=saltlink} $line -> id]} { lappend ids $id }
-    }
-    return $ids
-}
-
 test "a link that is closed is opened again, and no name is older meanwhile" {
     with_salted 6 {} {
         assert_equal 2 [llength [helper_clients $home]]
@@ -371,15 +355,11 @@ test "names come and go while the key is written" {
     }
 }
 
-# Moves a slot with the keys in it, as redis-cli does.
+# Until all have heard of it.
 proc move_slot_with_keys {slot from to} {
-    on $to cluster setslot $slot importing [node_id $from]
-    on $from cluster setslot $slot migrating [node_id $to]
-    while {[llength [set keys [on $from cluster getkeysinslot $slot 100]]] > 0} {
-        assert_equal OK [on $from migrate [node_host $to] [node_port $to] "" 0 60000 keys {*}$keys]
-    }
-    on $to cluster setslot $slot node [node_id $to]
-    on $from cluster setslot $slot node [node_id $to]
+    open_slot $slot $from $to
+    move_keys $slot $from $to
+    hand_over $slot $from $to
     eventually { [owner_of_slot $slot ada] eq $to && [owner_of_slot $slot bob] eq $to && [owner_of_slot $slot carol] eq $to }
 }
 
@@ -402,8 +382,7 @@ test "the slot of a salted key may move, there and back, and no name is older" {
 test "while its slot is on the way a salted key is written where it is" {
     with_salted 6 {} {
         set slot [slot_of $key]
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         for {set i 0} {$i < 5} {incr i} { write_and_look ada $key $names }
         assert_equal OK [on ada migrate [node_host bob] [node_port bob] $key 0 60000]
         # It is at bob, who is not home yet: what he acknowledges nobody tells an older value of.
@@ -415,8 +394,7 @@ test "while its slot is on the way a salted key is written where it is" {
                 if {![catch { on [owner_of $name] get $name } got]} { assert_equal $value $got $name }
             }
         }
-        on bob cluster setslot $slot node [node_id bob]
-        on ada cluster setslot $slot node [node_id bob]
+        hand_over $slot ada bob
         eventually { [owner_of_slot $slot carol] eq "bob" && [owner_of_slot $slot ada] eq "bob" }
         for {set i 0} {$i < 5} {incr i} { write_and_look bob $key $names }
         eventually { [is_answered_by_copies $names] }

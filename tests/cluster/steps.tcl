@@ -36,7 +36,7 @@ foreach ::pair {{ada bob} {ada theo} {theo ada}} {
         lassign $::pair from to
         with_cluster {ada bob theo} {@split yes @binaries {theo redis-server}} {
             # One of its slots; keys in it.
-            set slot [expr {[lindex [split [lindex [dict get [seen_by ada $from] slots] 0] -] 0] + 11}]
+            set slot [expr {[first_slot_of $from] + 11}]
             set tag [key_in_slot $slot]
             set target [list cluster setslot $slot]
             # And the way back, which begins before all have heard of the way there.
@@ -76,7 +76,7 @@ proc one_owner_each {names} {
 
 foreach ::victim {from to} {
     test "when the node that a slot moves $::victim dies at a step of it, every slot has one owner, and fix closes it with the other's keys" {
-        with_cluster {ada bob cleo} {@split yes} {
+        with_cluster {ada bob cleo} {@split yes cluster-node-timeout 1500} {
             set slot 8
             set tag [key_in_slot $slot]
             foreach step {importing migrating some node} {
@@ -115,8 +115,7 @@ test "keys that an aborted import left behind are counted, answer nobody, and ar
     with_cluster {ada bob} {
         set slot [slot_of "{m}"]
         for {set i 0} {$i < 10} {incr i} { on ada set "{m}$i" $i }
-        on bob cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id bob]
+        open_slot $slot ada bob
         assert_equal OK [on ada migrate 127.0.0.1 [node_port bob] "" 0 5000 keys "{m}0" "{m}1"]
         foreach name {ada bob} { on $name cluster setslot $slot stable }
         assert_equal 2 [on bob cluster countkeysinslot $slot]

@@ -30,8 +30,7 @@ test "what was moved here from a redis-server whose epoch had not come yet stays
         set key [key_in_slot $slot]
         cut_one_way theo ada
         assert_match "BUMPED 3*" [on theo cluster bumpepoch]
-        on ada cluster setslot $slot importing [node_id theo]
-        on theo cluster setslot $slot migrating [node_id ada]
+        open_slot $slot theo ada
         connect asking ada
         assert_equal OK [resp::do asking asking]
         assert_equal OK [resp::do asking set $key moved]
@@ -53,8 +52,7 @@ test "what was moved to a redis-server that had not heard our epoch stays there,
     with_ada_and_theo 1 2 {
         set slot 500
         set key [key_in_slot $slot]
-        on theo cluster setslot $slot importing [node_id ada]
-        on ada cluster setslot $slot migrating [node_id theo]
+        open_slot $slot ada theo
         cut_one_way ada theo
         assert_match "BUMPED 3*" [on ada cluster bumpepoch]
         connect asking theo

@@ -3,7 +3,9 @@
 # ada and bob are ours; theo is a redis-server primary, and rex its replica, in sync.
 proc with_their_replica {options body} {
     cluster_start {ada bob theo} [dict merge {@split yes @binaries {theo redis-server} cluster-node-timeout 1500} $options]
-    node_start rex [dict merge $::cluster_options {@binary redis-server cluster-node-timeout 1500}]
+    # A replica has its data at once, rather than after the five seconds in which others might want them too.
+    on theo config set repl-diskless-sync-delay 0
+    node_start rex [dict merge $::cluster_options {@binary redis-server cluster-node-timeout 1500 repl-diskless-sync-delay 0}]
     on rex cluster meet 127.0.0.1 [node_port ada]
     eventually { [catch { on rex cluster replicate [node_id theo] }] == 0 }
     foreach name {ada bob} { eventually { "slave" in [dict get [seen_by $name rex] flags] && [dict get [seen_by $name rex] primary] eq [node_id theo] } }

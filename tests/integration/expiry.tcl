@@ -177,13 +177,9 @@ test "the effort of expiry is set while the node runs" {
 }
 
 test "setting the clock by an hour, either way, expires nothing and keeps nothing" {
-    if {[server_is_redis] || ([info exists ::env(SAN)] && $::env(SAN) ne "")} { skip "the clock is set by a preloaded library" }
-    set library [file join [test_dir] wall_clock.so]
     set hand [file join [test_dir] wall_clock]
-    exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support wall_clock.c] -ldl
     foreach hours {1 -1} {
-        write_file $hand 0
-        with_node ada [list @prefix [list env LD_PRELOAD=$library WALL_CLOCK_FILE=$hand]] {
+        with_node ada [list @prefix [wall_clock_by $hand]] {
             on ada set long v ex 1000
             on ada set short v px 1500
             set set_by [expr {$hours * 3600}]

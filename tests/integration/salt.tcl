@@ -1,10 +1,5 @@
 # The names of a salted key, on one node: whatever is done to one of them is done to the key.
 
-proc fields_of {name key} {
-    foreach entry [on $name cluster salts] { if {[dict get $entry key] eq $key} { return $entry } }
-    return {}
-}
-
 proc ask_many {key} {
     resp::write ada [string repeat [resp::encode get $key] 400]
     for {set i 0} {$i < 400} {incr i} { resp::read ada }
@@ -189,8 +184,8 @@ test "names that are given up lead to the key for salt-grace seconds" {
         assert_equal OK [on ada set star~2 w]
         assert_equal w [on ada get star]
         assert_equal {star star~1} [on ada salt star~3]
-        assert_equal 2 [llength [dict get [fields_of ada star] retired]]
-        foreach retired [dict get [fields_of ada star] retired] {
+        assert_equal 2 [llength [dict get [entry_of ada star] retired]]
+        foreach retired [dict get [entry_of ada star] retired] {
             assert { [lindex $retired 1] > 3500000 && [lindex $retired 1] <= 3600000 }
         }
         assert_equal 2 [info_field ada salt_names_retired]
@@ -211,7 +206,7 @@ test "CLUSTER SALTS shows every salted key, and INFO how many there are" {
         assert_equal {} [on ada cluster salts]
         on ada salt star 3
         on ada salt b:1 2 SUM
-        set entry [fields_of ada star]
+        set entry [entry_of ada star]
         assert_equal names [dict get $entry mode]
         assert_equal command [dict get $entry chosen-by]
         assert_equal [slot_of star] [dict get $entry slot]
@@ -221,10 +216,10 @@ test "CLUSTER SALTS shows every salted key, and INFO how many there are" {
         assert_equal {} [dict get $entry retired]
         set epoch [dict get $entry epoch]
         on ada salt star 3
-        assert_equal $epoch [dict get [fields_of ada star] epoch]
+        assert_equal $epoch [dict get [entry_of ada star] epoch]
         on ada salt star 4
-        assert { [dict get [fields_of ada star] epoch] > $epoch }
-        assert_equal sum [dict get [fields_of ada b:1] mode]
+        assert { [dict get [entry_of ada star] epoch] > $epoch }
+        assert_equal sum [dict get [entry_of ada b:1] mode]
         assert_equal {2 4} [list [info_field ada salted_keys] [info_field ada salt_names]]
         # A name in SUM mode is an alias as any other.
         assert_equal 5 [on ada incrby b:1~1 5]

@@ -25,15 +25,23 @@ proc cluster_start {names {options {}}} {
         node_start $name $own
         node_id $name
     }
-    set first [lindex $names 0]
     set count [expr {$split ? [llength $names] : 1}]
     for {set i 0} {$i < $count} {incr i} {
         on [lindex $names $i] cluster addslotsrange [expr {16384 * $i / $count}] [expr {16384 * ($i + 1) / $count - 1}]
     }
     set epoch 0
     foreach name $names { on $name cluster set-config-epoch [incr epoch] }
-    foreach name [lrange $names 1 end] { on $name cluster meet [node_host $first] [node_port $first] }
+    all_meet $names
     cluster_wait_agreed $names
+}
+
+# Each meets each: where one meets all others, those hear of each other by gossip, which takes a second.
+proc all_meet {names} {
+    set met {}
+    foreach name $names {
+        foreach other $met { on $name cluster meet [node_host $other] [node_port $other] }
+        lappend met $name
+    }
 }
 
 # Every node knows every other, says "ok", and all agree about who owns which slot.
@@ -108,6 +116,9 @@ proc name_of_id {id} {
     return "nobody"
 }
 
+# The first of a node's slots, as it sees them itself.
+proc first_slot_of {name} { return [lindex [split [lindex [dict get [seen_by $name $name] slots] 0] -] 0] }
+
 # The slot of a key, by the tests' own CRC-16/XMODEM: the server is not asked about what it is to be tested for.
 set ::crc16_table {}
 for {set i 0} {$i < 256} {incr i} {
@@ -149,6 +160,24 @@ proc owner_of {key {observer ""}} {
     return [owner_of_slot [slot_of $key] $observer]
 }
 
+# The same for many keys: as it was when somebody was last asked for all slots.
+proc owner_name {key} {
+    if {![info exists ::owner_map]} { map_owners }
+    return [lindex $::owner_map [slot_of $key]]
+}
+proc map_owners {{observer ""}} {
+    if {$observer eq ""} { set observer [lindex $::node_names 0] }
+    set ::owner_map [lrepeat 16384 nobody]
+    foreach line [cluster_node_lines $observer] {
+        set name [name_of_id [dict get $line id]]
+        foreach range [dict get $line slots] {
+            lassign [split $range -] from to
+            if {$to eq ""} { set to $from }
+            for {set slot $from} {$slot <= $to} {incr slot} { lset ::owner_map $slot $name }
+        }
+    }
+}
+
 # A key of a slot: the same one each time for the same prefix. Those come by in the search are kept.
 proc key_in_slot {slot {prefix k}} {
     if {![info exists ::searched_keys($prefix)]} { set ::searched_keys($prefix) 0 }
@@ -162,12 +191,23 @@ proc key_in_slot {slot {prefix k}} {
     return $::key_of_slot($prefix,$slot)
 }
 
-# Gives an empty slot from one node to another as redis-cli does.
-proc give_slot {slot from to} {
+# The steps by which redis-cli gives a slot from one node to another: it is opened, its keys are moved, it is handed over. An empty one is given.
+proc open_slot {slot from to} {
     on $to cluster setslot $slot importing [node_id $from]
     on $from cluster setslot $slot migrating [node_id $to]
+}
+proc move_keys {slot from to} {
+    while {[llength [set keys [on $from cluster getkeysinslot $slot 100]]] > 0} {
+        assert_equal OK [on $from migrate [node_host $to] [node_port $to] "" 0 60000 keys {*}$keys]
+    }
+}
+proc hand_over {slot from to} {
     on $to cluster setslot $slot node [node_id $to]
     on $from cluster setslot $slot node [node_id $to]
+}
+proc give_slot {slot from to} {
+    open_slot $slot $from $to
+    hand_over $slot $from $to
 }
 
 # A folder where the new generation of the state file is to be written stops every save, for root too. (A save that is under way has a

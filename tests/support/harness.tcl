@@ -4,7 +4,7 @@
 
 package require Tcl 8.6
 set support [file dirname [file normalize [info script]]]
-foreach part {resp assert eventually node cluster target traffic network} { source [file join $support $part.tcl] }
+foreach part {resp assert eventually node cluster salting target traffic network} { source [file join $support $part.tcl] }
 
 lassign $argv file ::testing::only
 fconfigure stdout -buffering line

@@ -19,6 +19,12 @@ proc server_binary {} {
     return [file join $::root redis-shard]
 }
 
+# For files in which thousands of slots move, each on its new node's disk before the next: the directories of their nodes are in memory, where there is
+# such a place, for disks are not what is tested there.
+proc nodes_in_memory {} {
+    if {![info exists ::env(TMPDIR)] && [file writable /dev/shm]} { set ::env(TMPDIR) /dev/shm }
+}
+
 # True when redis-server itself runs in our place, which is how the tests are tested.
 proc server_is_redis {} {
     return [string match *redis-server* [server_binary]]
@@ -324,6 +330,15 @@ proc raw_on {name args} {
 proc connect {connection name} {
     resp::close $connection
     resp::open $connection $::node($name,host) $::node($name,port)
+}
+
+# What to start a node with so that its wall clock goes by a file: by as many seconds as that says, 0 at first (wall_clock.c). Skips the test where that cannot be.
+proc wall_clock_by {file} {
+    if {[server_is_redis] || ([info exists ::env(SAN)] && $::env(SAN) ne "")} { skip "the clock is set by a preloaded library" }
+    set library [file join [test_dir] wall_clock.so]
+    if {![file exists $library]} { exec cc -shared -fPIC -O1 -D_GNU_SOURCE -o $library [file join $::root tests support wall_clock.c] -ldl }
+    write_file $file 0
+    return [list env LD_PRELOAD=$library WALL_CLOCK_FILE=$file]
 }
 
 # One field of INFO, or "" where there is none.
