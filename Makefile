@@ -18,8 +18,9 @@ CFLAGS += -std=gnu11 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer -pthrea
 LDLIBS += -lev -lhiredis -lxxhash -lm
 ifeq ($(SAN),)
 CFLAGS += -flto=auto -ffat-lto-objects
-# Objects hold machine code as well, for the unit tests: to optimize each of these programs as a whole takes longer than all they do.
-UNIT_FLAGS := -fno-lto
+# Objects hold machine code as well, for the unit tests: to optimize each of these programs as a whole takes longer than all they do. So it is with the
+# tests' own code beyond -O1.
+UNIT_FLAGS := -fno-lto -O1
 LDFLAGS += -flto=auto -rdynamic -Wl,--build-id
 LDLIBS += -ljemalloc
 else
@@ -210,9 +211,11 @@ experiments-build: build/experiments/experiments build/experiments/wire $(patsub
 build/experiments/hotkeys: utils/experiments/hotkeys.c $(call libs,server)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(call libs,server) $(LDLIBS)
-build/experiments/experiments: $(filter-out utils/experiments/hotkeys.c,$(wildcard utils/experiments/*.c)) $(wildcard utils/experiments/*.h)
+build/experiments/experiments: $(patsubst utils/experiments/%.c,build/experiments/%.o,$(filter-out utils/experiments/hotkeys.c,$(wildcard utils/experiments/*.c)))
+	$(CC) -o $@ $^ -pthread -lhiredis -lm
+build/experiments/%.o: utils/experiments/%.c $(wildcard utils/experiments/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^) -pthread -lhiredis -lm
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -pthread -c -o $@ $<
 build/experiments/wire: tests/support/wire.c
 	@mkdir -p $(@D)
 	$(CC) -O1 -D_GNU_SOURCE -o $@ $<

@@ -9,9 +9,7 @@ test "keys that were set at once do not end at once" { experiment jitter }
 test "under a policy no key is without a deadline or beyond its value's life" { experiment backstop }
 test "a policy reaches the keys that were there before it" { experiment sweep }
 test "hot keys are found, by operations, bytes and CPU time" { experiment hot }
-
 test "one hot key is read without its lock" { experiment hotread }
-test "a sum on four nodes is exact, and a helper that dies takes little of it along" { experiment saltsum }
 
 test "an experiment nobody has described is refused" {
     assert { [catch { exec [file join $::root build/experiments/experiments] nosuch 2>@1 } output] }

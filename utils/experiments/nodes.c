@@ -65,9 +65,11 @@ void nodes_start(struct nodes *nodes, unsigned count, const char *binary, const 
         run_command(nodes->servers[n].port, "CLUSTER SET-CONFIG-EPOCH %u", n + 1);
         for (unsigned slot = first; slot <= last; slot++) nodes->owner[slot] = (uint8_t)n;
     }
+    /* Each meets each: those whom one meets hear of each other by gossip, which takes a second. */
     for (unsigned n = 1; n < count; n++)
-        run_command(nodes->servers[n].port, "CLUSTER MEET %s %d", server_host(nodes->servers[0].port),
-                    nodes->servers[0].port);
+        for (unsigned other = 0; other < n; other++)
+            run_command(nodes->servers[n].port, "CLUSTER MEET %s %d", server_host(nodes->servers[other].port),
+                        nodes->servers[other].port);
     for (unsigned n = 0; n < count; n++)
         while (!agrees(&nodes->servers[n], count)) usleep(RETRY_US);
 }
@@ -176,18 +178,28 @@ redisReply *nodes_ask_for(struct nodes *nodes, unsigned slot, const char *reques
     }
 }
 
+/* Owned by the caller, like what hiredis makes. */
+static char *request_of(const char *format, va_list args, size_t *bytes)
+{
+    char *request;
+    int length = redisvFormatCommand(&request, format, args);
+
+    if (length < 0) die("the format '%s'", format);
+    *bytes = (size_t)length;
+    return request;
+}
+
 redisReply *nodes_ask(struct nodes *nodes, const char *key, const char *format, ...)
 {
     redisReply *reply;
     char *request;
+    size_t bytes;
     va_list args;
-    int bytes;
 
     va_start(args, format);
-    bytes = redisvFormatCommand(&request, format, args);
+    request = request_of(format, args, &bytes);
     va_end(args);
-    if (bytes < 0) die("the format '%s'", format);
-    reply = nodes_ask_for(nodes, key_slot(key), request, (size_t)bytes);
+    reply = nodes_ask_for(nodes, key_slot(key), request, bytes);
     free(request);
     return reply;
 }
@@ -196,14 +208,13 @@ redisReply *nodes_ask_node(struct nodes *nodes, unsigned n, const char *format, 
 {
     redisReply *reply;
     char *request;
+    size_t bytes;
     va_list args;
-    int bytes;
 
     va_start(args, format);
-    bytes = redisvFormatCommand(&request, format, args);
+    request = request_of(format, args, &bytes);
     va_end(args);
-    if (bytes < 0) die("the format '%s'", format);
-    reply = ask_once(nodes, n, false, request, (size_t)bytes);
+    reply = ask_once(nodes, n, false, request, bytes);
     free(request);
     if (reply == NULL) nodes->unanswered++;
     return reply;

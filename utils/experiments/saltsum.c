@@ -8,7 +8,7 @@
  * The baseline is redis-server, one of them, with the plain key. */
 #include "conn.h"
 #include "experiment.h"
-#include "server.h"
+#include "nodes.h"
 #include "task.h"
 
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NODES 4u
+#define NODES NODES_MAX
 #define NAMES 8u
 #define THREADS 4u
 #define DEPTH 64u /* INCRs in one write */
@@ -40,7 +40,7 @@ struct name {
 
 /* The nodes, and the counter: its first name is the key. */
 struct group {
-    struct server servers[NODES];
+    struct nodes nodes;
     struct name names[NAMES];
     unsigned home;
     uint64_t added; /* acknowledged, all in all */
@@ -95,29 +95,14 @@ static bool read_lines(int fd, unsigned lines, unsigned *integers, unsigned *red
 
 /* --- Four nodes and a sum --- */
 
-static bool agrees(const struct server *server)
-{
-    redisReply *info = command(server->port, "CLUSTER INFO");
-    bool is_ok = strstr(info->str, "cluster_state:ok") != NULL &&
-                 strstr(info->str, text("cluster_known_nodes:%u", NODES)) != NULL &&
-                 strstr(info->str, "cluster_slots_assigned:16384") != NULL;
-
-    freeReplyObject(info);
-    return is_ok;
-}
-
 static unsigned node_of(const struct group *group, const char *key)
 {
-    redisReply *slot = command(group->servers[0].port, "CLUSTER KEYSLOT %s", key);
-    unsigned node = (unsigned)slot->integer / (16384 / NODES);
-
-    freeReplyObject(slot);
-    return node;
+    return group->nodes.owner[key_slot(key)];
 }
 
 static int port_of(const struct group *group, unsigned name)
 {
-    return group->servers[group->names[name].node].port;
+    return group->nodes.servers[group->names[name].node].port;
 }
 
 /* Is what is added to it taken where it is? */
@@ -147,21 +132,10 @@ static void group_start(struct group *group, const struct settings *settings)
 {
     redisReply *names;
 
-    *group = (struct group){ .added = 0 };
-    for (unsigned n = 0; n < NODES; n++)
-        server_start(&group->servers[n], settings->ours,
-                     "cluster-enabled yes\ncluster-require-full-coverage no\nio-threads 1\n");
-    for (unsigned n = 0; n < NODES; n++) {
-        run_command(group->servers[n].port, "CLUSTER ADDSLOTSRANGE %u %u", 16384 * n / NODES,
-                    16384 * (n + 1) / NODES - 1);
-        run_command(group->servers[n].port, "CLUSTER SET-CONFIG-EPOCH %u", n + 1);
-    }
-    for (unsigned n = 1; n < NODES; n++)
-        run_command(group->servers[n].port, "CLUSTER MEET 127.0.0.1 %d", group->servers[0].port);
-    for (unsigned n = 0; n < NODES; n++)
-        while (!agrees(&group->servers[n])) usleep(20000);
+    group->added = 0;
+    nodes_start(&group->nodes, NODES, settings->ours, "io-threads 1\n");
     group->home = node_of(group, "visits");
-    names = command(group->servers[group->home].port, "SALT visits %u SUM", NAMES);
+    names = command(group->nodes.servers[group->home].port, "SALT visits %u SUM", NAMES);
     if (names->elements != NAMES) die("SALT tells %zu names", names->elements);
     for (unsigned i = 0; i < NAMES; i++) {
         snprintf(group->names[i].text, sizeof group->names[i].text, "%s", names->element[i]->str);
@@ -169,11 +143,6 @@ static void group_start(struct group *group, const struct settings *settings)
     }
     freeReplyObject(names);
     wait_until_taken(group);
-}
-
-static void group_stop(struct group *group)
-{
-    for (unsigned n = 0; n < NODES; n++) server_stop(&group->servers[n]);
 }
 
 static uint64_t total_of(const struct server *server)
@@ -192,7 +161,7 @@ static uint64_t settled(const struct group *group)
 
     do {
         usleep(20000);
-        total = total_of(&group->servers[group->home]);
+        total = total_of(&group->nodes.servers[group->home]);
     } while (total != group->added && now_us() < until);
     return total;
 }
@@ -283,21 +252,19 @@ static struct rate measure(const struct group *group, const struct server *serve
     return rate;
 }
 
-static void run_rates(const struct settings *settings)
+static void run_rates(const struct settings *settings, struct group *group)
 {
     unsigned rounds = settings->is_short ? 1 : ROUNDS_MAX, differing = 0;
     uint64_t us = settings->is_short ? 300000 : 2000000, ours[ROUNDS_MAX], plain[ROUNDS_MAX], redis[ROUNDS_MAX];
     uint64_t cpu_ns[ROUNDS_MAX], plain_ns[ROUNDS_MAX], redirected = 0, added = 0, total;
-    struct group group;
     struct server one, baseline;
 
-    group_start(&group, settings);
     server_start(&one, settings->ours, "io-threads 1\n");
     server_start(&baseline, settings->baseline, "");
     for (unsigned round = 0; round < rounds; round++) {
-        struct rate rate = measure(&group, group.servers, NODES, us);
+        struct rate rate = measure(group, group->nodes.servers, NODES, us);
 
-        group.added += rate.added;
+        group->added += rate.added;
         added += rate.added;
         redirected += rate.redirected;
         ours[round] = rate.per_second;
@@ -307,14 +274,14 @@ static void run_rates(const struct settings *settings)
         plain_ns[round] = rate.cpu_ns;
         redis[round] = measure(NULL, &baseline, 1, us).per_second;
     }
-    total = settled(&group);
+    total = settled(group);
     for (unsigned name = 0; name < NAMES; name++) {
-        redisContext *context = redisConnect("127.0.0.1", port_of(&group, name));
+        redisContext *context = redisConnect("127.0.0.1", port_of(group, name));
         redisReply *reply = NULL;
 
         if (context == NULL || context->err) die("cannot connect");
         for (uint64_t until = now_us() + SETTLE_US; now_us() < until; usleep(20000)) {
-            reply = redisCommand(context, "GET %s", group.names[name].text);
+            reply = redisCommand(context, "GET %s", group->names[name].text);
             if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
                 break; /* one that is not wanted is sent home first */
             freeReplyObject(reply);
@@ -325,8 +292,8 @@ static void run_rates(const struct settings *settings)
         redisFree(context);
     }
     found(CONTENT, "E9", "the total when all is quiet, less what was acknowledged; names that tell another",
-          text("%lld of %llu; %u", (long long)(total - group.added), (unsigned long long)group.added, differing),
-          "0; 0", "", total == group.added && differing == 0);
+          text("%lld of %llu; %u", (long long)(total - group->added), (unsigned long long)group->added, differing),
+          "0; 0", "", total == group->added && differing == 0);
     found(SPEED, "E9", "INCR/s over 8 names of 4 nodes",
           text("%llu (%.1f %% were sent home); CPU of one %llu ns, of one of the plain key %llu ns",
                (unsigned long long)percentile(ours, rounds, 0.5), 100.0 * (double)redirected / (double)added,
@@ -338,13 +305,11 @@ static void run_rates(const struct settings *settings)
           percentile(ours, rounds, 0.5) >= 1000000);
     server_stop(&baseline);
     server_stop(&one);
-    group_stop(&group);
 }
 
 /* --- How old --- */
 
 static struct {
-    const struct group *group;
     uint64_t *acknowledged_us; /* when each addition was */
     uint64_t start, acknowledged, ends_us, redirected;
     uint64_t *ages_us;
@@ -407,26 +372,32 @@ static void watch_the_machine(void *unused)
     }
 }
 
-static void run_ages(const struct settings *settings)
+/* GETs of names that were answered where they are. */
+static uint64_t told_by_all(const struct group *group)
 {
-    struct group group;
-    struct pacer adders[NAMES], readers[NAMES];
     uint64_t told = 0;
 
-    group_start(&group, settings);
-    paced.group = &group;
-    paced.start = settled(&group);
-    if (paced.start != group.added) die("the sum is not what was added");
+    for (unsigned n = 0; n < NODES; n++) told += server_counter(&group->nodes.servers[n], "salt_sums_told");
+    return told;
+}
+
+static void run_ages(const struct settings *settings, struct group *group)
+{
+    struct pacer adders[NAMES], readers[NAMES];
+    uint64_t told = told_by_all(group);
+
+    paced.start = settled(group);
+    if (paced.start != group->added) die("the sum is not what was added");
     paced.acknowledged = paced.reads = paced.too_old = paced.redirected = paced.late_us = 0;
     paced.acknowledged_us = calloc(ACKNOWLEDGED_MAX, sizeof *paced.acknowledged_us);
     paced.ages_us = calloc(ACKNOWLEDGED_MAX, sizeof *paced.ages_us);
     if (paced.acknowledged_us == NULL || paced.ages_us == NULL) die("no memory");
     paced.ends_us = now_us() + (settings->is_short ? 1000000 : 60000000);
     for (unsigned i = 0; i < NAMES; i++) {
-        int home = group.servers[group.home].port;
+        int home = group->nodes.servers[group->home].port;
 
-        adders[i] = (struct pacer){ conn_open(port_of(&group, i)), conn_open(home), group.names[i].text };
-        readers[i] = (struct pacer){ conn_open(port_of(&group, i)), conn_open(home), group.names[i].text };
+        adders[i] = (struct pacer){ conn_open(port_of(group, i)), conn_open(home), group->names[i].text };
+        readers[i] = (struct pacer){ conn_open(port_of(group, i)), conn_open(home), group->names[i].text };
         task_start(add_paced, &adders[i]);
         task_start(read_paced, &readers[i]);
     }
@@ -439,11 +410,11 @@ static void run_ages(const struct settings *settings)
         conn_close(&readers[i].conn);
         conn_close(&readers[i].home);
     }
-    group.added += paced.acknowledged;
-    for (unsigned n = 0; n < NODES; n++) told += server_counter(&group.servers[n], "salt_sums_told");
+    group->added += paced.acknowledged;
+    told = told_by_all(group) - told;
     found(CONTENT, "E9", "GETs of names that were answered where they are, the total exact afterwards",
-          text("%llu of %zu; %s", (unsigned long long)told, paced.reads, settled(&group) == group.added ? "yes" : "no"),
-          "> 0; yes", "", told > 0 && settled(&group) == group.added);
+          text("%llu of %zu; %s", (unsigned long long)told, paced.reads, settled(group) == group->added ? "yes" : "no"),
+          "> 0; yes", "", told > 0 && settled(group) == group->added);
     found(SPEED, "E9",
           text("age of what a GET of any name tells, %.0f INCR/s",
                (double)paced.acknowledged * 1e6 / (settings->is_short ? 1e6 : 60e6)),
@@ -458,7 +429,6 @@ static void run_ages(const struct settings *settings)
           "<= 50 ms", "0 (one copy)", percentile(paced.ages_us, paced.reads, 1) <= AGE_US_MAX);
     free(paced.acknowledged_us);
     free(paced.ages_us);
-    group_stop(&group);
 }
 
 /* --- What is lost --- */
@@ -496,30 +466,28 @@ static void *add_until_it_dies(void *unused)
     return NULL;
 }
 
-/* How many of its acknowledged additions are not in the total; *at_most: how many it may be. */
-static uint64_t kill_one(const struct settings *settings, uint64_t *at_most, double *ms)
+/* How many of a helper's acknowledged additions are not in the total; *at_most: how many it may be. */
+static uint64_t kill_one(struct group *group, uint64_t *at_most, double *ms)
 {
-    struct group group;
     unsigned name = 0;
     pthread_t thread;
     uint64_t total, expected, lost, since_us, last_us;
 
-    group_start(&group, settings);
-    while (group.names[name].node == group.home) name++;
-    if (settled(&group) != group.added) die("the sum is not what was added");
-    victim.port = port_of(&group, name);
-    victim.name = group.names[name].text;
+    while (group->names[name].node == group->home) name++;
+    if (settled(group) != group->added) die("the sum is not what was added");
+    victim.port = port_of(group, name);
+    victim.name = group->names[name].text;
     victim.count = 0;
     if (pthread_create(&thread, NULL, add_until_it_dies, NULL) != 0) die("no thread");
     usleep((useconds_t)(300000 + random_below(100000)));
-    kill(group.servers[group.names[name].node].pid, SIGKILL);
+    kill(group->nodes.servers[group->names[name].node].pid, SIGKILL);
     pthread_join(thread, NULL);
     /* What it had sent has come when home has seen its connection end. */
     for (uint64_t until = now_us() + SETTLE_US;
-         server_counter(&group.servers[group.home], "salt_helpers") > NODES - 2 && now_us() < until;)
+         server_counter(&group->nodes.servers[group->home], "salt_helpers") > NODES - 2 && now_us() < until;)
         usleep(10000);
-    total = total_of(&group.servers[group.home]);
-    expected = group.added + victim.count;
+    total = total_of(&group->nodes.servers[group->home]);
+    expected = group->added + victim.count;
     lost = total < expected ? expected - total : 0;
     if (victim.count == 0) die("nothing was added before the helper died");
     last_us = victim.taken[victim.count - 1].asked_us;
@@ -529,11 +497,10 @@ static uint64_t kill_one(const struct settings *settings, uint64_t *at_most, dou
     *ms = lost == 0 ? 0 : (double)(last_us - victim.taken[victim.count - lost].asked_us) / 1e3;
     note("    killed after %zu additions: %llu lost, of %llu in its last 50 ms", victim.count, (unsigned long long)lost,
          (unsigned long long)*at_most);
-    group_stop(&group);
     return lost;
 }
 
-static void run_deaths(const struct settings *settings)
+static void run_deaths(const struct settings *settings, struct group *group)
 {
     unsigned deaths = settings->is_short ? 1 : 20, too_much = 0;
     double worst_ms = 0;
@@ -545,7 +512,9 @@ static void run_deaths(const struct settings *settings)
         uint64_t at_most, lost;
         double ms;
 
-        lost = kill_one(settings, &at_most, &ms);
+        if (i > 0) group_start(group, settings);
+        lost = kill_one(group, &at_most, &ms);
+        nodes_stop(&group->nodes);
         if (lost > at_most) too_much++;
         if (lost > worst) worst = lost;
         if (ms > worst_ms) worst_ms = ms;
@@ -558,9 +527,12 @@ static void run_deaths(const struct settings *settings)
 
 static void run(const struct settings *settings)
 {
-    run_rates(settings);
-    run_ages(settings);
-    run_deaths(settings);
+    static struct group group;
+
+    group_start(&group, settings);
+    run_rates(settings, &group);
+    run_ages(settings, &group);
+    run_deaths(settings, &group);
 }
 
 const struct experiment experiment_saltsum = { .name = "saltsum", .title = "E9: sums on four nodes", .run = run };
