@@ -7,8 +7,6 @@
 #include "server/call.h"
 #include "server/node.h"
 
-#include <limits.h>
-
 static void acl_cat(struct call *call)
 {
     const struct command_table *commands = call->node->commands;
@@ -28,8 +26,8 @@ static void acl_cat(struct call *call)
     }
     category = acl_category_by_name(call_arg(call, 2));
     if (category == 0) {
-        reply_errorf(call->reply, "ERR Unknown category '%.*s'", (int)(call_arg(call, 2).len & INT_MAX),
-                     call_arg(call, 2).data);
+        reply_errorf(call->reply, "ERR Unknown category '%.*s'",
+                     (int)(call_arg(call, 2).len < 128 ? call_arg(call, 2).len : 128), call_arg(call, 2).data);
         return;
     }
     for (size_t i = 0; i < command_number_max(commands); i++) {

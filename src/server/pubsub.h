@@ -63,7 +63,8 @@ void pubsub_worker_stop(struct worker *worker);
 size_t pubsub_subscriptions(const struct client *client, enum topic_kind kind);
 /* One of its names, or false; good until it is unsubscribed. */
 bool pubsub_any(const struct client *client, enum topic_kind kind, struct bytes *name);
-/* May a client that subscribes to something run this command? One that speaks RESP2 could not tell other replies from messages; the refusal says so. */
+/* May a client that subscribes to something run this command? One that speaks RESP2 could not tell other replies from messages; the refusal says so,
+ * and of EXEC ends the transaction. */
 bool pubsub_admits(const struct call *call);
 void pubsub_refuse(struct call *call);
 /* What they take of memory. */

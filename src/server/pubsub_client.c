@@ -260,11 +260,14 @@ bool pubsub_admits(const struct call *call)
 void pubsub_refuse(struct call *call)
 {
     const char *parent = call->command->parent;
+    bool is_exec = parent == NULL && strcmp(call->command->name, "exec") == 0;
 
     reply_errorf(call->reply,
-                 "ERR Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+                 "%s Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
                  "in this context",
-                 parent != NULL ? parent : "", parent != NULL ? "|" : "", call->command->name);
+                 is_exec ? "EXECABORT Transaction discarded because of:" : "ERR", parent != NULL ? parent : "",
+                 parent != NULL ? "|" : "", call->command->name);
+    if (is_exec) client_discard_transaction(call->client);
 }
 
 /* --- Messages that have come --- */

@@ -87,7 +87,7 @@ set ::templates {
     {cluster bogus} {cluster help} {cluster info} {cluster nodes} {cluster keyslot @value} {cluster countkeysinslot @int} {asking} {readonly} {readwrite}
    
     {role x} {time x} {lastsave x} {info server x y nosuch} {quit2} {"" a} {nosuch a b c d} {GET k1} {gEt k1} {get} {get k1 k2}
-    {exec x} {discard x} {watch} {unwatch x} {acl bogus} {acl whoami} {acl cat bogus} {acl whoami x} {acl help}
+    {exec x} {discard x} {watch} {unwatch x} {acl bogus} {acl whoami} {acl cat bogus} {acl cat categorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategorycategory} {acl whoami x} {acl help}
 }
 
 # The same, but never with a word lost or added: that would end, block or change the process or the connection.

@@ -73,6 +73,7 @@ test "a RESP2 subscriber may subscribe, PING, RESET and QUIT, and nothing else" 
                 resp::do reader {*}$words
             }
         }
+        assert_error "EXECABORT Transaction discarded because of: Can't execute 'exec': only (P|S)SUBSCRIBE / *" { resp::do reader exec }
         assert_error "ERR unknown command*" { resp::do reader nosuch }
         assert_error "ERR wrong number of arguments for 'get' command" { resp::do reader get }
         assert_equal {pong {}} [resp::do reader ping]
