@@ -137,6 +137,11 @@ void cluster_slot_worked(struct cluster *c, uint16_t slot, int64_t now_ms)
     c->worked_ms[slot] = now_ms;
 }
 
+int64_t cluster_slot_worked_ms(const struct cluster *c, uint16_t slot)
+{
+    return c->worked_ms[slot];
+}
+
 void cluster_slot_look_again(struct cluster *c, uint16_t slot, int64_t after_ms, int64_t idle_ms, int64_t now_ms)
 {
     c->worked_ms[slot] = now_ms - idle_ms + (after_ms < idle_ms ? after_ms : idle_ms);

@@ -62,6 +62,8 @@ struct open_slot {
 
 /* Somebody works on it: its time begins anew. */
 void cluster_slot_worked(struct cluster *c, uint16_t slot, int64_t now_ms);
+/* When that was last. */
+int64_t cluster_slot_worked_ms(const struct cluster *c, uint16_t slot);
 /* It is looked at again after so long, unless somebody works on it. idle_ms: as in the next. */
 void cluster_slot_look_again(struct cluster *c, uint16_t slot, int64_t after_ms, int64_t idle_ms, int64_t now_ms);
 /* The first slot from `from` on that stands open, and on which nobody has worked for so long; SLOT_COUNT where there is none. */

@@ -28,8 +28,9 @@ struct redirect_facts {
     bool asking;             /* the client said ASKING, or the command implies it */
     bool migrates;           /* the command is MIGRATE */
     bool several_keys;       /* more than one distinct key */
-    bool of_hearsay;         /* who sent the client here may have taken this node for the owner, as it once was */
-    size_t keys_present;     /* counted only where the slot is migrating or importing */
+    bool
+        of_hearsay; /* who sent the client here may have taken this node for the owner, as it once was, or done so before this import */
+    size_t keys_present; /* counted only where the slot is migrating or importing */
     size_t keys_missing;
 };
 

@@ -48,6 +48,8 @@ enum client_flag {
     CLIENT_MORE = 1u << 20,        /* commands wait for its next turn (server/turns.h) */
     CLIENT_PARKED = 1u << 21,      /* a command waits for a key to be filled (server/park.h) */
     CLIENT_SUBSCRIBED = 1u << 22,  /* to something */
+    CLIENT_WAITED = 1u << 23,      /* what it has sent may have lain here since waited_since_ms */
+    CLIENT_CAUGHT_UP = 1u << 24,   /* of that the last has been read: what is read next has not */
 };
 
 /* What a small request and its reply touch comes first, in as few cache lines as it takes: with many clients each comes out of the second
@@ -77,6 +79,7 @@ struct client {
     uint32_t due;                        /* enum due of server/turns.h */
     struct transaction *transaction;     /* NULL unless MULTI or WATCH */
     int64_t unauthenticated_bytes;       /* its part of the node's */
+    int64_t waited_since_ms;             /* when it was stopped first; of CLIENT_WAITED */
     int64_t handshake_ms;                /* when it connected or said RESET: it has to log in soon after */
     struct hold *hold;                   /* NULL unless CLIENT_HELD */
     struct park *park;                   /* of a command that has waited for a key; or NULL */

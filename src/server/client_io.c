@@ -385,14 +385,37 @@ static void hold_posted(struct client *client)
     publish(client); /* they may be long */
 }
 
+#define STOPPED (CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED | CLIENT_BEHIND)
+
+/* What it has sent by now, and is about to, runs later than it was sent for: whoever sent it here may know better by then (server/plan.c). */
+static __attribute__((cold, noinline)) void note_wait(struct client *client)
+{
+    if (!(client_flags(client) & CLIENT_WAITED)) client->waited_since_ms = client->worker->now_ms;
+    client_set(client, CLIENT_WAITED);
+    client_clear(client, CLIENT_CAUGHT_UP);
+}
+
+/* It goes on, and its socket was read, to its end or not: behind the end nothing has waited. */
+static __attribute__((cold, noinline)) void note_read(struct client *client, bool to_the_end)
+{
+    uint32_t flags = client_flags(client);
+
+    if (flags & (CLIENT_BEHIND | CLIENT_PARKED)) return;
+    if (flags & CLIENT_CAUGHT_UP)
+        client_clear(client, CLIENT_WAITED | CLIENT_CAUGHT_UP);
+    else if (to_the_end)
+        client_set(client, CLIENT_CAUGHT_UP);
+}
+
 /* It is not to go on at once: others come first, or it waits for something else. */
 static void stop_for_now(struct client *client, bool has_more)
 {
     uint32_t flags = client_flags(client);
 
+    if (flags & STOPPED) note_wait(client);
     if (flags & (CLIENT_PAUSED | CLIENT_HELD)) conn_set_reading(&client->conn, false);
     if (!(flags & CLIENT_MORE)) return;
-    if (has_more && !(flags & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_PARKED | CLIENT_BEHIND | CLIENT_CLOSE_AFTER_REPLY)))
+    if (has_more && !(flags & (STOPPED | CLIENT_CLOSE_AFTER_REPLY)))
         turns_join(client, DUE_COMMANDS);
     else
         client_clear(client, CLIENT_MORE);
@@ -437,7 +460,7 @@ static size_t answer(struct worker *worker, struct batch_part *part)
     used = batch_run(worker, part);
     worker->answering = NULL;
     if (reply_is_too_much(&client->reply)) close_insatiable(client, start, first_piece);
-    if (client_flags(client) & (CLIENT_PAUSED | CLIENT_HELD | CLIENT_MORE)) stop_for_now(client, used < part->data.len);
+    if (client_flags(client) & (STOPPED | CLIENT_MORE)) stop_for_now(client, used < part->data.len);
     post_replies(client, start, first_piece);
     if (client_flags(client) & CLIENT_HELD) hold_posted(client);
     return used;
@@ -597,6 +620,7 @@ static ssize_t read_bytes(struct client *client, struct bytes *data)
     }
     got = conn_read(&client->conn, into, room);
     if (got <= 0) return got;
+    if (__builtin_expect(client_flags(client) & CLIENT_WAITED, 0)) note_read(client, (size_t)got < room);
     *data = (struct bytes){ into, (size_t)got };
     if (client->query.len > 0) {
         buf_added(&client->query, (size_t)got);

@@ -1,6 +1,7 @@
 #include "server/plan.h"
 
 #include "bus/bus.h"
+#include "cluster/open.h"
 #include "cluster/redirect.h"
 #include "salt/marks.h"
 #include "server/salt_home.h"
@@ -147,6 +148,19 @@ static bool is_of_hearsay(const struct call *call, const struct plan *plan, cons
     return plan->by_name && call->node->salt_home != NULL && salt_home_was_here(call->node->salt_home, slot_id(slot));
 }
 
+/* ASK is good for a moment. A command that has lain here for longer, behind one whose reply had to wait, may be of an import before: the slot has come, and
+ * gone, and is on its way back, and the key with it. RESTORE-ASKING is its source's own. */
+static bool is_of_an_import_before(const struct call *call, const struct plan *plan, const struct slot *slot)
+{
+    struct effects *effects;
+    int64_t began_ms;
+
+    if (plan->asking || !(client_flags(call->client) & CLIENT_WAITED)) return false;
+    began_ms = cluster_slot_worked_ms(bus_lock(call->node->bus, &effects), slot_id(slot));
+    bus_unlock(call->node->bus);
+    return call->client->waited_since_ms <= began_ms;
+}
+
 /* With the slot of the first key locked: may the command run here? On no, has replied. */
 static bool slot_admits(struct call *call, const struct plan *plan, struct slot *slot)
 {
@@ -177,7 +191,8 @@ static bool slot_admits(struct call *call, const struct plan *plan, struct slot 
         .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
         .migrates = plan->migrates,
         .several_keys = plan->several_keys,
-        .of_hearsay = is_of_hearsay(call, plan, slot),
+        .of_hearsay = is_of_hearsay(call, plan, slot) ||
+                      ((owner.flags & OWNER_IMPORTING) != 0 && is_of_an_import_before(call, plan, slot)),
         .keys_present = presence.present,
         .keys_missing = presence.missing,
     };

@@ -131,3 +131,51 @@ test "keys that an aborted import left behind are counted, answer nobody, and ar
         for {set i 0} {$i < 10} {incr i} { assert_equal $i [on ada get "{m}$i"] }
     }
 }
+
+# Behind a reply that waits a command may lie for longer than it takes a slot to come, to go, and to come again: what its client was told is of before.
+test "a command that was asked for in an import, and runs in the next, does not find that the key is nowhere" {
+    with_cluster {ada bob} {@split yes enable-debug-command yes} {
+        set slot [lindex [split [lindex [dict get [seen_by ada ada] slots] 0] -] 0]
+        set key [key_in_slot $slot]
+        on ada set $key v
+        set payload [on ada dump $key]
+        # The source has sent it on.
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        assert_equal OK [on ada migrate [node_host bob] [node_port bob] $key 0 30000]
+        assert_error "ASK $slot *" { on ada get $key }
+        foreach {name words} [list reader [list get $key] writer [list set "{$key}other" w]] {
+            connect $name bob
+            resp::write $name [resp::encode debug withhold][resp::encode asking][resp::encode {*}$words]
+        }
+        connect mover bob
+        resp::write mover [resp::encode debug withhold][resp::encode restore-asking "{$key}moved" 0 $payload]
+        eventually { [regexp -all {cmd=debug} [on bob client list]] == 3 }
+        on bob cluster setslot $slot node [node_id bob]
+        on ada cluster setslot $slot node [node_id bob]
+        on ada cluster setslot $slot importing [node_id bob]
+        on bob cluster setslot $slot migrating [node_id ada]
+        assert_equal OK [on bob migrate [node_host ada] [node_port ada] $key 0 30000]
+        on ada cluster setslot $slot node [node_id ada]
+        on bob cluster setslot $slot node [node_id ada]
+        on bob cluster setslot $slot importing [node_id ada]
+        on ada cluster setslot $slot migrating [node_id bob]
+        assert_equal 3 [on bob debug release]
+        foreach name {reader writer} {
+            foreach reply {OK OK} { assert_equal $reply [resp::plain [resp::read $name]] }
+            assert_error "TRYAGAIN *" { resp::plain [resp::read $name] }
+        }
+        # What its source sends it is no hearsay.
+        foreach reply {OK OK} { assert_equal $reply [resp::plain [resp::read mover]] }
+        assert_equal [list "{$key}moved"] [on bob cluster getkeysinslot $slot 10]
+        assert_equal v [on ada get $key]
+        # Whoever comes now is answered as ever, and so are they when what they send has not waited.
+        on bob asking
+        assert_equal "" [on bob get "{$key}none"]
+        foreach name {reader writer} {
+            eventually { [resp::do $name asking] eq "OK" && [resp::do $name get "{$key}none"] eq "" }
+            assert_equal OK [resp::do $name asking]
+            assert_equal OK [resp::do $name set "{$key}$name" x]
+        }
+    }
+}
