@@ -134,22 +134,30 @@ static inline uint32_t chance_of(const struct policy_fields *fields, struct byte
     return (uint32_t)(life->hash != 0 ? life->hash : slot_hash(key));
 }
 
+static __attribute__((noinline)) void limit_by_judge(struct backstop_watch *watch, const struct policy_fields *fields,
+                                                     enum backstop_cause cause, struct bytes key, int64_t former_ms,
+                                                     struct backstop_life *life)
+{
+    struct backstop_verdict verdict =
+        backstop_judge(fields, cause, former_ms, life->now_ms != 0 ? life->now_ms : clock_now_ms(),
+                       chance_of(fields, key, life), life);
+
+    if (verdict.defaulted || verdict.clipped) count(watch, verdict.defaulted);
+}
+
 static void limit(void *context, enum backstop_cause cause, struct bytes key, int64_t former_ms,
                   struct backstop_life *life)
 {
     struct backstop_watch *watch = context;
     const struct policy_fields *fields = policies_find(watch->policies, key);
-    struct backstop_verdict verdict;
 
     if (fields == NULL || !fields->limits) return;
-    if (is_plain_birth(fields, cause, life)) {
-        bear(fields, chance_of(fields, key, life), life);
-        count(watch, true);
+    if (!is_plain_birth(fields, cause, life)) {
+        limit_by_judge(watch, fields, cause, key, former_ms, life);
         return;
     }
-    verdict = backstop_judge(fields, cause, former_ms, life->now_ms != 0 ? life->now_ms : clock_now_ms(),
-                             chance_of(fields, key, life), life);
-    if (verdict.defaulted || verdict.clipped) count(watch, verdict.defaulted);
+    bear(fields, chance_of(fields, key, life), life);
+    count(watch, true);
 }
 
 struct backstop_watch *backstop_start(struct keyspace *keyspace, struct policies *policies)

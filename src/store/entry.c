@@ -525,6 +525,13 @@ static struct entry *relayout(struct entry *entry, struct layout to, int64_t exp
     return entry;
 }
 
+/* Of a few bytes. A compiler that knows that they are few copies them with an instruction that takes longer to begin (30 ns) than all of it. */
+static inline void copy_short(void *to, const void *from, size_t bytes)
+{
+    __asm__("" : "+r"(bytes));
+    memcpy(to, from, bytes);
+}
+
 /* Makes room for another life: nothing else of a small entry depends on how wide that is. */
 static struct entry *small_relayout(struct entry *entry, unsigned expiry)
 {
@@ -536,7 +543,7 @@ static struct entry *small_relayout(struct entry *entry, unsigned expiry)
     if (from_total != to_total && alloc_class(from_total) != alloc_class(to_total)) {
         to = alloc(to_total);
         memcpy(to, entry, 3);
-        memcpy((char *)to + 3 + to_width, (char *)entry + 3 + from_width, kept);
+        copy_short((char *)to + 3 + to_width, (char *)entry + 3 + from_width, kept);
         alloc_free_sized(entry, from_total);
     } else {
         memmove((char *)to + 3 + to_width, (char *)to + 3 + from_width, kept);

@@ -76,27 +76,45 @@ struct entry *table_random(const struct table *table, struct random *random)
     return NULL;
 }
 
-/* --- Revising --- */
+/* --- Revising ---
+ *
+ * So that nobody waits for memory, a leaf is fetched while the one before it is revised: its buckets first, and then, with each bucket that is revised, the
+ * entries of one. To fetch all of it at once is to wait, too: only some ten lines can be on their way. */
 
-/* All of a leaf is on its way before the first of it is looked at, so that the misses overlap. */
-static void fetch_leaf(uint64_t leaf)
+static void fetch_buckets(uint64_t leaf)
 {
     for (unsigned at = 0; at < node_bucket_count(leaf); at++) __builtin_prefetch(&node_buckets(leaf)[at]);
     if (node_is_hinted(leaf)) __builtin_prefetch((const void *)node_hints(leaf));
-    each_word(leaf, at, place) __builtin_prefetch(table_entry(&node_buckets(leaf)[at].words[place]));
 }
 
-/* False: the leaf was replaced, by one with hints, when it came by its first deadline. */
-static bool revise_leaf(struct table *table, uint64_t hash, uint64_t leaf,
+static void fetch_entries(uint64_t leaf, unsigned at)
+{
+    for (unsigned place = 0; place < BUCKET_ENTRIES; place++) {
+        const struct entry *entry = table_entry(&node_buckets(leaf)[at].words[place]);
+
+        if (entry != NULL) __builtin_prefetch(entry);
+    }
+}
+
+/* Those of all its buckets from one on. */
+static void fetch_rest(uint64_t leaf, unsigned at)
+{
+    for (; at < node_bucket_count(leaf); at++) fetch_entries(leaf, at);
+}
+
+/* False: the leaf was replaced, by one with hints, when it came by its first deadline. next: what is to be fetched meanwhile; a leaf that may be empty. */
+static bool revise_leaf(struct table *table, uint64_t hash, uint64_t leaf, uint64_t next,
                         bool (*revise)(void *context, table_word *word), void *context, int64_t now_ms)
 {
     uint32_t earliest = HINT_NONE;
+    unsigned fetched = 0; /* of the next leaf's buckets */
 
     each_word(leaf, at, place)
     {
         table_word *word = &node_buckets(leaf)[at].words[place];
         uint32_t hint;
 
+        for (; fetched <= at && fetched < node_bucket_count(next); fetched++) fetch_entries(next, fetched);
         if (!revise(context, word)) continue;
         hint = hint_of(entry_expires_at_ms(table_entry(word)), now_ms);
         if (hint == HINT_NONE) continue;
@@ -108,21 +126,29 @@ static bool revise_leaf(struct table *table, uint64_t hash, uint64_t leaf,
             earliest = hint_earlier(earliest, hint);
     }
     if (earliest != HINT_NONE) table_lower_hints(table, hash, earliest);
+    fetch_rest(next, fetched);
     return true;
 }
 
 uint32_t table_revise(struct table *table, uint32_t cursor, bool (*revise)(void *context, table_word *word),
                       void *context, int64_t now_ms)
 {
-    uint64_t hash = (uint64_t)cursor << 32, leaf;
-    unsigned depth;
+    uint64_t hash = (uint64_t)cursor << 32, leaf, next;
+    uint32_t behind;
+    unsigned depth, depth_of_next;
 
-    /* A leaf that was full is two afterwards, and the rest of it comes with the next cursor. */
-    do {
+    for (bool is_first = cursor == 0;; is_first = false) {
         leaf = leaf_of(table, hash, &depth);
-        fetch_leaf(leaf);
-    } while (!revise_leaf(table, hash, leaf, revise, context, now_ms));
-    return depth == 0 ? 0 : (uint32_t)((((uint64_t)cursor >> (32 - depth)) + 1) << (32 - depth));
+        behind = depth == 0 ? 0 : (uint32_t)((((uint64_t)cursor >> (32 - depth)) + 1) << (32 - depth));
+        next = behind == 0 ? 0 : leaf_of(table, (uint64_t)behind << 32, &depth_of_next);
+        fetch_buckets(is_first ? leaf : next);
+        if (is_first) {
+            fetch_rest(leaf, 0);
+            fetch_buckets(next);
+        }
+        /* A leaf that was full is two afterwards, and the rest of it comes with the next cursor. */
+        if (revise_leaf(table, hash, leaf, next, revise, context, now_ms)) return behind;
+    }
 }
 
 /* --- What is due --- */
