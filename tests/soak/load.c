@@ -3,10 +3,16 @@
  *     load PORT idle COUNT      opens so many connections, says "connected", and closes them when its input ends
  *     load PORT fill            writes every key once
  *     load PORT mix SECONDS     the clients below; prints what they have done, or the first promise that was broken
- *     load PORT mix SECONDS slow,half-closed     only those kinds of them
+ *     load PORT mix SECONDS slow,half-closed          only those kinds of them
+ *     load PORT mix SECONDS slow,half-closed light    the same at a price: what they take of their own CPU is spared, for who measures others on it
+ *
+ * A mix ends with the CPU time that it took here, and what each kind has done and moved:
+ *
+ *     seconds=4.001 user_s=0.040 system_s=0.210 | quitter done=310 in=0 out=162529280 | ...
  *
  * Every value says which key it is of and which version, and all its bytes follow from these, so that whoever reads one knows whether
- * it is whole. No client is asked to be quick, but those that behave must get each reply before PATIENCE_MS. */
+ * it is whole. No client is asked to be quick, but those that behave must get each reply before PATIENCE_MS. Light clients ask for the same and
+ * move as much, but look at no more than the ends of a big value: the kernel throws away what lies between. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +34,13 @@
 #define HEAD_BYTES 16u
 #define BIG_BYTES (1u << 20)
 #define ANNOUNCED_BYTES 50000000
+/* So much of a value is sent by one call: whoever shares the CPU is not to wait for the end of more. */
+#define PART_BYTES (64u << 10)
+/* A bytewise client sends a byte each time this program looks around, but no more often than this on average, however many others make it look around. */
+#define BYTE_US 250
+#define BYTES_LATE 16
+/* Light clients read so often before others have their turn. */
+#define READS_MAX 8
 
 static uint16_t port;
 static uint64_t random_state = 88172645463325252u;
@@ -44,12 +57,17 @@ static __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *for
     exit(1);
 }
 
-static uint64_t now_ms(void)
+static uint64_t now_us(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t now_ms(void)
+{
+    return now_us() / 1000;
 }
 
 static unsigned random_below(unsigned limit)
@@ -82,16 +100,6 @@ static const char *body_of(unsigned key, unsigned version)
     return pattern + (key * 7 + version * 13) % 256;
 }
 
-/* No more than the first `most` bytes, and a head, are written of it; returns how long all of it is. */
-static size_t write_value(char *to, unsigned key, unsigned version, size_t most)
-{
-    size_t bytes = value_bytes(key), part = bytes < most ? bytes : most;
-
-    sprintf(to, "%08u%08u", key, version);
-    if (part > HEAD_BYTES) memcpy(to + HEAD_BYTES, body_of(key, version), part - HEAD_BYTES);
-    return bytes;
-}
-
 static size_t write_get(char *to, unsigned key)
 {
     return (size_t)sprintf(to, "*2\r\n$3\r\nGET\r\n$6\r\nkey:%02u\r\n", key);
@@ -99,14 +107,20 @@ static size_t write_get(char *to, unsigned key)
 
 #define SET_BYTES_MAX (BIG_BYTES + 128)
 
-/* Likewise. */
-static size_t write_set(char *to, unsigned key, unsigned version, size_t most)
+/* Up to the body of the value. */
+static size_t write_set_head(char *to, unsigned key, unsigned version)
 {
-    size_t len = (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n$6\r\nkey:%02u\r\n$%zu\r\n", key, value_bytes(key));
+    return (size_t)sprintf(to, "*3\r\n$3\r\nSET\r\n$6\r\nkey:%02u\r\n$%zu\r\n%08u%08u", key, value_bytes(key), key,
+                           version);
+}
 
-    len += write_value(to + len, key, version, most);
-    memcpy(to + len, "\r\n", 2);
-    return len + 2;
+static size_t write_set(char *to, unsigned key, unsigned version)
+{
+    size_t len = write_set_head(to, key, version), body = value_bytes(key) - HEAD_BYTES;
+
+    memcpy(to + len, body_of(key, version), body);
+    memcpy(to + len + body, "\r\n", 2);
+    return len + body + 2;
 }
 
 /* --- Clients --- */
@@ -116,13 +130,16 @@ static const char *const kind_names[] = {
     "good", "never", "slow", "bytewise", "half-closed", "quitter", "liar", "churn"
 };
 static const int kind_counts[KINDS] = { 16, 16, 16, 8, 8, 8, 6, 8 };
-static uint64_t done[KINDS];
+static uint64_t done[KINDS], bytes_in[KINDS], bytes_out[KINDS];
+static bool is_light;
 
 struct client {
     enum kind kind;
     int fd; /* -1: connects at wake_ms */
     char *out;
     size_t out_len, out_at;
+    const char *body; /* of a value, behind that: sent from where it lies */
+    size_t body_left;
     uint64_t wake_ms;  /* when it does the next thing it does by itself */
     uint64_t asked_ms; /* when the oldest reply was asked for */
     int replies_due;
@@ -138,12 +155,17 @@ struct client {
 
 static int poller;
 
+static bool has_to_send(const struct client *client)
+{
+    return client->out_at < client->out_len || client->body_left > 0;
+}
+
 static void watch(struct client *client, bool reads)
 {
     struct epoll_event event = { .data.ptr = client };
 
     if (reads) event.events |= EPOLLIN;
-    if (client->out_at < client->out_len && client->kind != BYTEWISE) event.events |= EPOLLOUT;
+    if (has_to_send(client) && client->kind != BYTEWISE) event.events |= EPOLLOUT;
     epoll_ctl(poller, EPOLL_CTL_MOD, client->fd, &event);
 }
 
@@ -190,15 +212,24 @@ static void ask_get(struct client *client, unsigned key, int times)
     client->asked_ms = now_ms();
 }
 
-/* Of which it will send so much at most. What these clients take of their CPU is felt by whoever is measured on the same: so it is written once, to its
- * place. */
-static void ask_set(struct client *client, unsigned key, size_t most)
+static void ask_set(struct client *client, unsigned key)
 {
-    size_t len;
-
     client->out = realloc(client->out, client->out_len + SET_BYTES_MAX);
-    len = write_set(client->out + client->out_len, key, random_below(100000), most);
-    client->out_len += len < most ? len : most;
+    client->out_len += write_set(client->out + client->out_len, key, random_below(100000));
+    client->replies_due++;
+    client->asked_ms = now_ms();
+}
+
+/* The first bytes of one, which it will leave it at. */
+static void ask_half_a_set(struct client *client, unsigned key, size_t bytes)
+{
+    unsigned version = random_below(100000);
+    char text[128];
+    size_t len = write_set_head(text, key, version);
+
+    append(client, text, len < bytes ? len : bytes);
+    client->body = body_of(key, version);
+    client->body_left = bytes - client->out_len;
     client->replies_due++;
     client->asked_ms = now_ms();
 }
@@ -213,11 +244,11 @@ static void ask(struct client *client)
 {
     char text[128];
 
-    client->out_len = client->out_at = 0;
+    client->out_len = client->out_at = client->body_left = 0;
     switch (client->kind) {
     case GOOD:
         if (random_below(3) == 0)
-            ask_set(client, random_below(KEYS), SIZE_MAX);
+            ask_set(client, random_below(KEYS));
         else
             ask_get(client, random_below(KEYS), 1);
         break;
@@ -230,7 +261,7 @@ static void ask(struct client *client)
         break;
     case BYTEWISE:
         if (random_below(2) == 0)
-            ask_set(client, random_below(KEYS / 4) * 4, SIZE_MAX);
+            ask_set(client, random_below(KEYS / 4) * 4);
         else
             ask_get(client, big_key(), 1);
         break;
@@ -238,7 +269,7 @@ static void ask(struct client *client)
         ask_get(client, big_key(), 5);
         break;
     case QUITTER:
-        ask_set(client, big_key(), 1 + random_below(BIG_BYTES));
+        ask_half_a_set(client, big_key(), 1 + random_below(BIG_BYTES));
         break;
     case LIAR:
         append(client, text,
@@ -364,18 +395,29 @@ static void on_closed(struct client *client)
 }
 
 static char into[256 << 10];
+#define END_BYTES 64u
 
 /* Reads once; false when there was nothing. */
 static bool receive(struct client *client, size_t most)
 {
-    ssize_t got = recv(client->fd, into, most, 0);
+    bool is_spared = is_light && client->kind != SLOW; /* those read little, and by the clock */
+    bool is_between =
+        is_spared && client->in_bulk && client->bulk_at >= HEAD_BYTES && client->bulk_at < client->bulk_len;
+    ssize_t got;
 
+    if (is_between && most > client->bulk_len - client->bulk_at) most = client->bulk_len - client->bulk_at;
+    if (is_spared && !is_between) most = END_BYTES;
+    got = recv(client->fd, into, most, is_between ? MSG_TRUNC : 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (got <= 0) {
         on_closed(client);
         return false;
     }
-    read_replies(client, into, (size_t)got);
+    bytes_in[client->kind] += (uint64_t)got;
+    if (is_between)
+        client->bulk_at += (size_t)got;
+    else
+        read_replies(client, into, (size_t)got);
     return true;
 }
 
@@ -397,19 +439,37 @@ static void go_on(struct client *client)
     if (client->kind != SLOW) watch(client, true);
 }
 
-static void transmit(struct client *client)
+static ssize_t send_some(struct client *client)
 {
     size_t most = client->out_len - client->out_at;
     ssize_t sent;
 
     if (client->kind == BYTEWISE && most > 1) most = 1;
-    sent = send(client->fd, client->out + client->out_at, most, MSG_NOSIGNAL);
+    if (most > 0) {
+        sent =
+            send(client->fd, client->out + client->out_at, most, MSG_NOSIGNAL | (client->body_left > 0 ? MSG_MORE : 0));
+        if (sent > 0) client->out_at += (size_t)sent;
+    } else {
+        most = client->body_left < PART_BYTES ? client->body_left : PART_BYTES;
+        sent = send(client->fd, client->body, most, MSG_NOSIGNAL);
+        if (sent > 0) client->body += sent;
+        if (sent > 0) client->body_left -= (size_t)sent;
+    }
+    if (sent > 0) bytes_out[client->kind] += (uint64_t)sent;
+    return sent;
+}
+
+static void transmit(struct client *client)
+{
+    ssize_t sent;
+
+    do sent = send_some(client);
+    while (sent > 0 && client->body_left > 0);
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR) on_closed(client);
         return;
     }
-    client->out_at += (size_t)sent;
-    if (client->out_at < client->out_len) return;
+    if (has_to_send(client)) return;
     if (client->kind == QUITTER || client->kind == NEVER || client->kind == LIAR) done[client->kind]++;
     if (client->kind == QUITTER) {
         close_client(client, 50 + random_below(100)); /* a slow node would have to take ever more of them */
@@ -444,7 +504,7 @@ static void tick(struct client *client, uint64_t now)
         watch(client, false);
         return;
     case BYTEWISE:
-        if (client->out_at < client->out_len) transmit(client);
+        if (has_to_send(client)) transmit(client);
         return;
     default:
         if (client->replies_due > 0 && now - client->asked_ms > PATIENCE_MS)
@@ -457,7 +517,8 @@ static void on_event(struct client *client, uint32_t events)
     if (events & EPOLLOUT) transmit(client);
     if (client->fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
     if (client->kind == SLOW) return;
-    if (!receive(client, sizeof into)) return;
+    for (int reads = 0; reads < (is_light ? READS_MAX : 1) && (reads == 0 || client->replies_due > 0); reads++)
+        if (!receive(client, sizeof into)) return;
     if (client->replies_due == 0 && client->kind != NEVER && client->kind != LIAR && client->kind != QUITTER)
         go_on(client);
 }
@@ -475,9 +536,30 @@ static bool is_wanted(const char *list, enum kind kind)
     return false;
 }
 
+static double seconds_of(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static void tell(uint64_t ms, const char *kinds)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    printf("seconds=%.3f user_s=%.3f system_s=%.3f", (double)ms / 1000, seconds_of(used.ru_utime),
+           seconds_of(used.ru_stime));
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!is_wanted(kinds, (enum kind)kind)) continue;
+        printf(" | %s done=%llu in=%llu out=%llu", kind_names[kind], (unsigned long long)done[kind],
+               (unsigned long long)bytes_in[kind], (unsigned long long)bytes_out[kind]);
+        if (done[kind] == 0) fail("no %s client has done anything", kind_names[kind]);
+    }
+    printf("\n");
+}
+
 static void mix(uint64_t seconds, const char *kinds)
 {
-    uint64_t end_ms = now_ms() + seconds * 1000;
+    uint64_t began_ms = now_ms(), end_ms = began_ms + seconds * 1000, due_us = 0;
     struct client *clients;
     int count = 0, at = 0;
 
@@ -497,15 +579,12 @@ static void mix(uint64_t seconds, const char *kinds)
             struct client *client = events[i].data.ptr;
             if (client->fd >= 0) on_event(client, events[i].events);
         }
-        now = now_ms();
-        for (int i = 0; i < count; i++) tick(&clients[i], now);
+        now = now_us();
+        if (now < due_us) continue;
+        due_us = due_us + BYTE_US * BYTES_LATE < now ? now : due_us + BYTE_US;
+        for (int i = 0; i < count; i++) tick(&clients[i], now / 1000);
     }
-    for (int kind = 0; kind < KINDS; kind++) {
-        if (!is_wanted(kinds, (enum kind)kind)) continue;
-        printf("%s %llu ", kind_names[kind], (unsigned long long)done[kind]);
-        if (done[kind] == 0) fail("no %s client has done anything", kind_names[kind]);
-    }
-    printf("\n");
+    tell(now_ms() - began_ms, kinds);
 }
 
 /* --- The other errands --- */
@@ -516,7 +595,7 @@ static void fill(void)
     int fd = open_socket();
 
     for (unsigned key = 0; key < KEYS; key++) {
-        size_t len = write_set(set_text, key, 0, SIZE_MAX);
+        size_t len = write_set(set_text, key, 0);
         char reply[5];
 
         for (size_t at = 0; at < len;) {
@@ -562,6 +641,7 @@ int main(int argc, char **argv)
     random_state ^= (uint64_t)time(NULL) * 2654435761u;
     if (strcmp(argv[2], "idle") == 0) idle(atoi(argv[3]));
     if (strcmp(argv[2], "fill") == 0) fill();
+    is_light = argc > 5 && strcmp(argv[5], "light") == 0;
     if (strcmp(argv[2], "mix") == 0) mix((uint64_t)atoll(argv[3]), argc > 4 ? argv[4] : "");
     return 0;
 }

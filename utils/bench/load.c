@@ -5,7 +5,10 @@
  * Each draws its keys from a random sequence of its own, so that no two connections walk the keyspace in step.
  *
  * The latency of a command is from the write of its batch to the read that brought its reply. Time is counted after a warm-up, and the
- * server's CPU time (-x) from the same two moments, so that what a command costs is known even where the machine is busy with others. */
+ * server's CPU time (-x) from the same two moments, so that what a command costs is known even where the machine is busy with others.
+ *
+ * With -A the kernel notes when each reply reached its socket, in the context of who sent it. From the write of a batch to that moment is what the server takes; what
+ * comes after it is this program waiting for its own CPU, and `waited` is the share of the time for which it did. */
 #include "histogram.h"
 #include "protocol.h"
 
@@ -41,6 +44,7 @@ struct options {
     uint64_t seed;
     int spared_from, spared_to; /* slots whose keys are left alone; none where from is above to */
     int server_pid;             /* 0: nobody's CPU time is asked for */
+    bool notes_arrival;
 };
 
 struct connection {
@@ -48,7 +52,7 @@ struct connection {
     char *requests;
     size_t to_send, sent;
     int awaited;
-    uint64_t sent_ns;
+    uint64_t sent_ns, sent_wall_ns; /* the latter where arrivals are noted, which is by that clock */
     uint64_t random;
     uint64_t next_key, end_key; /* of LOAD and DELETE */
     struct reader reader;
@@ -69,17 +73,30 @@ static struct options options = { .port = 6379,
                                   .spared_from = 1,
                                   .share = 1 };
 static struct shape shape = { .prefix = "key:", .value_bytes_min = 64, .value_bytes_max = 64 };
-static struct histogram latency;
+static struct histogram latency, arrival;
 static uint64_t replies, misses, errors;
 static char first_error[128];
 static char read_buffer[READ_BYTES];
+
+static uint64_t ns_of(const struct timespec *t)
+{
+    return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
 
 static uint64_t now_ns(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return ns_of(&t);
+}
+
+static uint64_t wall_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return ns_of(&t);
 }
 
 /* xorshift64*: a handful of instructions, and good enough to visit keys evenly. */
@@ -172,6 +189,7 @@ static bool connection_next_batch(struct connection *connection)
     }
     if (connection->awaited == 0) return false;
     connection->sent_ns = now_ns();
+    if (options.notes_arrival) connection->sent_wall_ns = wall_ns();
     connection_send(connection);
     return true;
 }
@@ -192,10 +210,41 @@ static void connection_feed(struct connection *connection, const char *bytes, si
     }
 }
 
+/* When the last of what a read brought had come, by the wall clock; 0 where the kernel does not say. */
+static uint64_t arrived_ns(struct msghdr *message)
+{
+    struct timespec t;
+
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS) continue;
+        memcpy(&t, CMSG_DATA(part), sizeof(t));
+        return ns_of(&t);
+    }
+    return 0;
+}
+
+static ssize_t receive(const struct connection *connection)
+{
+    struct iovec into = { .iov_base = read_buffer, .iov_len = sizeof(read_buffer) };
+    char control[128];
+    struct msghdr message = {
+        .msg_iov = &into, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+    uint64_t arrived;
+    ssize_t n;
+
+    if (!options.notes_arrival) return recv(connection->fd, read_buffer, sizeof(read_buffer), 0);
+    n = recvmsg(connection->fd, &message, 0);
+    if (n <= 0) return n;
+    arrived = arrived_ns(&message);
+    if (arrived > connection->sent_wall_ns) histogram_add(&arrival, arrived - connection->sent_wall_ns);
+    return n;
+}
+
 static void connection_read(struct connection *connection)
 {
     for (;;) {
-        ssize_t n = recv(connection->fd, read_buffer, sizeof(read_buffer), 0);
+        ssize_t n = receive(connection);
 
         if (n < 0 && errno == EAGAIN) return;
         if (n < 0) die("recv");
@@ -221,6 +270,8 @@ static void connection_open(struct connection *connection, int index, int epoll)
     if (connection->fd < 0) die("socket");
     if (connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) != 0) die("connect");
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (options.notes_arrival && setsockopt(connection->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) != 0)
+        die("timestamps");
     if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0) die("fcntl");
     connection->random = (options.seed * 1000003u + (uint64_t)index + 1) * 0x9E3779B97F4A7C15u | 1u;
     for (int i = 0; i < 10; i++) (void)random_next(&connection->random);
@@ -292,17 +343,28 @@ static double own_cpu_s(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
+/* For so long it could have run, and another did on its CPU. */
+static double own_wait_s(void)
+{
+    unsigned long long ns;
+    char text[256];
+
+    return read_line("/proc/self/schedstat", text, sizeof(text)) && sscanf(text, "%*u %llu", &ns) == 1
+               ? (double)ns / 1e9
+               : 0;
+}
+
 /* --- The run --- */
 
 struct moment {
     uint64_t ns;
     struct cpu server;
-    double own_s;
+    double own_s, waited_s;
 };
 
 static struct moment moment_now(void)
 {
-    struct moment moment = { .server = server_cpu(), .own_s = own_cpu_s() };
+    struct moment moment = { .server = server_cpu(), .own_s = own_cpu_s(), .waited_s = own_wait_s() };
 
     moment.ns = now_ns();
     return moment;
@@ -313,14 +375,18 @@ static void print_result(const struct moment *from, const struct moment *to)
     double seconds = (double)(to->ns - from->ns) / 1e9, count = replies ? (double)replies : 1;
     double user_s = to->server.user_s - from->server.user_s, system_s = to->server.system_s - from->server.system_s;
     double total_s = to->server.total_s - from->server.total_s;
+    const struct histogram *arrivals = options.notes_arrival ? &arrival : &latency;
 
     printf("commands=%" PRIu64
            " seconds=%.3f per_second=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f user_us=%.4f "
-           "system_us=%.4f total_us=%.4f server_busy=%.3f load_busy=%.3f misses=%" PRIu64 " errors=%" PRIu64 "\n",
+           "system_us=%.4f total_us=%.4f server_busy=%.3f load_busy=%.3f misses=%" PRIu64 " errors=%" PRIu64
+           " arrived_p50_us=%.1f arrived_p99_us=%.1f arrived_p999_us=%.1f waited=%.4f\n",
            replies, seconds, (double)replies / seconds, histogram_percentile_us(&latency, 0.50),
            histogram_percentile_us(&latency, 0.99), histogram_percentile_us(&latency, 0.999),
            histogram_percentile_us(&latency, 1.0 - 1e-12), user_s * 1e6 / count, system_s * 1e6 / count,
-           total_s * 1e6 / count, total_s / seconds, (to->own_s - from->own_s) / seconds, misses, errors);
+           total_s * 1e6 / count, total_s / seconds, (to->own_s - from->own_s) / seconds, misses, errors,
+           histogram_percentile_us(arrivals, 0.50), histogram_percentile_us(arrivals, 0.99),
+           histogram_percentile_us(arrivals, 0.999), (to->waited_s - from->waited_s) / seconds);
 }
 
 static void run(struct connection *connections, int epoll)
@@ -341,6 +407,7 @@ static void run(struct connection *connections, int epoll)
         if (!is_warm && seconds >= options.warm_up_seconds) {
             is_warm = true;
             memset(&latency, 0, sizeof(latency));
+            memset(&arrival, 0, sizeof(arrival));
             replies = misses = errors = 0;
             from = moment_now();
         } else if (is_timed && is_warm && seconds >= options.seconds) {
@@ -380,7 +447,9 @@ static void usage(void)
             "            [-e seconds to live, or -E AT:OVER (unix ms of the first deadline, ms to the last)] [-a "
             "prefix of four] [-f share of the keys to load or delete] [-m "
             "(memcached's protocol)] [-o FROM-TO (slots whose keys are left out)]\n"
-            "            [-s seconds] [-n commands at most] [-w warm-up seconds] [-r seed] [-x pid of the server]\n");
+            "            [-s seconds] [-n commands at most] [-w warm-up seconds] [-r seed] [-x pid of the server] [-A "
+            "(note "
+            "when replies arrive)]\n");
     exit(2);
 }
 
@@ -437,7 +506,7 @@ static void read_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:E:a:f:mo:s:n:w:r:x:")) != -1) {
+    while ((option = getopt(argc, argv, "p:t:c:P:k:d:e:E:a:f:mo:s:n:w:r:x:A")) != -1) {
         switch (option) {
         case 'p':
             options.port = (int)number(optarg, 1, 65535);
@@ -487,6 +556,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'r':
             options.seed = (uint64_t)number(optarg, 0, 65535);
+            break;
+        case 'A':
+            options.notes_arrival = true;
             break;
         case 'x':
             options.server_pid = (int)number(optarg, 1, 4194304);

@@ -15,12 +15,19 @@ proc run_load {name args} {
 }
 
 proc load_result {output} {
-    foreach pair $output {
-        lassign [split $pair =] field value
-        dict set result $field $value
-    }
+    set result [fields_of $output]
     if {![dict exists $result errors] || [dict get $result errors]} { error "the load failed: $output" }
     return $result
+}
+
+# Of "a=1 b=2" a dict.
+proc fields_of {text} {
+    set fields {}
+    foreach pair $text {
+        lassign [split $pair =] field value
+        dict set fields $field $value
+    }
+    return $fields
 }
 
 # Starts it without waiting: load_wait gives its figures.
@@ -92,7 +99,7 @@ proc samples_clear {} { array unset ::samples; array set ::samples {} }
 proc sample {key value} { lappend ::samples($key) $value }
 
 proc sample_fields {key result} {
-    foreach field {per_second user_us system_us total_us p50_us p99_us p999_us max_us server_busy load_busy} {
+    foreach field {per_second user_us system_us total_us p50_us p99_us p999_us max_us server_busy load_busy arrived_p50_us arrived_p99_us arrived_p999_us waited} {
         sample $key,$field [dict get $result $field]
     }
     progress [format "%-28s %10.0f/s  p99 %8.1f us  user %.3f us, all %.3f us" $key [dict get $result per_second] [dict get $result p99_us] \
