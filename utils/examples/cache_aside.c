@@ -11,14 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 struct row {
     char name[32];
     long long version;
 };
 
-/* What would be a table with a version column: its only row, user 42. */
+/* What would be a table with a version column, and its only row. The user is another one each time: the table begins anew, and the node knows the last
+ * versions of the former one. */
 static struct row database = { "Ada", 1 };
+static long long user;
 static int loads;
 
 /* One query: the row as it is now. */
@@ -48,7 +52,7 @@ static redisReply *ask(redisContext *cache, const char *format, ...)
 static struct row read_row(redisContext *cache)
 {
     /* Who gets a token loads the row and stores it; the others wait up to half a second for that. */
-    redisReply *reply = ask(cache, "FETCH user:42 LEASE 2000 WAIT 500");
+    redisReply *reply = ask(cache, "FETCH user:%lld LEASE 2000 WAIT 500", user);
     const char *value = reply->element[1]->str, *token = reply->element[3]->str;
     struct row row = { 0 };
 
@@ -56,8 +60,8 @@ static struct row read_row(redisContext *cache)
     if (value == NULL || token != NULL) {
         row = load();
         if (token != NULL)
-            freeReplyObject(
-                ask(cache, "SET user:42 %b EX 3600 VER %lld TOKEN %s", row.name, strlen(row.name), row.version, token));
+            freeReplyObject(ask(cache, "SET user:%lld %b EX 3600 VER %lld TOKEN %s", user, row.name, strlen(row.name),
+                                row.version, token));
     }
     freeReplyObject(reply);
     return row;
@@ -67,7 +71,12 @@ static void write_row(redisContext *cache, const char *name)
 {
     snprintf(database.name, sizeof database.name, "%s", name);
     database.version++; /* UPDATE ... SET version = version + 1; COMMIT */
-    freeReplyObject(ask(cache, "INVALIDATE user:42 VER %lld", database.version));
+    freeReplyObject(ask(cache, "INVALIDATE user:%lld VER %lld", user, database.version));
+}
+
+static void print_row(const char *what, struct row row)
+{
+    printf("%s: %s - loads so far: %d\n", what, row.name, loads);
 }
 
 int main(int argc, char **argv)
@@ -81,24 +90,24 @@ int main(int argc, char **argv)
         fprintf(stderr, "no node: %s\n", cache == NULL ? "no memory" : cache->errstr);
         return 1;
     }
-    freeReplyObject(ask(cache, "DEL user:42"));
+    user = (long long)time(NULL) * 1000 + getpid() % 1000;
 
-    printf("read: %s - loads so far: %d\n", read_row(cache).name, loads);
-    printf("read: %s - loads so far: %d\n", read_row(cache).name, loads);
+    print_row("read", read_row(cache));
+    print_row("read", read_row(cache));
     assert(loads == 1);
 
     write_row(cache, "Grace");
-    printf("read after the write: %s - loads so far: %d\n", read_row(cache).name, loads);
+    print_row("read after the write", read_row(cache));
     assert(loads == 2);
 
     /* The race: a slow reader has missed, and loaded version 2 ... */
-    freeReplyObject(ask(cache, "DEL user:42"));
-    missed = ask(cache, "FETCH user:42 LEASE 2000");
+    freeReplyObject(ask(cache, "DEL user:%lld", user));
+    missed = ask(cache, "FETCH user:%lld LEASE 2000", user);
     old = load();
     /* ... a writer is quicker ... */
     write_row(cache, "Barbara");
     /* ... and what the reader has is not stored any more. */
-    stored = ask(cache, "SET user:42 %s EX 3600 TOKEN %s", old.name, missed->element[3]->str);
+    stored = ask(cache, "SET user:%lld %s EX 3600 TOKEN %s", user, old.name, missed->element[3]->str);
     is_refused = stored->type == REDIS_REPLY_NIL;
     printf("the old row is %s\n", is_refused ? "refused" : "stored");
     assert(is_refused);

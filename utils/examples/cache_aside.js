@@ -9,7 +9,8 @@
 const assert = require('node:assert');
 const { Redis } = require('ioredis');
 
-const database = new Map([[42, { name: 'Ada', version: 1 }]]); // what would be a table with a version column
+const USER = Date.now(); // another one each time, for this table begins anew and the node knows the last versions of the former one
+const database = new Map([[USER, { name: 'Ada', version: 1 }]]); // what would be a table with a version column
 let loads = 0;
 
 // One query: the row as it is now.
@@ -40,27 +41,26 @@ async function write(cache, id, name) {
 
 async function main() {
     const cache = new Redis(Number(process.argv[2] ?? 6379), '127.0.0.1');
-    await cache.del('user:42');
 
-    console.log('read:', await read(cache, 42), '- loads so far:', loads);
-    console.log('read:', await read(cache, 42), '- loads so far:', loads);
+    console.log('read:', await read(cache, USER), '- loads so far:', loads);
+    console.log('read:', await read(cache, USER), '- loads so far:', loads);
     assert.equal(loads, 1);
 
-    await write(cache, 42, 'Grace');
-    console.log('read after the write:', await read(cache, 42), '- loads so far:', loads);
+    await write(cache, USER, 'Grace');
+    console.log('read after the write:', await read(cache, USER), '- loads so far:', loads);
     assert.equal(loads, 2);
 
     // The race: a slow reader has missed, and loaded version 2 ...
-    await cache.del('user:42');
-    const token = (await cache.call('FETCH', 'user:42', 'LEASE', 2000))[3];
-    const old = await load(42);
+    await cache.del(`user:${USER}`);
+    const token = (await cache.call('FETCH', `user:${USER}`, 'LEASE', 2000))[3];
+    const old = await load(USER);
     // ... a writer is quicker ...
-    await write(cache, 42, 'Barbara');
+    await write(cache, USER, 'Barbara');
     // ... and what the reader has is not stored any more.
-    const stored = await cache.call('SET', 'user:42', JSON.stringify(old), 'EX', 3600, 'TOKEN', token);
+    const stored = await cache.call('SET', `user:${USER}`, JSON.stringify(old), 'EX', 3600, 'TOKEN', token);
     console.log('the old row is', stored === null ? 'refused' : 'stored');
     assert.equal(stored, null);
-    assert.equal((await read(cache, 42)).name, 'Barbara');
+    assert.equal((await read(cache, USER)).name, 'Barbara');
     console.log('ok');
     cache.disconnect();
 }

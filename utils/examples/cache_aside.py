@@ -8,10 +8,12 @@ before the change stores it after the change. Here the node refuses it.
 """
 import json
 import sys
+import time
 
 import redis
 
-database = {42: {"name": "Ada", "version": 1}}  # what would be a table with a version column
+USER = int(time.time() * 1000)  # another one each time, for this table begins anew and the node knows the last versions of the former one
+database = {USER: {"name": "Ada", "version": 1}}  # what would be a table with a version column
 loads = 0
 
 
@@ -43,27 +45,25 @@ def write(cache, user_id, name):
 def main():
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 6379
     cache = redis.Redis(port=port, decode_responses=True)
-    cache.delete("user:42")
-
-    print("read:", read(cache, 42), "- loads so far:", loads)
-    print("read:", read(cache, 42), "- loads so far:", loads)
+    print("read:", read(cache, USER), "- loads so far:", loads)
+    print("read:", read(cache, USER), "- loads so far:", loads)
     assert loads == 1
 
-    write(cache, 42, "Grace")
-    print("read after the write:", read(cache, 42), "- loads so far:", loads)
+    write(cache, USER, "Grace")
+    print("read after the write:", read(cache, USER), "- loads so far:", loads)
     assert loads == 2
 
     # The race: a slow reader has missed, and loaded version 2 ...
-    cache.delete("user:42")
-    token = cache.execute_command("FETCH", "user:42", "LEASE", 2000)[3]
-    old = load(42)
+    cache.delete(f"user:{USER}")
+    token = cache.execute_command("FETCH", f"user:{USER}", "LEASE", 2000)[3]
+    old = load(USER)
     # ... a writer is quicker ...
-    write(cache, 42, "Barbara")
+    write(cache, USER, "Barbara")
     # ... and what the reader has is not stored any more.
-    stored = cache.execute_command("SET", "user:42", json.dumps(old), "EX", 3600, "TOKEN", token)
+    stored = cache.execute_command("SET", f"user:{USER}", json.dumps(old), "EX", 3600, "TOKEN", token)
     print("the old row is", "stored" if stored else "refused")
     assert not stored
-    assert read(cache, 42)["name"] == "Barbara"
+    assert read(cache, USER)["name"] == "Barbara"
     print("ok")
 
 
