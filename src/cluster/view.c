@@ -171,9 +171,15 @@ static void log_lost(struct cluster *c, const struct node *to, uint64_t epoch, e
                  "more, and "
                  "their keys kept until it says so itself",
                  (unsigned)lost, to->id, (unsigned long long)epoch, (unsigned long long)c->myself->config_epoch);
-    /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
-    if (c->myself->slot_count == 0)
-        emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
+}
+
+/* They went where an operator had them go; only his word to us was slower than theirs. */
+static void log_migrated(const struct node *to, uint32_t count, uint16_t last, struct effects *e)
+{
+    if (count == 1)
+        emit_log(e, LOG_NOTICE, "slot %u: migrated to %.40s, which claims it", last, to->id);
+    else
+        emit_log(e, LOG_NOTICE, "slots: %u of mine migrated to %.40s, which claims them", (unsigned)count, to->id);
 }
 
 /* Is it of our kind? Of whom nothing was heard since we began that may be: what is said of it waits for its own word. */
@@ -187,7 +193,8 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
 {
     /* An own word with an epoch older than the one we have heard of was said before it took what it is said to have. */
     bool decides = word == WORD_OWN && epoch >= claimer->config_epoch, insist = false;
-    uint32_t lost = 0;
+    uint32_t lost = 0, migrated = 0;
+    uint16_t last_migrated = 0;
 
     /* Somebody else's word about my own slots: mine is the only one that counts. */
     if (claimer == c->myself) return;
@@ -195,7 +202,7 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         uint16_t slot = (uint16_t)i;
         struct node *owner;
-        bool mine, yielded, leaves;
+        bool mine, yielded, leaves, is_meant;
 
         if ((i % 8) == 0 && bitmap[i / 8] == 0 && node_slots(claimer)[i / 8] == 0) {
             i += 7;
@@ -235,12 +242,18 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
             insist = true;
             continue;
         }
+        is_meant = c->migrating[slot] == claimer->index && word == WORD_OWN;
         if ((mine || yielded) && (word == WORD_HEARSAY || claimer->is_ours))
             yield(c, slot, claimer, e);
         else
             slot_bind(c, slot, claimer, e);
         if (!mine) continue;
-        lost++;
+        if (is_meant) {
+            migrated++;
+            last_migrated = slot;
+        } else {
+            lost++;
+        }
         if (!bitmap_has(c->yielded, slot)) emit_drop_keys(e, slot);
     }
     /* The operator had it moved here, keys and all, and the former owner has not heard of it: an epoch that we did not know when we took
@@ -249,7 +262,11 @@ void view_claim(struct cluster *c, struct node *claimer, uint64_t epoch, const u
     if (insist && epoch_bump(c, NO_SLOTS, e))
         emit_log(e, LOG_NOTICE, "slots: %.40s claims what was moved here from it: my epoch is %llu now", claimer->id,
                  (unsigned long long)c->myself->config_epoch);
+    if (migrated > 0) log_migrated(claimer, migrated, last_migrated, e);
     if (lost > 0) log_lost(c, claimer, epoch, word, lost, e);
+    /* Here a node whose last slot went becomes a replica of who took it, once there are replicas. */
+    if (migrated + lost > 0 && c->myself->slot_count == 0)
+        emit_log(e, LOG_WARNING, "slots: none are left here; this node is an empty primary now");
 }
 
 /* Whoever has slots or may have some has been heard, and is not silent now: what nobody of them claims is nobody's. */
