@@ -210,6 +210,8 @@ bool cluster_node_by_id(const struct cluster *c, struct bytes id, struct cluster
  * what it claims itself: that these are the slots we think it has is all that is known of it. */
 enum agreement { AGREEMENT_FULL, AGREEMENT_NONE, AGREEMENT_UNKNOWN };
 enum agreement cluster_agreement(const struct cluster *c, const struct cluster_node_info *node);
+/* Have all nodes of our kind, those that are silent now too, known for a while who owns the slot, and whoever they had sent elsewhere before has arrived? */
+bool cluster_all_know(const struct cluster *c, uint16_t slot);
 
 /* Slots, first to last, of which a node believes something else than we do. */
 struct cluster_difference {

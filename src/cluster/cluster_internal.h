@@ -146,6 +146,9 @@ struct node {
     int64_t view_changed_ms, view_asked_ms, view_told_ms;
     bool heard_view, view_awaited;
     uint64_t asked_bindings; /* how often slots had changed hands when it was asked for its view */
+    /* It saw the same owners as we did when so many slots had changed hands here: for a while, and as last heard, which was when; 0: not since. */
+    uint64_t knew_bindings, agreed_bindings;
+    int64_t agreed_ms;
     struct node_shared shared;
     bool view_wanted;        /* at once: it was said to have slots of ours, and does not claim them */
     struct beliefs *beliefs; /* where they are not ours, see difference.c; or NULL */
@@ -489,6 +492,8 @@ void moves_told(struct cluster *c, struct node *node, enum kin what, const struc
 void kin_send(struct cluster *c, cluster_link link, enum kin what, struct bytes payload, struct effects *e);
 /* What a heartbeat of a known node says of who owns what; after it was learnt from. */
 void difference_heard(struct cluster *c, struct node *node, const struct message *message, int64_t now_ms);
+/* The node has been started anew. */
+void difference_forget(struct node *node);
 /* Asks one whose view is another for it. */
 void difference_tick(struct cluster *c, int64_t now_ms, struct effects *e);
 /* A MODULE message of a known node of our kind. */

@@ -16,6 +16,7 @@
 
 #define QUIET_MS 1000 /* a view that is still changing is not asked for, and none is compared to one that is */
 #define ASK_AGAIN_MS 3000
+#define HEARSAY_MS 2000 /* so long a client may be on its way that somebody has sent by a view of before */
 #define TELL_AGAIN_MS 500
 #define RUNS_MAX 4096u /* of one view; what is behind them is not known */
 #define VIEWS_MAX 64u  /* of other nodes */
@@ -129,6 +130,34 @@ static void hear_claims(struct cluster *c, struct node *node, const struct node 
     keep(c, node, beliefs, now_ms);
 }
 
+/* Of one that has begun anew nothing is known: it may go by an older file. */
+void difference_forget(struct node *node)
+{
+    node->knew_bindings = node->agreed_bindings = 0;
+}
+
+static void note_agreement(const struct cluster *c, struct node *node, int64_t now_ms)
+{
+    if (node->agreed_bindings != 0 && now_ms - node->agreed_ms >= HEARSAY_MS) {
+        node->knew_bindings = node->agreed_bindings;
+        node->agreed_bindings = 0;
+    }
+    if (node->agreed_bindings != 0 || node->view != c->view_digest) return;
+    node->agreed_bindings = c->bindings;
+    node->agreed_ms = now_ms;
+}
+
+bool cluster_all_know(const struct cluster *c, uint16_t slot)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct node *node = c->nodes[i];
+
+        if (node == c->myself || node_is(node, FLAG_HANDSHAKE)) continue;
+        if (!node->heard_view || (node->is_ours && node->knew_bindings < c->bound_at[slot])) return false;
+    }
+    return true;
+}
+
 void difference_heard(struct cluster *c, struct node *node, const struct message *message, int64_t now_ms)
 {
     const struct node *owner = node_is_primary(node) ? node : node->primary;
@@ -143,6 +172,7 @@ void difference_heard(struct cluster *c, struct node *node, const struct message
         node->view_changed_ms = now_ms;
     }
     if (node->view == c->view_digest) beliefs_drop(c, node);
+    note_agreement(c, node, now_ms);
 }
 
 /* --- Asking, and being asked --- */

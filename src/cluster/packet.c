@@ -92,6 +92,7 @@ static bool is_overtaken(struct node *sender, const struct mark *mark)
     sender->is_ours = mark->is_ours;
     if (!mark->is_ours) return false;
     if (sender->incarnation == mark->incarnation && mark->sequence < sender->sequence) return true;
+    if (sender->incarnation != mark->incarnation) difference_forget(sender);
     sender->incarnation = mark->incarnation;
     sender->sequence = mark->sequence;
     return false;

@@ -141,24 +141,25 @@ static void count_keys(struct call *call, struct presence *presence)
     presence->call = call;
 }
 
-/* Helpers send names home with ASK, by the map that they have: where home was here once, and the slot is on its way back, the key may be at its source
- * yet, and a second one must not be born here. Nobody who never was home is taken for it. */
+/* Of a key that has not come yet, after ASKING: is that perhaps not a word of the source of this import? Helpers send names home with ASK by the map that
+ * they have: where home was here once, and the slot is on its way back, the key may be at its source yet, and a second one must not be born here. Nobody who
+ * never was home is taken for it, nor who all know to be none. And a command that has lain here, behind one whose reply had to wait, may be of an
+ * import before: the slot has come, and gone, and the key with it. RESTORE-ASKING is its source's own. */
 static bool is_of_hearsay(const struct call *call, const struct plan *plan, const struct slot *slot)
 {
-    return plan->by_name && call->node->salt_home != NULL && salt_home_was_here(call->node->salt_home, slot_id(slot));
-}
-
-/* ASK is good for a moment. A command that has lain here for longer, behind one whose reply had to wait, may be of an import before: the slot has come, and
- * gone, and is on its way back, and the key with it. RESTORE-ASKING is its source's own. */
-static bool is_of_an_import_before(const struct call *call, const struct plan *plan, const struct slot *slot)
-{
+    const struct client *client = call->client;
+    bool by_map =
+             plan->by_name && call->node->salt_home != NULL && salt_home_was_here(call->node->salt_home, slot_id(slot)),
+         has_waited = !plan->asking && (client_flags(client) & CLIENT_WAITED) != 0;
     struct effects *effects;
-    int64_t began_ms;
+    const struct cluster *cluster;
 
-    if (plan->asking || !(client_flags(call->client) & CLIENT_WAITED)) return false;
-    began_ms = cluster_slot_worked_ms(bus_lock(call->node->bus, &effects), slot_id(slot));
+    if (!by_map && !has_waited) return false;
+    cluster = bus_lock(call->node->bus, &effects);
+    by_map = by_map && !cluster_all_know(cluster, slot_id(slot));
+    has_waited = has_waited && client->waited_since_ms <= cluster_slot_worked_ms(cluster, slot_id(slot));
     bus_unlock(call->node->bus);
-    return call->client->waited_since_ms <= began_ms;
+    return by_map || has_waited;
 }
 
 /* With the slot of the first key locked: may the command run here? On no, has replied. */
@@ -191,11 +192,11 @@ static bool slot_admits(struct call *call, const struct plan *plan, struct slot 
         .asking = plan->asking || (client_flags(call->client) & CLIENT_ASKING) != 0,
         .migrates = plan->migrates,
         .several_keys = plan->several_keys,
-        .of_hearsay = is_of_hearsay(call, plan, slot) ||
-                      ((owner.flags & OWNER_IMPORTING) != 0 && is_of_an_import_before(call, plan, slot)),
         .keys_present = presence.present,
         .keys_missing = presence.missing,
     };
+    facts.of_hearsay = (owner.flags & OWNER_IMPORTING) != 0 && facts.asking && facts.keys_missing > 0 &&
+                       is_of_hearsay(call, plan, slot);
     redirect = redirect_for(&facts);
     if (redirect == REDIRECT_TRYAGAIN && !plan->several_keys) {
         reply_error(call->reply, "TRYAGAIN The key may be on its way here");

@@ -218,18 +218,20 @@ test "while a name's slot moves it leads home from either end" {
 
 # What a helper with a map of before leads to: it sends names with ASK to who was home then.
 test "who was home, and gets the slot again, makes no second key of a name" {
-    with_cluster {ada bob cleo dan} {@split yes} {
+    with_cluster {ada bob cleo dan} {@split yes cluster-node-timeout 60000} {
         set key [key_of ada]
         salt {ada bob cleo dan} ada $key 8
         set slot [slot_of $key]
         set name [name_at ada $key dan]
         on ada set $key v
+        # It does not hear of it.
+        node_signal dan STOP
         foreach {from to} {ada bob bob cleo} {
             open_slot $slot $from $to
             assert_equal OK [on $from migrate [node_host $to] [node_port $to] $key 0 30000]
             hand_over $slot $from $to
         }
-        eventually { [owner_of $key ada] eq "cleo" && [owner_of $key dan] eq "cleo" }
+        eventually { [owner_of $key ada] eq "cleo" && [owner_of $key bob] eq "cleo" }
         # It is home no more: its guests go on to who is.
         foreach former {ada bob} {
             on $former asking
@@ -247,6 +249,8 @@ test "who was home, and gets the slot again, makes no second key of a name" {
         assert_equal w [on bob get $name]
         on bob cluster setslot $slot stable
         on cleo cluster setslot $slot stable
+        node_signal dan CONT
+        eventually { [owner_of $key dan] eq "cleo" }
         # Who never was home is sent guests by its source only.
         open_slot $slot cleo dan
         on dan asking
@@ -259,6 +263,14 @@ test "who was home, and gets the slot again, makes no second key of a name" {
         assert_equal 1 [on bob del $key]
         on bob asking
         assert_equal OK [on bob set $key y]
+        # And one of which a name was said, when all have known for a while whose the slot is: nobody is sent round until the slot has moved.
+        assert_equal OK [on bob asking]
+        assert_equal 1 [on bob del $key]
+        eventually { [on bob asking] eq "OK" && [on bob exists $name] == 0 }
+        on bob asking
+        assert_equal "" [on bob get $name]
+        on bob asking
+        assert_equal 1 [on bob incr $name]
     }
 }
 

@@ -317,8 +317,50 @@ TEST(who_is_silent_agrees_with_nobody)
     done(&f);
 }
 
+/* B's next message, by which it sees the same owners as we do. */
+static void agree(struct fixture *f, uint32_t incarnation, int64_t now_ms)
+{
+    struct message_header head = header(MESSAGE_PING, ID_B);
+
+    head.slots = slot_1;
+    head.mark = (struct mark){ .is_ours = true, .incarnation = incarnation, .view = f->c->view_digest };
+    head.mark.sequence = (uint64_t)now_ms;
+    receive(f, IN, &head, BYTES_NONE, 0, now_ms);
+}
+
+TEST(who_owns_a_slot_is_known_to_all_a_while_after_each_has_agreed)
+{
+    struct fixture f = with_neighbours();
+
+    CHECK(!cluster_all_know(f.c, 2)); /* B has said nothing, and neither has C */
+    f.other->heard_view = true;       /* C is a redis-server */
+    agree(&f, 1, NOW + 1000);
+    CHECK(!cluster_all_know(f.c, 2)); /* whoever it sent elsewhere may be on the way */
+    agree(&f, 1, NOW + 2900);
+    CHECK(!cluster_all_know(f.c, 2));
+    agree(&f, 1, NOW + 3100);
+    CHECK(cluster_all_know(f.c, 2));
+    /* A slot that changes hands here is not known by what was heard before. */
+    slot_bind(f.c, 2, f.b, &f.e);
+    cluster_settle(f.c, true, NOW + 3200, &f.e);
+    CHECK(!cluster_all_know(f.c, 2) && cluster_all_know(f.c, 1));
+    slot_bind(f.c, 2, f.other, &f.e);
+    cluster_settle(f.c, true, NOW + 9000, &f.e);
+    agree(&f, 1, NOW + 10000);
+    agree(&f, 1, NOW + 12100);
+    agree(&f, 1, NOW + 14200);
+    CHECK(cluster_all_know(f.c, 2));
+    /* Who begins anew may go by an older file. */
+    agree(&f, 2, NOW + 15000);
+    CHECK(!cluster_all_know(f.c, 2) && !cluster_all_know(f.c, 1));
+    agree(&f, 2, NOW + 17100);
+    CHECK(cluster_all_know(f.c, 2));
+    done(&f);
+}
+
 TESTS(a_node_whose_view_stays_another_is_asked_for_it_and_no_other,
       slots_that_are_anothers_there_are_told_with_both_owners_and_the_time,
       what_was_believed_before_is_as_old_as_it_was, a_view_is_told_when_asked_and_not_as_often_as_asked,
       a_view_nobody_asked_for_or_that_cannot_be_is_not_kept, what_is_kept_of_others_views_has_an_end,
-      of_a_redis_node_its_claims_are_what_is_known, who_is_silent_agrees_with_nobody)
+      of_a_redis_node_its_claims_are_what_is_known, who_is_silent_agrees_with_nobody,
+      who_owns_a_slot_is_known_to_all_a_while_after_each_has_agreed)
