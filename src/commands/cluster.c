@@ -7,6 +7,7 @@
 #include "commands/commands.h"
 #include "server/client.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* --- Who and where --- */
@@ -71,7 +72,7 @@ static void nodes(struct call *call)
 
 static void reply_unknown_node(struct call *call, struct bytes id)
 {
-    reply_errorf(call->reply, "ERR Unknown node %.*s", (int)(id.len > 128 ? 128 : id.len), id.data);
+    reply_errorf(call->reply, "ERR Unknown node %.*s", (int)(id.len & INT_MAX), id.data);
 }
 
 static void replicas(struct call *call)

@@ -10,6 +10,7 @@
 #include "store/lazyfree.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -359,8 +360,8 @@ void cluster_cmd_setslot(struct call *call)
 
 /* --- Nodes --- */
 
-/* The text of an argument, cut for an error line. */
-#define SHOWN(bytes) (int)((bytes).len > 128 ? 128 : (bytes).len), (bytes).data
+/* The text of an argument, for an error line. */
+#define SHOWN(bytes) (int)((bytes).len & INT_MAX), (bytes).data
 
 void cluster_cmd_meet(struct call *call)
 {

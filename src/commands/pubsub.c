@@ -63,8 +63,13 @@ static void psubscribe(struct call *call)
     subscribe_to(call, "psubscribe", TOPIC_PATTERN);
 }
 
+/* Unlike the others, which redis-server lets through for the sake of older clients. */
 static void ssubscribe(struct call *call)
 {
+    if (call->in_exec) {
+        reply_error(call->reply, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+        return;
+    }
     subscribe_to(call, "ssubscribe", TOPIC_SHARD);
 }
 

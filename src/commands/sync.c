@@ -23,6 +23,7 @@ static bool refuse_replica(struct call *call)
 static void begin(struct call *call)
 {
     atomic_fetch_add_explicit(&call->node->snapshots_begun, 1, memory_order_relaxed);
+    client_monitor(call->client, false); /* whose lines would stand in the middle of the file */
     snapshot_begin(call->client, !(client_flags(call->client) & CLIENT_RDB_NO_KEYS));
 }
 

@@ -156,3 +156,20 @@ test "a replica that would follow is refused, and so is nonsense" {
         assert_match "REDIS0010*" [read_backup reset]
     }
 }
+
+test "a client that MONITORs and then asks for a backup gets nothing but the file" {
+    with_node ada {enable-debug-command yes} {
+        on ada debug populate 20000 key 200
+        connect c ada
+        assert_equal {simple OK} [resp::ask c monitor]
+        resp::send c sync
+        # It is still being sent when others go on.
+        eventually { [regexp {omem=[1-9][^\n]*cmd=sync} [on ada client list]] }
+        for {set i 0} {$i < 100} {incr i} { on ada echo marker }
+        while {![string match "\$EOF:*" [set line [resp::line c]]]} { assert_match "+*" $line }
+        assert {[resp::is_closed c 60000]}
+        set bytes [resp::unread c]
+        assert_equal [string range $line 5 end] [string range $bytes end-39 end]
+        assert {[string first marker $bytes] < 0}
+    }
+}

@@ -137,7 +137,7 @@ set ::cluster_cases {
     {cluster setslot 0 node} {cluster setslot 0 node x} {cluster setslot 0 migrating} {cluster setslot 0 migrating x} {cluster setslot 0 importing} {cluster setslot 0 importing x} {cluster setslot 0 node 0123456789012345678901234567890123456789}
     {cluster setslot 0 migrating 0123456789012345678901234567890123456789} {cluster setslot 0 importing 0123456789012345678901234567890123456789} {cluster setslot x node y}
     {cluster meet} {cluster meet a} {cluster meet a 1} {cluster meet 127.0.0.1 x} {cluster meet 127.0.0.1 0} {cluster meet 127.0.0.1 -1} {cluster meet 127.0.0.1 65536} {cluster meet 127.0.0.1 1 x} {cluster meet 127.0.0.1 1 70000} {cluster meet 127.0.0.1 1 2 3} {cluster meet 127.0.0.1 60000} {cluster meet "" 1} {cluster meet 300.1.1.1 1}
-    {cluster forget} {cluster forget x} {cluster forget 0123456789012345678901234567890123456789} {cluster forget x y}
+    {cluster forget} {cluster forget x} {cluster replicas longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong} {cluster meet 127.0.0.1 longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong} {cluster forget 0123456789012345678901234567890123456789} {cluster forget x y}
     {cluster replicate} {cluster replicate x} {cluster replicate 0123456789012345678901234567890123456789} {cluster replicate x y}
     {cluster replicas x} {cluster slaves x} {cluster replicas} {cluster replicas 0123456789012345678901234567890123456789} {cluster count-failure-reports x} {cluster count-failure-reports} {cluster count-failure-reports 0123456789012345678901234567890123456789}
     {cluster failover bogus} {cluster failover} {cluster failover force} {cluster failover takeover} {cluster failover force x}
@@ -173,6 +173,7 @@ set ::option_sets {
 set ::streams {
     {{multi} {set k1 a} {get k1} {exec} {get k1}}
     {{multi} {multi} {exec}}
+    {{multi} {get k1} {ssubscribe s1} {exec}}
     {{exec} {discard} {unwatch}}
     {{multi} {get} {set k1 x} {exec} {get k1}}
     {{multi} {nosuch} {exec}}
