@@ -84,3 +84,57 @@ test "bytes that are no message do no harm on the bus port" {
         cluster_wait_agreed {ada bob}
     }
 }
+
+# What redis-server logs of a packet that it cannot read, or finds strange.
+set ::complaint {unknown (packet|extension|message|type)|invalid .*packet|bad message|proper padding|exceeds total packet|unrecognized}
+
+test "redis-servers have nothing to say against our packets, of whatever type" {
+    with_cluster {redis other ada bob} {@split yes @binaries {redis redis-server other redis-server} cluster-node-timeout 1500} {
+        foreach name {ada bob} { on $name config set cluster-announce-hostname $name.example.com }
+        eventually { [string match "*ada.example.com*" [on redis cluster nodes]] && [string match "*bob.example.com*" [on other cluster nodes]] }
+        foreach name {redis other} { assert_equal OK [on $name config set loglevel debug] }
+        # PUBLISH; a slot with a newer epoch, and who comes back and has not heard of it is told by UPDATE; FAIL; FORGET, which nodes of
+        # our kind tell each other of; what those have all the same of.
+        on ada publish channel message
+        on ada policy set p: ttl 100
+        set slot [lindex [split [lindex [dict get [seen_by ada other] slots] 0] -] 0]
+        node_signal other STOP
+        eventually { "fail" in [dict get [seen_by ada other] flags] && "fail" in [dict get [seen_by redis other] flags] }
+        on ada cluster setslot $slot importing [node_id other]
+        on ada cluster setslot $slot node [node_id ada]
+        node_signal other CONT
+        cluster_wait_agreed {redis other ada bob}
+        assert_equal ada [owner_of_slot $slot other]
+        node_kill bob
+        eventually { "fail" in [dict get [seen_by redis bob] flags] && "fail" in [dict get [seen_by ada bob] flags] }
+        node_restart bob
+        cluster_wait_agreed {redis other ada bob}
+        set counts [on ada cluster info]
+        foreach type {ping pong publish module} { assert {[field_of $counts cluster_stats_messages_${type}_sent] > 0} $type }
+        foreach name {redis other} {
+            if {[regexp -nocase -line ".*($::complaint).*" [node_log $name] line]} { fail "$name says: $line" }
+        }
+    }
+}
+
+test "CLUSTER LINKS shows a connection to each node and one from it, and COUNT-FAILURE-REPORTS who says that one is gone" {
+    with_cluster {ada bob theo} {@split yes @binaries {theo redis-server} cluster-node-timeout 1500} {
+        foreach name {ada theo} {
+            # Each of the others twice.
+            set expected {}
+            foreach other {ada bob theo} { if {$other ne $name} { lappend expected "from [node_id $other]" "to [node_id $other]" } }
+            eventually { [lsort [lmap link [on $name cluster links] { format "%s %s" [dict get $link direction] [dict get $link node] }]] eq [lsort $expected] }
+            foreach link [on $name cluster links] {
+                assert_equal {direction node create-time events send-buffer-allocated send-buffer-used} [dict keys $link]
+                assert {abs([clock milliseconds] - [dict get $link create-time]) < 3600000} $link
+            }
+            assert_equal 0 [on $name cluster count-failure-reports [node_id bob]]
+        }
+        node_signal bob STOP
+        # ada is told of by theo, and theo by ada.
+        eventually { [on ada cluster count-failure-reports [node_id bob]] == 1 && [on theo cluster count-failure-reports [node_id bob]] == 1 }
+        node_signal bob CONT
+        cluster_wait_agreed {ada bob theo}
+        eventually { [on ada cluster count-failure-reports [node_id bob]] == 0 && [on theo cluster count-failure-reports [node_id bob]] == 0 }
+    }
+}

@@ -167,6 +167,53 @@ TEST(our_own_voice_tells_us_nothing)
     done(&f);
 }
 
+/* Whoever meets us has just reached us at it. */
+TEST(a_meet_tells_us_our_address_anew_and_a_ping_where_we_have_none)
+{
+    struct fixture f = with_neighbour();
+
+    memcpy(f.c->myself->ip, "10.0.0.1", 9);
+    hear(&f, STRANGE, header(MESSAGE_PING, ID_C));
+    CHECK(strcmp(f.c->myself->ip, "10.0.0.1") == 0);
+    hear(&f, STRANGE, header(MESSAGE_MEET, ID_C));
+    CHECK(strcmp(f.c->myself->ip, "127.0.0.1") == 0);
+    f.c->myself->ip[0] = '\0';
+    hear(&f, STRANGE, header(MESSAGE_PING, ID_C));
+    CHECK(strcmp(f.c->myself->ip, "127.0.0.1") == 0);
+    /* What is announced is what an operator says. */
+    memcpy(f.c->options.announce_ip, "10.0.0.2", 9);
+    memcpy(f.c->myself->ip, "10.0.0.2", 9);
+    hear(&f, STRANGE, header(MESSAGE_MEET, ID_C));
+    CHECK(strcmp(f.c->myself->ip, "10.0.0.2") == 0);
+    done(&f);
+}
+
+/* So that an older word to forget it does not count any more, see forgotten.c. */
+TEST(a_meet_of_a_node_that_is_known_is_noted)
+{
+    struct fixture f = with_neighbour();
+
+    hear(&f, IN, header(MESSAGE_PING, ID_B));
+    CHECK(f.b->met_ms == 0);
+    hear(&f, IN, header(MESSAGE_MEET, ID_B));
+    CHECK(f.b->met_ms == NOW);
+    done(&f);
+}
+
+TEST(a_meet_of_a_stranger_is_answered_and_not_counted_as_ignored)
+{
+    struct fixture f = with_neighbour();
+
+    hear(&f, STRANGE, header(MESSAGE_MEET, ID_C));
+    CHECK(f.c->ignored == 0 && sends(&f, MESSAGE_PONG) == 1 && f.c->handshake_count == 1);
+    hear(&f, STRANGE, header(MESSAGE_PING, ID_C));
+    CHECK(f.c->ignored == 1 && sends(&f, MESSAGE_PONG) == 1);
+    /* Our own comes back to us where we met our own address: it has its answer, and nothing else is heard of it. */
+    hear(&f, STRANGE, header(MESSAGE_MEET, cluster_my_id(f.c)));
+    CHECK(sends(&f, MESSAGE_PONG) == 1 && f.c->handshake_count == 1);
+    done(&f);
+}
+
 TEST(a_replica_claims_nothing)
 {
     struct fixture f = with_neighbour();
@@ -390,7 +437,9 @@ TEST(a_link_without_answers_is_opened_again_though_the_node_is_heard_on_its_own)
     done(&f);
 }
 
-TESTS(what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for_nobody,
+TESTS(a_meet_of_a_node_that_is_known_is_noted, a_meet_tells_us_our_address_anew_and_a_ping_where_we_have_none,
+      a_meet_of_a_stranger_is_answered_and_not_counted_as_ignored,
+      what_a_known_node_publishes_is_for_our_clients_and_what_a_stranger_does_for_nobody,
       what_our_clients_publish_goes_to_every_node_and_of_a_shard_to_our_replicas,
       of_two_links_from_a_node_the_newer_counts, one_connection_speaks_for_one_node,
       a_packet_on_a_link_that_is_not_known_closes_it, epochs_do_not_go_back,
