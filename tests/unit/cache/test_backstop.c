@@ -314,40 +314,61 @@ TEST(the_share_of_the_jitter_is_as_by_lot_from_key_to_key_and_always_the_same_fo
     end();
 }
 
-#define COUNTERS 150u /* more than have a line to themselves */
-#define COUNTS 200u
+/* --- Counts --- */
+
+#define FEW 50u
+#define MANY 60000u
+#define AT_ONCE 4u
+#define ONE_BY_ONE 64u /* as many as have a line to themselves */
+
+struct counter {
+    pthread_t thread;
+    uint16_t slot;
+    unsigned counts;
+};
+static unsigned begun;
 
 static void *write_to_a_slot(void *context)
 {
-    struct slot *slot = keyspace_slot(keyspace, *(uint16_t *)context);
+    const struct counter *counter = context;
+    struct slot *slot = keyspace_slot(keyspace, counter->slot);
+    struct bytes key = BYTES("k");
 
-    for (unsigned i = 0; i < COUNTS; i++) {
-        struct bytes key = BYTES("k");
-
+    for (unsigned i = 0; i < counter->counts; i++) {
         slot_lock(slot);
-        slot_store(slot, slot_hash(key), key, BYTES("v"), i % 4 == 0 ? NOW_MS + 60000 : FOREVER, NOW_MS);
+        slot_store(slot, slot_hash(key), key, BYTES("v"), i % 2 == 0 ? NOW_MS + 60000 : FOREVER, NOW_MS);
         slot_unlock(slot);
     }
     return NULL;
 }
 
+/* So many threads, each in a slot of its own; returns how often they counted. */
+static uint64_t count_by(unsigned threads, unsigned counts)
+{
+    struct counter counters[AT_ONCE];
+
+    for (unsigned i = 0; i < threads; i++) {
+        counters[i] = (struct counter){ .slot = (uint16_t)(begun++ % SLOT_COUNT), .counts = counts };
+        CHECK(pthread_create(&counters[i].thread, NULL, write_to_a_slot, &counters[i]) == 0);
+    }
+    for (unsigned i = 0; i < threads; i++) CHECK(pthread_join(counters[i].thread, NULL) == 0);
+    return (uint64_t)threads * counts;
+}
+
 TEST(no_count_is_lost_between_threads)
 {
-    pthread_t threads[COUNTERS];
-    uint16_t ids[COUNTERS];
-
     for (unsigned turn = 0; turn < 2; turn++) { /* this thread has counted for the first watch when the second begins */
+        struct counter own = { .counts = FEW };
+        uint64_t counted;
+
         begin();
         set("", POLICY_FIELD_TTL, 1000);
         set("", POLICY_FIELD_MAX_TTL, 2000);
-        for (unsigned i = 0; i < COUNTERS; i++) {
-            ids[i] = (uint16_t)i;
-            CHECK(pthread_create(&threads[i], NULL, write_to_a_slot, &ids[i]) == 0);
-        }
-        write_to_a_slot(&(uint16_t){ COUNTERS });
-        for (unsigned i = 0; i < COUNTERS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
-        CHECK(backstop_counts(watch).defaulted == (COUNTERS + 1) * COUNTS * 3 / 4);
-        CHECK(backstop_counts(watch).clipped == (COUNTERS + 1) * COUNTS / 4);
+        counted = count_by(AT_ONCE, MANY);
+        write_to_a_slot(&own);
+        for (unsigned i = 0; i < ONE_BY_ONE; i++) counted += count_by(1, FEW);
+        counted += count_by(AT_ONCE, MANY) + FEW; /* these share one */
+        CHECK(backstop_counts(watch).defaulted == counted / 2 && backstop_counts(watch).clipped == counted / 2);
         end();
     }
 }
