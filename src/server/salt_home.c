@@ -1,22 +1,16 @@
-#include "server/salt_home.h"
+#include "server/salt_home_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/histogram.h"
-#include "base/log.h"
 #include "bus/bus.h"
-#include "cache/eviction.h"
 #include "cache/hot_reads.h"
 #include "salt/copies.h"
 #include "server/call.h"
-#include "server/events.h"
 #include "server/salt_peer.h"
 #include "server/worker_internal.h"
 
 #include <string.h>
-
-/* What does not fit into a sum is told of in the log so often at most. */
-#define OVERFLOW_TOLD_MS 1000
 
 /* The bases of a slot, hung on it as one feed; under the slot's lock. */
 struct watched {
@@ -40,24 +34,6 @@ struct waiting {
     int64_t since_us;
 };
 
-struct salt_home {
-    struct node *node;
-    struct salt_peers *peers;            /* guards itself */
-    struct watched *watched[SLOT_COUNT]; /* each under its slot's lock; once there it stays until the end */
-    _Atomic bool has_effects;
-    _Atomic int64_t lease_limit_ms, lease_longest_ms;
-    _Atomic bool was_here[SLOT_COUNT]; /* may have been; only ever set */
-    struct histogram withheld_us;
-
-    struct lock lock;
-    struct home *core; /* under lock, as all below */
-    struct salt_effects effects;
-    bool is_carrying;          /* somebody carries effects out */
-    uint64_t told[SLOT_COUNT]; /* the owner words that the core has been told of */
-    struct list waiting;
-    int64_t overflow_told_ms;
-};
-
 /* The thread's: what the command that runs has changed. NULL: nobody asks. The store is written to at depths that know of no command. */
 static _Thread_local struct salt_notes *notes_of_thread;
 
@@ -78,7 +54,7 @@ static struct home_options options_of(const struct salt_home *host)
 
 /* --- What the core has to be told before anything else --- */
 
-static enum home_slot state_of(uint64_t word)
+enum home_slot salt_home_slot_state(uint64_t word)
 {
     struct owner owner = owner_unpack(word);
 
@@ -101,7 +77,7 @@ static void tell_slot(struct salt_home *host, uint16_t slot, uint64_t word, int6
     host->told[slot] = word;
     if (is_or_was_here && !is_alone(host->node))
         atomic_store_explicit(&host->was_here[slot], true, memory_order_relaxed);
-    home_slot(host->core, slot, state_of(word), now_ms, &host->effects);
+    home_slot(host->core, slot, salt_home_slot_state(word), now_ms, &host->effects);
 }
 
 static void tell_cluster(struct salt_home *host, int64_t now_ms)
@@ -116,13 +92,13 @@ static void note_effects(struct salt_home *host)
     if (host->effects.count > 0) atomic_store_explicit(&host->has_effects, true, memory_order_relaxed);
 }
 
-static int64_t lock_at(struct salt_home *host)
+int64_t salt_home_lock(struct salt_home *host)
 {
     lock_take(&host->lock);
     return clock_now_ms(); /* after it: what was said before is told with an earlier time */
 }
 
-static void unlock(struct salt_home *host)
+void salt_home_unlock(struct salt_home *host)
 {
     note_effects(host);
     lock_release(&host->lock);
@@ -197,10 +173,10 @@ static void push(struct salt_home *host, struct bytes base)
     is_there = entry != NULL;
     is_sent = !is_there || read_value(entry, clock_now_ms(), &value, &copy);
     if (is_there && is_sent && copy == NULL) held = entry;
-    now_ms = lock_at(host);
+    now_ms = salt_home_lock(host);
     /* Also where nothing is sent: it is pushed again at its next change. */
     count = home_push(host->core, base, now_ms, targets);
-    unlock(host);
+    salt_home_unlock(host);
     slot_unlock(slot);
     if (!is_sent) count = 0;
     for (size_t i = 0; i < count; i++) send_value(host, &targets[i], base, is_there ? &value : NULL);
@@ -302,10 +278,9 @@ static enum home_change kind_of(const struct salt_notes *notes)
     return notes != NULL && (notes->call == NULL || goes_on_with_the_sum(notes->command)) ? HOME_ADDED : HOME_CHANGED;
 }
 
-/* The core knows as much of slot and cluster as the command that changes something: a slot that has just come here is one that must wait. */
-static int64_t lock_told(struct salt_home *host, const struct slot *slot)
+int64_t salt_home_lock_told(struct salt_home *host, const struct slot *slot)
 {
-    int64_t now_ms = lock_at(host);
+    int64_t now_ms = salt_home_lock(host);
 
     tell_cluster(host, now_ms);
     tell_slot(host, slot_id(slot), slot_owner(slot), now_ms);
@@ -323,9 +298,9 @@ static void note_change(struct slot_feed *feed, struct bytes key, uint64_t hash,
 
     if (base == NULL) return;
     base->counts.writes++;
-    now_ms = lock_told(host, watched->slot);
+    now_ms = salt_home_lock_told(host, watched->slot);
     must_wait = home_changed(host->core, key, kind, now_ms, &host->effects);
-    unlock(host);
+    salt_home_unlock(host);
     if (must_wait && notes != NULL) note_base(notes, key);
 }
 
@@ -345,10 +320,10 @@ static void all_flushed(struct slot_feed *feed)
     struct watched *watched = container_of(feed, struct watched, feed);
     struct salt_home *host = watched->host;
     struct salt_notes *notes = notes_of_thread;
-    int64_t now_ms = lock_told(host, watched->slot);
+    int64_t now_ms = salt_home_lock_told(host, watched->slot);
     bool must_wait = home_flushed(host->core, slot_id(watched->slot), now_ms, &host->effects);
 
-    unlock(host);
+    salt_home_unlock(host);
     for (size_t i = 0; must_wait && notes != NULL && i < watched->count; i++) note_base(notes, watched->bases[i].key);
 }
 
@@ -392,28 +367,28 @@ void salt_home_salted(struct salt_home *host, struct bytes base, bool sum)
     int64_t now_ms;
 
     watch(host, base);
-    now_ms = lock_told(host, slot);
+    now_ms = salt_home_lock_told(host, slot);
     home_salted(host->core, base, sum, now_ms, &host->effects);
-    unlock(host);
+    salt_home_unlock(host);
     carry_out_any(host);
 }
 
 /* The feed stays: there may be copies for a lease yet, and who was salted once is likely to be again. */
 void salt_home_unsalted(struct salt_home *host, struct bytes base)
 {
-    int64_t now_ms = lock_at(host);
+    int64_t now_ms = salt_home_lock(host);
 
     home_unsalted(host->core, base, now_ms, &host->effects);
-    unlock(host);
+    salt_home_unlock(host);
     carry_out_any(host);
 }
 
 void salt_home_owner_changed(struct salt_home *host, uint16_t slot, uint64_t word)
 {
-    int64_t now_ms = lock_at(host);
+    int64_t now_ms = salt_home_lock(host);
 
     tell_slot(host, slot, word, now_ms);
-    unlock(host); /* what it caused is carried out at the next tick */
+    salt_home_unlock(host); /* what it caused is carried out at the next tick */
 }
 
 bool salt_home_was_here(const struct salt_home *host, uint16_t slot)
@@ -429,10 +404,10 @@ static bool ask(struct salt_home *host, struct bytes key, bool (*may)(struct hom
     bool answer;
 
     /* Sent away on its own, to whatever node: it is deleted here as by anybody. */
-    if (state_of(slot_owner(slot)) == HOME_SLOT_HERE) return true;
-    now_ms = lock_told(host, slot);
+    if (salt_home_slot_state(slot_owner(slot)) == HOME_SLOT_HERE) return true;
+    now_ms = salt_home_lock_told(host, slot);
     answer = may(host->core, key, now_ms);
-    unlock(host);
+    salt_home_unlock(host);
     return answer;
 }
 
@@ -448,11 +423,11 @@ bool salt_home_may_be_sent(struct salt_home *host, struct bytes key)
 
 void salt_home_tick(struct salt_home *host)
 {
-    int64_t now_ms = lock_at(host);
+    int64_t now_ms = salt_home_lock(host);
 
     tell_cluster(host, now_ms);
     home_tick(host->core, now_ms, &host->effects);
-    unlock(host);
+    salt_home_unlock(host);
     carry_out_any(host);
 }
 
@@ -476,7 +451,7 @@ void salt_home_goes_on_with(const struct command *command)
     if (notes_of_thread != NULL) notes_of_thread->command = command;
 }
 
-static void end_notes(struct salt_notes *notes)
+void salt_home_end_notes(struct salt_notes *notes)
 {
     notes_of_thread = notes->outer;
     if (notes->items == NULL) return;
@@ -491,7 +466,7 @@ static void withhold(struct salt_home *host, const struct salt_notes *notes)
 
     waiting->since_us = clock_monotonic_us();
     atomic_init(&waiting->left, 1); /* until all have been asked */
-    now_ms = lock_at(host);
+    now_ms = salt_home_lock(host);
     list_append(&host->waiting, &waiting->link);
     for (size_t i = 0; i < notes->count; i++)
         if (home_withhold(host->core, notes->items[i].base, (uint64_t)(uintptr_t)waiting, now_ms))
@@ -499,7 +474,7 @@ static void withhold(struct salt_home *host, const struct salt_notes *notes)
     /* Nobody else reads this before all of them have been released, the last of which may be the one below. */
     if (atomic_load_explicit(&waiting->left, memory_order_relaxed) > 1)
         waiting->withheld = client_withhold(notes->call->client);
-    unlock(host);
+    salt_home_unlock(host);
     let_one_go(host, waiting);
 }
 
@@ -510,12 +485,12 @@ void salt_home_settle(struct salt_notes *notes)
 
     carry_out_any(host);
     if (__builtin_expect(notes->count == 0, 1)) {
-        end_notes(notes);
+        salt_home_end_notes(notes);
         return;
     }
     /* What is to run again, or is answered by another thread, has changed nothing but what had expired. */
     if (!call->waits && call->parked == NULL) withhold(host, notes);
-    end_notes(notes);
+    salt_home_end_notes(notes);
 }
 
 void salt_home_deliver(struct node *node)
@@ -575,85 +550,6 @@ static void reads_elsewhere(struct salt_home *host, const struct salt_message *m
 
 /* --- SALTLINK --- */
 
-/* Would INCRBY of it be accepted at this moment? While its slot leaves it is as long as it is here; what is on its way to another node is not touched. */
-static bool may_write(const struct salt_home *host, const struct slot *slot, struct bytes base, bool is_there)
-{
-    const struct node *node = host->node;
-    enum home_slot state = state_of(slot_owner(slot));
-
-    if (state != HOME_SLOT_HERE && !(state == HOME_SLOT_LEAVING && is_there)) return false;
-    if (slot_is_in_flight(slot, base) || (node->bus != NULL && !bus_state_ok(node->bus))) return false;
-    return clock_monotonic_ms() >= atomic_load_explicit(&node->pause_until_ms, memory_order_relaxed);
-}
-
-/* INCRBY, of a base by a fold. False where it cannot be added. */
-static bool add_to(const struct salt_home *host, struct slot *slot, struct bytes base, int64_t delta, int64_t now_ms,
-                   int64_t *total)
-{
-    struct entry *entry = slot_find(slot, base, now_ms);
-    bool is_new = entry == NULL;
-    struct entry_attributes kept = entry_attributes_kept(entry);
-    char text[I64_TEXT_BYTES];
-    int64_t number = 0;
-
-    if (entry != NULL && !bytes_to_i64(entry_value(entry), &number)) return false;
-    if (__builtin_add_overflow(number, delta, &number)) return false;
-    *total = number;
-    entry = entry_new_attributed(base, (struct bytes){ text, i64_to_text(text, number) },
-                                 entry == NULL ? ENTRY_KEEPS_FOREVER : entry_expires_at_ms(entry), &kept);
-    slot_put_aged(slot, &entry);
-    if (is_new) keyspace_event(host->node, EVENT_NEW, "new", base);
-    keyspace_event(host->node, EVENT_STRING, "incrby", base);
-    return true;
-}
-
-/* With no lock held. */
-static void tell_of_overflow(struct salt_home *host, int64_t delta)
-{
-    int64_t now_ms = lock_at(host);
-    bool is_told = now_ms - host->overflow_told_ms < OVERFLOW_TOLD_MS;
-
-    if (!is_told) host->overflow_told_ms = now_ms;
-    unlock(host);
-    if (!is_told)
-        log_warning("salted keys: %lld that other nodes had added to a sum would have made it overflow, and is "
-                    "discarded",
-                    (long long)delta);
-}
-
-static void fold(struct salt_home *host, salt_link link, const struct salt_message *message, int64_t now_ms)
-{
-    struct slot *slot = keyspace_slot(host->node->keyspace, key_slot(message->base));
-    struct eviction *eviction = host->node->eviction;
-    bool has_room = message->delta == 0 || !eviction_is_due(eviction) ||
-                    eviction_make_room(eviction, message->base.len + I64_TEXT_BYTES, now_ms);
-    bool may, is_to_add, is_added = false;
-    struct salt_notes notes;
-    const struct entry *entry;
-    int64_t total = 0;
-
-    salt_home_begin(&notes, NULL);
-    slot_lock(slot);
-    entry = slot_find(slot, message->base, now_ms);
-    if (entry != NULL && !bytes_to_i64(entry_value(entry), &total)) total = 0;
-    may = has_room && may_write(host, slot, message->base, entry != NULL);
-    {
-        int64_t told_ms = lock_told(host, slot);
-
-        is_to_add = home_fold(host->core, link, message, may, entry != NULL ? &total : NULL, told_ms, &host->effects);
-        unlock(host);
-    }
-    if (is_to_add) {
-        is_added = add_to(host, slot, message->base, message->delta, now_ms, &total);
-        lock_take(&host->lock);
-        home_folded(host->core, link, message, is_added, total, &host->effects);
-        unlock(host);
-    }
-    slot_unlock(slot);
-    end_notes(&notes);
-    if (is_to_add && !is_added) tell_of_overflow(host, message->delta);
-}
-
 bool salt_home_message(struct call *call, const struct salt_message *message, const char **error)
 {
     struct salt_home *host = call->node->salt_home;
@@ -671,14 +567,14 @@ bool salt_home_message(struct call *call, const struct salt_message *message, co
     }
     link = salt_peer_link(client->salt_peer);
     if (message->word == SALT_FOLD) {
-        fold(host, link, message, call->now_ms);
+        salt_home_fold(host, link, message, call->now_ms);
     } else if (message->word == SALT_READS) {
         reads_elsewhere(host, message);
     } else {
-        now_ms = lock_at(host);
+        now_ms = salt_home_lock(host);
         tell_cluster(host, now_ms);
         home_message(host->core, link, message, now_ms, &host->effects);
-        unlock(host);
+        salt_home_unlock(host);
     }
     carry_out_any(host);
     return true;
@@ -691,9 +587,9 @@ void salt_home_client_closed(struct client *client)
     int64_t now_ms;
 
     salt_peers_remove(host->peers, &client->salt_peer);
-    now_ms = lock_at(host);
+    now_ms = salt_home_lock(host);
     home_link_closed(host->core, link, now_ms, &host->effects);
-    unlock(host);
+    salt_home_unlock(host);
 }
 
 /* --- The whole --- */
@@ -727,7 +623,7 @@ struct salt_home *salt_home_new(struct node *node)
     for (uint32_t id = 0; id < SLOT_COUNT; id++) {
         host->told[id] = slot_owner(keyspace_slot(node->keyspace, (uint16_t)id));
         atomic_init(&host->was_here[id], was_here);
-        home_slot(host->core, (uint16_t)id, state_of(host->told[id]), now_ms, &host->effects);
+        home_slot(host->core, (uint16_t)id, salt_home_slot_state(host->told[id]), now_ms, &host->effects);
     }
     return host;
 }
