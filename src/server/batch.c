@@ -247,24 +247,26 @@ static void look_at_time(struct worker *worker, struct client *client, uint64_t 
 static void run_part(struct worker *worker, struct batch_part *part, uint64_t *clock)
 {
     struct client *client = part->client;
+    struct call call; /* what is a command's own is set before each: call_renew() */
 
+    call.node = worker->node;
+    call.worker = worker;
+    call.client = client;
+    call.reply = &client->reply;
+    call.part = part;
     for (int at = part->first; at < part->first + part->count && !is_over(client); at++) {
         struct request *request = &worker->batch[at];
-        struct call call = { .node = worker->node,
-                             .worker = worker,
-                             .client = client,
-                             .reply = &client->reply,
-                             .incoming = &client->intake.entry,
-                             .argc = request->argc,
-                             .argv = request->argv,
-                             .now_ms = worker->now_ms,
-                             .part = part,
-                             .request_bytes = request->consumed,
-                             .no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0 };
         struct mark mark = { worker->out.len, worker->pieces.count };
         uint64_t errors = client->reply.errors;
 
         if (request->argc > 0) {
+            call_renew(&call);
+            call.argc = request->argc;
+            call.argv = request->argv;
+            call.incoming = &client->intake.entry;
+            call.now_ms = worker->now_ms;
+            call.request_bytes = request->consumed;
+            call.no_touch = (client_flags(client) & CLIENT_NO_TOUCH) != 0;
             if (is_other_protocol(request, worker->prepared[at].command, part->data.data[part->used] != '*')) {
                 close_other_protocol(client);
                 return;
