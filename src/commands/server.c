@@ -376,6 +376,7 @@ const struct command *const commands_server[] = {
     &command_lastsave,
     &command_latency,
     &command_memory,
+    &command_module,
     &command_monitor,
     &command_psync,
     &command_replconf,

@@ -67,6 +67,7 @@ set ::templates {
     {migrate "" 1 @key 0 100} {migrate 127.0.0.1 1 @key x 100} {migrate 127.0.0.1 1 @key 0 x} {migrate 127.0.0.1 1 "" 0 100 copy replace auth @word keys @key @key}
     {function list} {function list @word} {function list longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong} {function list withcode} {function list libraryname @word withcode} {function list libraryname} {function list withcode withcode} {function list libraryname a libraryname b} {function list libraryname a b}
     {function dump} {function dump x} {function stats} {function stats x} {function restore @payload} {function restore hex:0a005d9b5c400f7fa2da @word} {function restore hex:0a005d9b5c400f7fa2da replace} {function restore hex:0a005d9b5c400f7fa2da append x} {function restore x bogus}
+    {module list} {module list x} {module} {module bogus} {module help x}
     {function flush} {function flush @word} {function flush sync} {function flush async} {function flush sync x} {function bogus}
     {flushall} {flushall async} {flushall sync} {flushall bogus} {flushdb} {flushdb async} {flushdb sync} {flushdb bogus} {flushall async sync}
     {echo @value} {ping} {ping @value} {select @int} {select 0}
