@@ -251,6 +251,18 @@ static void look_whether_behind(struct client *client)
     if (conn_pending(&client->conn) == 0 || has_low_limit(client)) catch_up(client);
 }
 
+/* At once, as much as a call takes; or when it comes to its turn, where others have had what may be moved in this one. */
+static bool write_big(struct client *client, struct piece *pieces, size_t count, size_t bytes)
+{
+    struct conn *conn = &client->conn;
+    bool waits = conn_pending(conn) > 0;
+
+    if (waits || turns_take(client->worker, bytes)) return conn_write_pieces(conn, pieces, count);
+    conn_queue(conn, pieces, count);
+    turns_join(client, DUE_WRITE);
+    return true;
+}
+
 /* Writes what a turn replied to one client, and closes it where that was the last word. */
 static void send_replies(struct worker *worker, const struct turn_reply *reply)
 {
@@ -262,7 +274,7 @@ static void send_replies(struct worker *worker, const struct turn_reply *reply)
         size_t count = gather(worker, reply);
 
         for (size_t i = 1; i < count; i += 2) bytes += worker->gathered[i].bytes.len;
-        is_open = conn_write_pieces(&client->conn, worker->gathered, count);
+        is_open = write_big(client, worker->gathered, count, bytes);
     } else if (bytes > 0) {
         is_open = conn_write(&client->conn, worker->out.data + reply->start, bytes);
     }
@@ -287,9 +299,17 @@ static void send_replies(struct worker *worker, const struct turn_reply *reply)
 
 static void answer_ready(struct worker *worker);
 
+static bool has_small_reply(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->reply_count; i++)
+        if (worker->replies[i].piece_count == 0 && worker->replies[i].len > 0) return true;
+    return false;
+}
+
 static void write_replies(struct worker *worker)
 {
     if (worker->reply_count == 0) return;
+    if (has_small_reply(worker)) turns_note_small(worker);
     for (size_t i = 0; i < worker->reply_count; i++)
         if (worker->replies[i].client != NULL) send_replies(worker, &worker->replies[i]); /* else closed since */
     reply_pieces_drop(&worker->pieces, 0);

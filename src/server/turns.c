@@ -56,9 +56,26 @@ static struct client *next(struct worker *worker, enum due *due)
     return client;
 }
 
-void turns_run(struct worker *worker)
+/* For so many turns after a small reply another one is expected. */
+#define SMALL_TURNS 16
+
+void turns_note_small(struct worker *worker)
 {
-    size_t bytes = 0;
+    worker->small_turns = SMALL_TURNS;
+}
+
+bool turns_take(struct worker *worker, size_t bytes)
+{
+    if (worker->is_at_queue) return true; /* it has come to its turn, and what it is replied counts as that */
+    if (worker->small_turns > 0 && (worker->turn_count > 0 || worker->turn_bytes >= TURN_BYTES)) return false;
+    worker->turn_bytes += bytes < CONN_WRITE_BYTES ? bytes : CONN_WRITE_BYTES;
+    return true;
+}
+
+static void run_queue(struct worker *worker)
+{
+    /* What was moved ahead of it counts, but not while all replies are big. */
+    size_t bytes = worker->small_turns > 0 ? worker->turn_bytes : 0;
 
     if (worker->turn_count == 0 && !ev_is_active(&worker->no_wait)) return;
     for (size_t left = worker->turn_count; left > 0 && worker->turn_count > 0 && bytes < TURN_BYTES; left--) {
@@ -73,4 +90,13 @@ void turns_run(struct worker *worker)
         ev_idle_start(worker->loop, &worker->no_wait);
     else
         ev_idle_stop(worker->loop, &worker->no_wait);
+}
+
+void turns_run(struct worker *worker)
+{
+    worker->is_at_queue = true;
+    run_queue(worker);
+    worker->is_at_queue = false;
+    worker->turn_bytes = 0;
+    if (worker->small_turns > 0) worker->small_turns--;
 }

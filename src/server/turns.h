@@ -11,6 +11,7 @@
  * watched for being writable. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,12 @@ void turns_stop(struct worker *worker);
 void turns_join(struct client *client, enum due due);
 /* The client is being closed. */
 void turns_leave(struct client *client);
+
+/* May so many bytes be moved in this turn, ahead of the queue? They then count as moved, as far as one call moves them. While all replies are big it is always
+ * so: nobody has a small one to wait for, and a turn that ends early costs all of them. */
+bool turns_take(struct worker *worker, size_t bytes);
+/* Somebody is sent a small reply. */
+void turns_note_small(struct worker *worker);
 
 /* Lets those in the queue go on; once each, at most, and may close clients. */
 void turns_run(struct worker *worker);

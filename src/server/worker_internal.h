@@ -102,6 +102,9 @@ struct worker {
     struct parks *parks;          /* its clients that wait for keys (server/park.h) */
     struct list turns;            /* clients that go on without having been waited for (server/turns.h) */
     size_t turn_count;            /* how many they are */
+    size_t turn_bytes;            /* of big replies, written in this turn ahead of them */
+    unsigned small_turns;         /* for so many more, small replies are expected */
+    bool is_at_queue;             /* whoever is replied to now is one of them */
     struct ev_idle no_wait;       /* while there are any */
     struct reclaim_reader reader; /* joined while the thread runs */
     struct worker_slow {
