@@ -223,9 +223,10 @@ test "names that clients give themselves, and what they load, are memory of thei
         resp::close c
         eventually { [info_field ada mem_clients_normal] < 5000 }
         # So who takes too much by them goes as others do.
-        on ada config set maxmemory-clients 1mb
         connect named ada
-        resp::write named [resp::encode client setname [string repeat n 2000000]]
+        resp::do named client setname [string repeat n 1000000]
+        resp::do named client setinfo lib-name [string repeat l 1000000]
+        on ada config set maxmemory-clients 1mb
         assert {[resp::is_closed named]}
     }
 }
