@@ -11,6 +11,8 @@
 
 #define KEYS 24u
 #define REDIRECTS_MAX 6
+#define HAND_EVERY 10
+#define LEAVES_EVERY 10
 
 struct keys {
     struct sim *sim;
@@ -35,6 +37,7 @@ struct keys {
         unsigned key;
         size_t from, to;
     } job; /* a slot that a node hands over by itself */
+    uint64_t decided[KEYS_DECISIONS];
 };
 
 static uint16_t slot_of(unsigned key)
@@ -346,6 +349,7 @@ static void look_at(struct keys *keys, unsigned key, size_t node, int64_t idle_m
     int64_t now_ms = sim_node_now(keys->sim, node);
     struct open_facts facts = { .keys = keys->values[node][key] != 0 };
     struct open_slot open;
+    enum open_step next;
     size_t other;
 
     if (facts.keys > 0 && cluster_is_stray(c, slot_of(key), idle_ms, now_ms)) {
@@ -358,7 +362,9 @@ static void look_at(struct keys *keys, unsigned key, size_t node, int64_t idle_m
     facts.is_kin = open.other.is_kin;
     facts.has_failed = open.has_failed;
     account_of(keys, node, key, other, &facts.other);
-    switch (open_next(&facts)) {
+    next = open_next(&facts);
+    keys->decided[next]++;
+    switch (next) {
     case OPEN_WAIT:
         return;
     case OPEN_SEND:
@@ -423,6 +429,60 @@ void keys_go_on(struct keys *keys, int64_t idle_ms)
     }
     for (size_t node = 0; node < keys->nodes && keys->job.step == 0; node++)
         if (is_reached(keys, node)) look_at(keys, key, node, idle_ms);
+}
+
+_Static_assert(KEYS_DECISIONS == OPEN_CLOSE + 1, "one count for each step");
+
+static size_t target_of(struct keys *keys, unsigned key, size_t node)
+{
+    return sim_node_of_index(keys->sim, node, word(keys, node, key).other);
+}
+
+static bool is_served_by_another(struct keys *keys, unsigned key, size_t than)
+{
+    for (size_t node = 0; node < keys->nodes; node++)
+        if (node != than && word(keys, node, key).state == OWNER_HERE) return true;
+    return false;
+}
+
+/* Of two values that nobody is served by now, the one that comes back first counts: which is the newer is nowhere known. */
+static bool lies_elsewhere(struct keys *keys, unsigned key, size_t than)
+{
+    for (size_t node = 0; node < keys->nodes; node++)
+        if (node != than && keys->values[node][key] != 0 && word(keys, node, key).state != OWNER_HERE) return true;
+    return false;
+}
+
+void keys_leave_move(struct keys *keys)
+{
+    if (keys->step == 0 || random_below(&keys->own, LEAVES_EVERY) != 0) return;
+    sim_note(keys->sim, keys->to, "slot %u: its move is left as it is", slot_of(keys->key));
+    keys->step = 0;
+}
+
+void keys_close_by_hand(struct keys *keys)
+{
+    size_t sides = KEYS * keys->nodes, first = random_below(&keys->own, sides);
+
+    if (random_below(&keys->own, HAND_EVERY) != 0) return;
+    for (size_t i = 0; i < sides; i++) {
+        unsigned key = (unsigned)((first + i) % sides / keys->nodes);
+        size_t node = (first + i) % keys->nodes;
+
+        if ((keys->step != 0 && keys->key == key) || (keys->job.step != 0 && keys->job.key == key)) continue;
+        if (!is_reached(keys, node) || word(keys, node, key).flags == 0) continue;
+        /* Who gave it away and has not heard of that would serve it again. */
+        if (word(keys, node, key).state == OWNER_HERE && is_served_by_another(keys, key, node)) continue;
+        if (lies_elsewhere(keys, key, word(keys, node, key).state == OWNER_HERE ? target_of(keys, key, node) : node))
+            continue;
+        setslot(keys, node, STABLE, key, node);
+        return;
+    }
+}
+
+uint64_t keys_decided(const struct keys *keys, unsigned step)
+{
+    return keys->decided[step];
 }
 
 bool keys_is_any_lost(struct keys *keys)

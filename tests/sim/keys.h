@@ -29,6 +29,13 @@ bool keys_is_any_open(struct keys *keys);
 
 /* What nodes do by themselves about slots that were left open for so long: a step of it, for a slot drawn by lot. */
 void keys_go_on(struct keys *keys, int64_t idle_ms);
+/* Now and then whoever moves a slot is killed in the middle. */
+void keys_leave_move(struct keys *keys);
+/* Now and then somebody closes one side of a slot that stands open and is not being worked on, wherever its key is. */
+void keys_close_by_hand(struct keys *keys);
+/* How often each of open.h's steps was decided on. */
+#define KEYS_DECISIONS 7
+uint64_t keys_decided(const struct keys *keys, unsigned step);
 /* Before the first of these. */
 void keys_seed_own(struct keys *keys, uint64_t seed);
 /* A value that lies where nobody is served it. */

@@ -14,6 +14,9 @@
 
 #define SEEDS 500
 
+/* As in open.h. */
+static const char *const step_names[KEYS_DECISIONS] = { "wait", "send", "give", "reopen", "take", "return", "close" };
+
 /* Where a story that failed is told again. True where it ended in the same way. */
 static bool keep_trace(uint64_t seed, const char *wrong, char path[64])
 {
@@ -33,7 +36,7 @@ static bool keep_trace(uint64_t seed, const char *wrong, char path[64])
 
 static int stories(uint64_t first, uint64_t count, bool once)
 {
-    uint64_t passed = 0, failed = 0, packets = 0, writes = 0;
+    uint64_t passed = 0, failed = 0, packets = 0, writes = 0, decided[KEYS_DECISIONS] = { 0 };
 
     for (uint64_t seed = first; seed < first + count; seed++) {
         struct story_end end = story_run(seed, NULL);
@@ -41,6 +44,7 @@ static int stories(uint64_t first, uint64_t count, bool once)
 
         packets += end.packets;
         writes += end.writes;
+        for (unsigned step = 0; step < KEYS_DECISIONS; step++) decided[step] += end.decided[step];
         if (end.wrong[0] == '\0') {
             passed++;
             continue;
@@ -53,7 +57,10 @@ static int stories(uint64_t first, uint64_t count, bool once)
         fflush(stdout);
         if (once) break;
     }
-    printf("%llu packets, %llu writes\n", (unsigned long long)packets, (unsigned long long)writes);
+    printf("%llu packets, %llu writes; open slots:", (unsigned long long)packets, (unsigned long long)writes);
+    for (unsigned step = 0; step < KEYS_DECISIONS; step++)
+        printf(" %s %llu", step_names[step], (unsigned long long)decided[step]);
+    printf("\n");
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed > 0;
 }

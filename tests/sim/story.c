@@ -171,6 +171,8 @@ static void go_on(struct story *story, int64_t for_ms)
             for (int i = 0; i < 3; i++) keys_write(story->keys);
             keys_move(story->keys);
             if (story->ends_moves) keys_go_on(story->keys, OPEN_MS);
+            if (story->ends_moves) keys_leave_move(story->keys);
+            if (story->ends_moves) keys_close_by_hand(story->keys);
         } else if (random_below(&story->random, 20) == 0 && sim_is_running(sim, node) && !sim_is_paused(sim, node)) {
             import(story, node, (uint16_t)random_below(&story->random, SLOT_COUNT));
         }
@@ -289,7 +291,10 @@ struct story_end story_run(uint64_t seed, FILE *trace)
     }
     snprintf(end.wrong, sizeof(end.wrong), "%s", wrong);
     end.packets = sim_packets(story.sim);
-    if (story.keys != NULL) end.writes = keys_written(story.keys);
+    if (story.keys != NULL) {
+        end.writes = keys_written(story.keys);
+        for (unsigned step = 0; step < KEYS_DECISIONS; step++) end.decided[step] = keys_decided(story.keys, step);
+    }
     if (trace != NULL && end.wrong[0] != '\0') sim_describe(story.sim, trace);
     sim_free(&story.sim);
     if (story.keys != NULL) keys_free(&story.keys);

@@ -4,6 +4,8 @@
  * every other, every slot must have one owner on whom all agree, every node must serve, and no acknowledged write may be lost. */
 #pragma once
 
+#include "sim/keys.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 struct story_end {
     char wrong[256]; /* "": all went well */
     uint64_t packets, writes;
+    uint64_t decided[KEYS_DECISIONS]; /* what nodes were to do about open slots */
 };
 
 /* The same seed gives the same story. What happens in it is written to trace, unless that is NULL. */

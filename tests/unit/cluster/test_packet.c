@@ -130,6 +130,7 @@ TEST(a_handshake_with_somebody_known_moves_him_and_one_with_ourselves_moves_nobo
     head.cport = 19000;
     hear(&f, 60, head);
     CHECK(f.c->handshake_count == 0 && f.b->port == 9000 && strcmp(f.b->ip, "127.0.0.3") == 0);
+    CHECK(f.b->met_ms == NOW);
 
     handshake(&f);
     head.sender = cluster_my_id(f.c);
