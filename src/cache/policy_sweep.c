@@ -16,7 +16,7 @@
 #define PIECE_US 4000
 
 /* How fast: with less than a twentieth of one CPU or, where all slots would then take longer than a minute, a twentieth of all CPUs. */
-#define RESTS_ALONE 27 /* times as long as it works; with what an idle node does anyway that is less than a twentieth */
+#define RESTS_ALONE 33 /* times as long as it works; with what the node does meanwhile that is a twentieth at most */
 #define SHARE 20
 #define WALK_US INT64_C(58000000)
 #define LATE_US_MAX 100000 /* so much of what it came late it makes up for: a busy machine wakes it late each time */
