@@ -62,6 +62,17 @@ static enum answer is_myself(struct target *target, const char *run_id, const st
     return answer;
 }
 
+/* Does the target refuse to tell just now, whatever it has? */
+static bool is_put_off(const struct redisReply *reply)
+{
+    static const char *const words[] = { "CLUSTERDOWN ", "TRYAGAIN ", "LOADING ", "BUSY ", "MASTERDOWN " };
+
+    if (reply->type != REDIS_REPLY_ERROR) return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(reply->str, words[i], strlen(words[i])) == 0) return true;
+    return false;
+}
+
 static enum answer has_value(struct target *target, struct bytes key, struct bytes value,
                              const struct target_patience *patience)
 {
@@ -75,10 +86,12 @@ static enum answer has_value(struct target *target, struct bytes key, struct byt
     target_reply_free(reply);
     reply = ask(target, dump, 2, value.len + INFO_BYTES_MAX, patience);
     if (reply == NULL) return NO_ANSWER;
-    if (reply->type == REDIS_REPLY_STRING &&
-        payload_to_string((struct bytes){ reply->str, (size_t)reply->len }, value.len, &space, &found) ==
-            PAYLOAD_FINE &&
-        bytes_equal(found, value))
+    if (is_put_off(reply))
+        answer = NO_ANSWER;
+    else if (reply->type == REDIS_REPLY_STRING &&
+             payload_to_string((struct bytes){ reply->str, (size_t)reply->len }, value.len, &space, &found) ==
+                 PAYLOAD_FINE &&
+             bytes_equal(found, value))
         answer = ANSWER_YES;
     target_reply_free(reply);
     buf_free(&space);

@@ -552,6 +552,37 @@ test "a key that may have arrived waits until the target was asked" {
     }
 }
 
+test "a target that cannot tell just now what it has is asked again" {
+    with_node ada {
+        on ada mset a 1 b 2
+        # It takes the keys, breaks off, and is then in no state to say so, once for each of them.
+        set ::has [dict create a [on ada dump a]]
+        set ::put_off {"CLUSTERDOWN The cluster is down" "LOADING Redis is loading the dataset in memory" "TRYAGAIN later"}
+        set port [fake_start {
+            switch [lindex $words 0] {
+                RESTORE - RESTORE-ASKING { fake_drop $peer; return "" }
+                CLIENT { return ":0\r\n" }
+                INFO { return "\$4\r\nnone\r\n" }
+                DUMP {
+                    if {$::put_off ne {}} {
+                        set ::put_off [lassign $::put_off error]
+                        return "-$error\r\n"
+                    }
+                    if {![dict exists $::has [lindex $words 1]]} { return "\$-1\r\n" }
+                    set payload [dict get $::has [lindex $words 1]]
+                    return "\$[string length $payload]\r\n$payload\r\n"
+                }
+            }
+            return "+OK\r\n"
+        }]
+        assert_match "IOERR error or timeout * to target instance" [migrate_to_port ada $port "" 30000 keys a b]
+        assert_equal {} $::put_off
+        # The one arrived and the other did not: each is at one place.
+        assert_equal {{} 2} [on ada mget a b]
+        fake_stop
+    }
+}
+
 test "a target that is killed in the middle leaves the keys here" {
     with_node ada {
         node_start redis {@binary redis-server}
