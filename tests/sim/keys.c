@@ -21,7 +21,8 @@ struct keys {
     uint64_t (*values)[KEYS]; /* of each node; 0: it has none */
     uint64_t written[KEYS];   /* the last that was acknowledged */
     bool excused[KEYS];
-    size_t given_by[KEYS]; /* who gave the slot away last; SIZE_MAX: nobody */
+    uint32_t
+        givers[KEYS]; /* a bit for each node that gave the slot away and was not seen with that on its disk since */
     size_t taken_by[KEYS]; /* who took it and has not said OK: that is not on its disk yet; SIZE_MAX: nobody */
     bool doubtful[KEYS];   /* who gave it away was stopped before that was on its disk: it may take it back */
     uint64_t count;
@@ -52,7 +53,7 @@ struct keys *keys_new(struct random *random, size_t nodes)
     keys->random = random;
     keys->nodes = nodes;
     keys->values = alloc_zeroed(nodes * sizeof(*keys->values));
-    for (unsigned key = 0; key < KEYS; key++) keys->given_by[key] = keys->taken_by[key] = SIZE_MAX;
+    for (unsigned key = 0; key < KEYS; key++) keys->taken_by[key] = SIZE_MAX;
     return keys;
 }
 
@@ -85,7 +86,7 @@ void keys_lost(struct keys *keys, size_t node)
         if (keys->values[node][key] != 0 && keys->values[node][key] == keys->written[key]) keys->excused[key] = true;
         keys->values[node][key] = 0;
         /* The operator was not told OK. */
-        if (keys->given_by[key] == node && !sim_is_saved(keys->sim, node)) keys->doubtful[key] = true;
+        if ((keys->givers[key] >> node & 1) != 0 && !sim_is_saved(keys->sim, node)) keys->doubtful[key] = true;
     }
 }
 
@@ -139,6 +140,15 @@ void keys_write(struct keys *keys)
 }
 
 /* --- The operator --- */
+
+/* It stays one while the slot goes on from there to others. */
+static void note_giver(struct keys *keys, unsigned key, size_t node)
+{
+    for (size_t other = 0; other < keys->nodes; other++)
+        if (is_reached(keys, other) && sim_is_saved(keys->sim, other))
+            for (unsigned each = 0; each < KEYS; each++) keys->givers[each] &= ~((uint32_t)1 << other);
+    keys->givers[key] |= (uint32_t)1 << node;
+}
 
 enum setslot { IMPORTING, MIGRATING, NODE, STABLE };
 
@@ -232,7 +242,7 @@ static bool take_step(struct keys *keys)
         return true;
     default:
         if (!setslot(keys, keys->from, NODE, keys->key, keys->to)) return false;
-        keys->given_by[keys->key] = keys->from;
+        note_giver(keys, keys->key, keys->from);
         return true;
     }
 }
@@ -272,7 +282,7 @@ static void finish_move(struct keys *keys, unsigned key, size_t from, size_t to)
     setslot(keys, to, NODE, key, to);
     sim_run(keys->sim, 1000);
     setslot(keys, from, NODE, key, to);
-    keys->given_by[key] = from;
+    note_giver(keys, key, from);
 }
 
 static void fix(struct keys *keys, unsigned key)
@@ -371,7 +381,7 @@ static void look_at(struct keys *keys, unsigned key, size_t node, int64_t idle_m
         begin_job(keys, key, node, other);
         return;
     case OPEN_GIVE:
-        if (setslot(keys, node, NODE, key, other)) keys->given_by[key] = node;
+        if (setslot(keys, node, NODE, key, other)) note_giver(keys, key, node);
         return;
     case OPEN_REOPEN:
         setslot(keys, other, IMPORTING, key, node);
@@ -407,7 +417,7 @@ static bool go_on_with_job(struct keys *keys)
         keys->job.step = 3;
         return true;
     default:
-        if (setslot(keys, from, NODE, key, to)) keys->given_by[key] = from;
+        if (setslot(keys, from, NODE, key, to)) note_giver(keys, key, from);
         return false;
     }
 }
