@@ -672,7 +672,7 @@ bool bus_is_solo(const struct bus *bus)
     return atomic_load_explicit(&bus->solo, memory_order_acquire);
 }
 
-bool bus_claim_is_settled(struct bus *bus, const struct bus_claim *claim)
+bool bus_claim_is_settled(struct bus *bus, struct bus_claim *claim)
 {
     bool is;
 

@@ -70,10 +70,11 @@ struct bus_claim {
     struct list link; /* the bus's, under its lock */
     uint16_t slot;
     bool begins;                              /* the latter */
+    bool is_unsaved;                          /* told: nobody will hear of it, as the state cannot be saved */
     void (*settled)(struct bus_claim *claim); /* once; any thread, without locks */
 };
 /* Is there nothing to wait for? Without locks, as the next two. */
-bool bus_claim_is_settled(struct bus *bus, const struct bus_claim *claim);
+bool bus_claim_is_settled(struct bus *bus, struct bus_claim *claim);
 /* False where there is nothing to wait for; settled() is not called then. */
 bool bus_await_claim(struct bus *bus, struct bus_claim *claim);
 /* Settles all that wait. Nobody may come any more. */

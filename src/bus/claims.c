@@ -8,8 +8,9 @@ void claims_init(struct claims *claims)
     list_init(&claims->waiting);
 }
 
-bool claim_is_settled(const struct bus_claim *claim, const struct cluster *cluster)
+bool claim_is_settled(struct bus_claim *claim, const struct cluster *cluster)
 {
+    claim->is_unsaved = !claim->begins && cluster_is_unsaved(cluster, claim->slot);
     return claim->begins ? cluster_may_move(cluster, claim->slot, clock_now_ms())
                          : cluster_is_announced(cluster, claim->slot);
 }
@@ -32,7 +33,7 @@ static struct bus_claim *take(struct claims *claims, bool all, const struct clus
     list_each(at, &claims->waiting) {
         struct bus_claim *claim = container_of(at, struct bus_claim, link);
 
-        if (!all && !claim_is_settled(claim, cluster)) continue;
+        if (!claim_is_settled(claim, cluster) && !all) continue;
         list_remove(&claim->link);
         return claim;
     }

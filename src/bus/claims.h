@@ -16,7 +16,7 @@ struct claims {
 
 void claims_init(struct claims *claims);
 /* With the lock held. */
-bool claim_is_settled(const struct bus_claim *claim, const struct cluster *cluster);
+bool claim_is_settled(struct bus_claim *claim, const struct cluster *cluster);
 /* Both take the lock. Without it settled() is called: of one that is added and has nothing to wait for it is not; false then. */
 bool claims_add(struct claims *claims, struct bus_claim *claim, struct lock *lock, const struct cluster *cluster);
 /* Settles those that are heard of by now, or all. */

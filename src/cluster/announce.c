@@ -163,6 +163,11 @@ bool cluster_may_move(const struct cluster *c, uint16_t slot, int64_t now_ms)
     return !may_not_know(other, epoch) && !moves_insists(c, other, slot);
 }
 
+bool cluster_is_unsaved(const struct cluster *c, uint16_t slot)
+{
+    return c->save_failed && bitmap_has(node_slots(c->myself), slot) && !bitmap_has(c->durable.slots, slot);
+}
+
 bool cluster_is_announced(const struct cluster *c, uint16_t slot)
 {
     struct announcement told = announce_now(c);

@@ -227,6 +227,8 @@ void cluster_differences(const struct cluster *c, uint16_t node,
                          void (*each)(void *context, const struct cluster_difference *difference), void *context);
 /* Has all been said about whose a slot of ours is that we can say now? No while others cannot hear of it yet, because it is not on disk, or is withheld (announce.c). */
 bool cluster_is_announced(const struct cluster *c, uint16_t slot);
+/* Is a slot ours that after a restart would not be, because the state cannot be saved? */
+bool cluster_is_unsaved(const struct cluster *c, uint16_t slot);
 /* Has enough been heard from the other end of a slot that begins to migrate, or to be imported? Until a Redis node would take it with a higher epoch than all we claim it with,
  * or has been heard with what it is to give us, the operator is not told OK. True also where that has been waited for long enough, or the slot does neither. */
 bool cluster_may_move(const struct cluster *c, uint16_t slot, int64_t now_ms);

@@ -6,7 +6,7 @@
  *
  *     here        the other end says                  what is to be done
  *     migrating   it imports the slot from us         SEND     the rest of the keys, and then the slot
- *                 the slot is its own, no key here    GIVE     so it is told here, too
+ *                 the slot is its own, no key here    GIVE     so it is told here, too, when the other has it on disk
  *                 not its own, not open, has keys     REOPEN   it is to import it again: its keys are newer than none
  *                 not its own, not open, no keys      CLOSE    no key has left
  *                 nothing, and has failed for long    CLOSE    what it has comes back with it, by RETURN

@@ -264,11 +264,14 @@ struct waiting_reply {
     struct hold *hold;
 };
 
+/* Whoever had OK would have the former owner give the slot up, and then nobody might have it after a restart of ours. */
+#define UNSAVED "ERR The state of this node cannot be saved: the slot is its own, but others hear of it when it can be"
+
 static void on_claim_settled(struct bus_claim *claim)
 {
     struct waiting_reply *waiting = container_of(claim, struct waiting_reply, claim);
 
-    hold_answer(waiting->hold, false, "OK");
+    hold_answer(waiting->hold, claim->is_unsaved, claim->is_unsaved ? UNSAVED : "OK");
     alloc_free(waiting);
 }
 
@@ -286,7 +289,7 @@ void cluster_setslot_finish(struct call *call)
     bytes_to_i64(call->argv[2], &slot);
     claim.slot = (uint16_t)slot;
     if (bus_claim_is_settled(call->node->bus, &claim)) {
-        reply_ok(call->reply);
+        reply_outcome(call, claim.is_unsaved ? UNSAVED : "");
         return;
     }
     waiting = alloc_zeroed(sizeof *waiting);

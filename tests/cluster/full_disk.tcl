@@ -38,6 +38,31 @@ test "on a full disk a node serves what it was given, but claims it only when it
     assert_match "*is on disk, after failures: others are told of it*" [node_log ada]
 }
 
+test "a slot that its target cannot save is not given up for it" {
+    set options [dict merge $::cluster_options {cluster-require-full-coverage no}]
+    node_start ada $options
+    node_start bob [dict merge $options {cluster-slot-move-timeout 300}]
+    on bob cluster addslotsrange 0 16383
+    on ada cluster meet 127.0.0.1 [node_port bob]
+    eventually { [owner_of_slot 5 ada] eq "bob" && [on bob cluster links] ne {} && [field_of [on ada cluster info] cluster_state_save_status] eq "ok" }
+    assert_equal OK [on ada cluster setslot 5 importing [node_id bob]]
+    on ada cluster saveconfig
+    disk_fills ada
+    # Nobody had found out yet: it is ada's, in memory, and who said so is told that this is all.
+    assert_error "ERR The state of this node cannot be saved: the slot is its own,*" { on ada cluster setslot 5 node [node_id ada] }
+    assert_equal ada [owner_of_slot 5 ada]
+    assert_error "ERR The state of this node cannot be saved: the slot is its own,*" { on ada cluster setslot 5 node [node_id ada] }
+
+    # bob goes on with what was left open, and sees that ada serves the slot.
+    assert_equal OK [on bob cluster setslot 5 migrating [node_id ada]]
+    eventually { [string match "*slot 5: left open, its move to*cannot be saved*" [node_log bob]] }
+    assert_equal bob [owner_of_slot 5 bob]
+
+    disk_is_free_again ada
+    eventually { [owner_of_slot 5 bob] eq "ada" }
+    assert_equal OK [on ada cluster setslot 5 node [node_id ada]]
+}
+
 proc ask_again {s} {
     puts -nonewline $s [resp::encode get k]
     return [read $s]

@@ -381,7 +381,12 @@ static void look_at(struct keys *keys, unsigned key, size_t node, int64_t idle_m
         begin_job(keys, key, node, other);
         return;
     case OPEN_GIVE:
-        if (setslot(keys, node, NODE, key, other)) note_giver(keys, key, node);
+        /* As the last two steps of a job. */
+        if (!setslot(keys, other, NODE, key, other)) return;
+        keys->job.step = 2;
+        keys->job.key = key;
+        keys->job.from = node;
+        keys->job.to = other;
         return;
     case OPEN_REOPEN:
         setslot(keys, other, IMPORTING, key, node);
