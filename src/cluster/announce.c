@@ -25,6 +25,7 @@
 #include "cluster/cluster_internal.h"
 
 #include "cluster/message.h"
+#include "cluster/open.h"
 
 #define NOT_ASKED_FOR UINT64_MAX /* no save has the new identity yet */
 
@@ -156,7 +157,8 @@ bool cluster_may_move(const struct cluster *c, uint16_t slot, int64_t now_ms)
                                                                   : NULL;
     uint64_t epoch;
 
-    if (other == NULL || other->is_ours || now_ms - c->worked_ms[slot] > c->options.node_timeout_ms) return true;
+    if (other == NULL || other->is_ours || now_ms - cluster_slot_worked_ms(c, slot) > c->options.node_timeout_ms)
+        return true;
     if (node_is(other, FLAG_PFAIL | FLAG_FAIL | FLAG_NOADDR)) return true;
     if (!leaves) return !bitmap_has(c->not_heard, slot) || c->owner[slot] != other->index;
     epoch = c->told.config_epoch > c->since_epoch[slot] ? c->told.config_epoch : c->since_epoch[slot];

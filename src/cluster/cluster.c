@@ -17,7 +17,6 @@ struct cluster *cluster_bare(const struct cluster_options *options, uint64_t see
 
     c->options = *options;
     c->started_ms = c->view_changed_ms = now_ms;
-    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) c->owner_since_ms[slot] = c->worked_ms[slot] = now_ms;
     c->handed_over = SLOT_COUNT;
     random_seed(&c->random, seed);
     c->incarnation = (uint32_t)random_u64(&c->random);
@@ -142,7 +141,7 @@ static void date_rebound(struct cluster *c, int64_t now_ms)
         if (c->rebound[slot / 8] == 0)
             slot += 7;
         else if (bitmap_has(c->rebound, slot))
-            c->owner_since_ms[slot] = now_ms;
+            c->owner_after_ms[slot] = now_ms - c->started_ms;
     }
     memset(c->rebound, 0, sizeof(c->rebound));
     c->any_rebound = false;

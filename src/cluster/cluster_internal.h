@@ -208,8 +208,10 @@ struct cluster {
     uint16_t migrating[SLOT_COUNT]; /* likewise */
     uint16_t importing[SLOT_COUNT];
     uint16_t sequence[SLOT_COUNT];
-    int64_t worked_ms[SLOT_COUNT]; /* when an operator or a tool last did something with it, see open.h; not on disk */
-    uint16_t handed_over;          /* the slot that a target is being told to be its own; SLOT_COUNT: none */
+    /* When an operator or a tool last did something with it, see open.h; not on disk. In milliseconds after started_ms: what nothing was done with is 0, and takes no
+     * memory. */
+    int64_t worked_after_ms[SLOT_COUNT];
+    uint16_t handed_over;             /* the slot that a target is being told to be its own; SLOT_COUNT: none */
     uint16_t taken_from[SLOT_COUNT];  /* of ours: whom an operator moved it from, while that node may not know */
     uint64_t since_epoch[SLOT_COUNT]; /* of ours, and of what is yielded: our epoch when we took it, or a higher one */
     /* Of taken_from: that node has been heard without the slot. Of migrating: we did not have it from its target, so that any claim of that one is a new one. Not on disk. */
@@ -230,8 +232,8 @@ struct cluster {
     bool solo;
     uint8_t kept[SLOT_BITMAP_BYTES]; /* slots with keys, to be ours when solo ends */
 
-    uint64_t view_digest; /* of owner[]: the same for all who agree, see view.c */
-    int64_t owner_since_ms[SLOT_COUNT];
+    uint64_t view_digest;               /* of owner[]: the same for all who agree, see view.c */
+    int64_t owner_after_ms[SLOT_COUNT]; /* likewise */
     uint64_t bindings;                  /* how often a slot has changed hands here */
     uint64_t bound_at[SLOT_COUNT];      /* the last of them that was this slot's */
     uint8_t rebound[SLOT_BITMAP_BYTES]; /* in this event: their time is taken at its end */

@@ -421,7 +421,7 @@ void cluster_differences(const struct cluster *c, uint16_t index,
         const struct run *run = run_at(beliefs, slot, &at);
         const struct node *here = owner_node(c, (uint16_t)slot);
         const char *mine = here != NULL ? here->id : "", *theirs = run != NULL ? believed(beliefs, run) : "";
-        int64_t since_ms = c->owner_since_ms[slot];
+        int64_t since_ms = c->started_ms + c->owner_after_ms[slot];
         /* Of claims: "not itself" differs from itself alone. */
         bool differs = strcmp(mine, theirs) != 0;
 

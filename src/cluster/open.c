@@ -134,22 +134,22 @@ bool open_account_read(struct bytes nodes, uint16_t slot, const char *their_id, 
 
 void cluster_slot_worked(struct cluster *c, uint16_t slot, int64_t now_ms)
 {
-    c->worked_ms[slot] = now_ms;
+    c->worked_after_ms[slot] = now_ms - c->started_ms;
 }
 
 int64_t cluster_slot_worked_ms(const struct cluster *c, uint16_t slot)
 {
-    return c->worked_ms[slot];
+    return c->started_ms + c->worked_after_ms[slot];
 }
 
 void cluster_slot_look_again(struct cluster *c, uint16_t slot, int64_t after_ms, int64_t idle_ms, int64_t now_ms)
 {
-    c->worked_ms[slot] = now_ms - idle_ms + (after_ms < idle_ms ? after_ms : idle_ms);
+    cluster_slot_worked(c, slot, now_ms - idle_ms + (after_ms < idle_ms ? after_ms : idle_ms));
 }
 
 static bool is_idle(const struct cluster *c, unsigned slot, int64_t idle_ms, int64_t now_ms)
 {
-    return now_ms - c->worked_ms[slot] >= idle_ms;
+    return now_ms - cluster_slot_worked_ms(c, (uint16_t)slot) >= idle_ms;
 }
 
 static bool is_open(const struct cluster *c, unsigned slot)
@@ -190,7 +190,7 @@ bool cluster_is_stray(const struct cluster *c, uint16_t slot, int64_t idle_ms, i
     if (c->solo || !c->ok || owner == NULL || owner == c->myself || !owner->is_ours) return false;
     /* What was yielded is kept for its owner's word. */
     if (is_open(c, slot) || bitmap_has(c->yielded, slot)) return false;
-    return is_idle(c, slot, idle_ms, now_ms) && now_ms - c->owner_since_ms[slot] >= idle_ms;
+    return is_idle(c, slot, idle_ms, now_ms) && now_ms - c->started_ms - c->owner_after_ms[slot] >= idle_ms;
 }
 
 void cluster_adopt_stray(struct cluster *c, uint16_t slot, int64_t idle_ms, int64_t now_ms, struct effects *e)

@@ -198,7 +198,7 @@ static struct fixture with_slots(void)
     slot_bind(f.c, SLOT, f.c->myself, &f.e);
     slot_bind(f.c, SLOT + 1, f.b, &f.e);
     f.b->is_ours = f.c->ok = true;
-    f.c->owner_since_ms[SLOT + 1] = NOW;
+    f.c->owner_after_ms[SLOT + 1] = NOW - f.c->started_ms;
     return f;
 }
 
@@ -281,9 +281,9 @@ TEST(strays_are_keys_of_slots_that_others_of_our_kind_have_and_nobody_works_on)
     CHECK(!cluster_is_stray(f.c, slot, IDLE, NOW + IDLE - 1) && cluster_is_stray(f.c, slot, IDLE, NOW + IDLE));
     CHECK(!cluster_is_stray(f.c, SLOT, IDLE, NOW + IDLE));     /* ours */
     CHECK(!cluster_is_stray(f.c, SLOT + 2, IDLE, NOW + IDLE)); /* nobody's */
-    f.c->owner_since_ms[slot] = NOW + 1;
+    f.c->owner_after_ms[slot] = NOW + 1 - f.c->started_ms;
     CHECK(!cluster_is_stray(f.c, slot, IDLE, NOW + IDLE));
-    f.c->owner_since_ms[slot] = NOW;
+    f.c->owner_after_ms[slot] = NOW - f.c->started_ms;
     cluster_slot_worked(f.c, slot, NOW + 1);
     CHECK(!cluster_is_stray(f.c, slot, IDLE, NOW + IDLE));
     cluster_slot_worked(f.c, slot, NOW);
