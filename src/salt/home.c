@@ -239,8 +239,10 @@ void home_slot(struct home *home, uint16_t slot, enum home_slot state, int64_t n
 
     if (state == former) return;
     home->slots[slot] = (uint8_t)state;
-    /* Who takes an import back, or never gave the slot away, has been home all the time. */
-    if (former == HOME_SLOT_ELSEWHERE || (former == HOME_SLOT_ARRIVING && state != HOME_SLOT_ELSEWHERE))
+    /* Who takes an import back, or never gave the slot away, has been home all the time. What is no later than ok_since_ms need not be noted (hold_until_ms()),
+     * so that a node begins without a page for it. */
+    if ((former == HOME_SLOT_ELSEWHERE || (former == HOME_SLOT_ARRIVING && state != HOME_SLOT_ELSEWHERE)) &&
+        now_ms > home->ok_since_ms)
         home->since_ms[slot] = now_ms;
     if (home->bases.count == 0) return;
     base_map_each(at, &home->bases)
