@@ -277,7 +277,8 @@ test "with salt-sync no a write waits for nobody, and the names follow" {
 }
 
 test "a helper that is killed holds a write up for its lease, and nobody is told an older value" {
-    with_salted 6 {} {
+    # Long enough for the writes: while one of them has failed the cluster is down.
+    with_salted 6 {cluster-node-timeout 20000} {
         write_and_look $home $key $names
         node_kill bob
         for {set i 0} {$i < 20} {incr i} { write_and_look $home $key $names bob }
