@@ -116,8 +116,6 @@ test "a whole cluster that was killed comes back whole" {
     with_cluster {ada bob cleo} {@split yes cluster-node-timeout 1500} {
         set before [slots_signature ada]
         set epochs [lmap name {ada bob cleo} { field_of [on $name cluster info] cluster_my_epoch }]
-        # What they have only just heard of one another.
-        foreach name {ada bob cleo} { on $name cluster saveconfig }
         foreach name {ada bob cleo} { node_kill $name }
         foreach name {ada bob cleo} { node_restart $name }
         cluster_wait_agreed {ada bob cleo}

@@ -33,6 +33,8 @@ proc cluster_start {names {options {}}} {
     foreach name $names { on $name cluster set-config-epoch [incr epoch] }
     all_meet $names
     cluster_wait_agreed $names
+    # Whoever is killed a moment later has whom it met on disk: nobody whom a node does not know is heard by it.
+    foreach name $names { on $name cluster saveconfig }
 }
 
 # Each meets each: where one meets all others, those hear of each other by gossip, which takes a second.
