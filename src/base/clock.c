@@ -4,6 +4,7 @@
  * is used rather than monotonic time because it goes on while the machine sleeps, and so must deadlines. */
 #include "base/clock.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 static int64_t read_us(clockid_t id);
@@ -115,4 +116,14 @@ int64_t clock_deadline_to_wall_ms(int64_t deadline_ms)
 
     if (!__builtin_add_overflow(deadline_ms, clock_wall_ahead_ms(), &wall_ms)) return wall_ms;
     return deadline_ms < 0 ? INT64_MIN : INT64_MAX;
+}
+
+bool clock_thread_cpu(int64_t *user_us, int64_t *system_us)
+{
+    struct rusage usage;
+
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
+    *user_us = usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec;
+    *system_us = usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec;
+    return true;
 }

@@ -50,6 +50,9 @@ int64_t clock_wall_ahead_ms(void);
 /* A deadline of the internal clock as unix time, for the wire. */
 int64_t clock_deadline_to_wall_ms(int64_t deadline_ms);
 
+/* How much of a CPU the calling thread has had since its start, in microseconds. False, and nothing written, where the system does not say. */
+bool clock_thread_cpu(int64_t *user_us, int64_t *system_us);
+
 /* For tests: where the times above come from (microseconds; CLOCK_REALTIME or CLOCK_BOOTTIME), from now on as at a start. NULL is the
  * system again. Not while other threads ask. */
 typedef int64_t clock_source(clockid_t id);

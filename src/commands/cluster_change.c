@@ -259,13 +259,13 @@ static void setslot_migrating(struct call *call, uint16_t slot)
 
 /* --- The reply to one that was given a slot, or begins to move one --- */
 
+/* Whoever had OK would have the former owner give the slot up, and then nobody might have it after a restart of ours. */
+#define UNSAVED "ERR The state of this node cannot be saved: the slot is its own, but others hear of it when it can be"
+
 struct waiting_reply {
     struct bus_claim claim;
     struct hold *hold;
 };
-
-/* Whoever had OK would have the former owner give the slot up, and then nobody might have it after a restart of ours. */
-#define UNSAVED "ERR The state of this node cannot be saved: the slot is its own, but others hear of it when it can be"
 
 static void on_claim_settled(struct bus_claim *claim)
 {

@@ -13,7 +13,6 @@
 
 #include <ev.h>
 #include <signal.h>
-#include <sys/resource.h>
 
 /* libev's macros cast and narrow by design. */
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -103,13 +102,11 @@ static void look_after_tables(struct control *control)
 
 static void publish_cpu(struct node *node)
 {
-    struct rusage usage;
+    int64_t user_us, system_us;
 
-    if (getrusage(RUSAGE_THREAD, &usage) != 0) return;
-    atomic_store_explicit(&node->main_cpu_user_us, usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
-                          memory_order_relaxed);
-    atomic_store_explicit(&node->main_cpu_system_us, usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec,
-                          memory_order_relaxed);
+    if (!clock_thread_cpu(&user_us, &system_us)) return;
+    atomic_store_explicit(&node->main_cpu_user_us, user_us, memory_order_relaxed);
+    atomic_store_explicit(&node->main_cpu_system_us, system_us, memory_order_relaxed);
 }
 
 static void on_sample(struct ev_loop *loop, struct ev_timer *watcher, int events)

@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define TICK_S 0.1
@@ -222,13 +221,11 @@ static void close_idle(struct worker *worker)
 
 static void publish_cpu(struct worker *worker)
 {
-    struct rusage usage;
+    int64_t user_us, system_us;
 
-    if (getrusage(RUSAGE_THREAD, &usage) != 0) return;
-    atomic_store_explicit(&worker->cpu_user_us, usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
-                          memory_order_relaxed);
-    atomic_store_explicit(&worker->cpu_system_us, usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec,
-                          memory_order_relaxed);
+    if (!clock_thread_cpu(&user_us, &system_us)) return;
+    atomic_store_explicit(&worker->cpu_user_us, user_us, memory_order_relaxed);
+    atomic_store_explicit(&worker->cpu_system_us, system_us, memory_order_relaxed);
 }
 
 /* What expiry may take of this turn. While a wave of deadlines is taken down, clients of a worker that has no time to spare wait longer, and so
